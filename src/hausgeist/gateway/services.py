@@ -1,0 +1,26 @@
+"""What the dialects are handed by `app.py`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hausgeist.governance.egress import Egress
+from hausgeist.governance.service import Governor
+from hausgeist.library.service import Library
+from hausgeist.serving.door import Door
+from hausgeist.settings import Settings
+from hausgeist.store.blobs import Blobs
+
+__all__ = ["Services"]
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything a route of a model API needs."""
+
+    settings: Settings
+    door: Door
+    library: Library
+    blobs: Blobs
+    governor: Governor
+    egress: Egress

@@ -1,0 +1,52 @@
+"""What can be done here, as data: each action, what it means, and the least right that it takes.
+
+House actions concern the whole server and look at the caller's `house_role`; project actions look at the role in the project.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from hausgeist.identity import Role
+
+__all__ = ["ACTIONS", "Action"]
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One thing that can be done. `audited`: each time leaves a row, allowed or not (refusals always do)."""
+
+    name: str
+    meaning: str
+    scope: Literal["house", "project"]
+    least: Role
+    audited: bool = True
+
+
+ACTIONS: dict[str, Action] = {
+    action.name: action
+    for action in (
+        Action("model.use", "ask a model for an answer, embeddings or a ranking", "project", "reader"),
+        Action("model.list", "see which models are installed and loaded", "project", "reader", audited=False),
+        Action("model.load", "load a model into memory, or unload it", "project", "member"),
+        Action("model.create", "install a model or make one from another", "house", "owner"),
+        Action("model.delete", "remove a model", "house", "owner"),
+        Action("key.list", "see the keys of a project", "project", "member", audited=False),
+        Action("key.create", "make an API key", "project", "owner"),
+        Action("key.delete", "revoke an API key", "project", "owner"),
+        Action("project.list", "see projects", "project", "reader", audited=False),
+        Action("project.create", "make a project", "house", "owner"),
+        Action("project.update", "rename a project, or change its members", "project", "owner"),
+        Action("project.delete", "remove a project", "house", "owner"),
+        Action("user.list", "see who is here", "house", "owner", audited=False),
+        Action("user.create", "invite a person", "house", "owner"),
+        Action("user.delete", "remove a person", "house", "owner"),
+        Action("session.create", "sign in", "project", "reader"),
+        Action("session.read", "see who one is signed in as", "project", "reader", audited=False),
+        Action("session.delete", "sign out", "project", "reader"),
+        Action("metrics.read", "read the server's metrics", "house", "owner", audited=False),
+        Action("audit.read", "read the audit table", "house", "owner"),
+        Action("egress.connect", "connect to a host outside", "house", "owner"),
+    )
+}

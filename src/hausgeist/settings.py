@@ -1,0 +1,166 @@
+"""Every setting: one frozen object, read once at the start and handed down.
+
+Rising order of strength: defaults, `hausgeist.toml` in the home folder, `HAUSGEIST_*` in the environment, flags.
+The page docs/settings.md is generated from the fields below; each has a default and a sentence of help.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from hausgeist.errors import InvalidRequest
+from hausgeist.model import CacheType, Speculation, Switch, Task
+
+__all__ = ["DEFAULT_PORT", "ModelSection", "Settings", "UpstreamSection", "default_home", "load_settings"]
+
+DEFAULT_PORT = 4287
+
+
+def default_home() -> Path:
+    """`HAUSGEIST_HOME`, or the platform's folder for application data."""
+    if home := os.environ.get("HAUSGEIST_HOME"):
+        return Path(home).expanduser()
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("hausgeist", appauthor=False))
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ModelSection(_Section):
+    """How one model is launched: `[models."name"]` in hausgeist.toml. What is left out is decided from the file and the machine."""
+
+    path: Path | None = Field(None, description="A GGUF file to offer under this name.")
+    context: int | None = Field(None, ge=16, description="Tokens per request.")
+    slots: int | None = Field(None, ge=1, le=64, description="Requests answered side by side.")
+    cache_type: CacheType = Field("f16", description="Precision of the KV cache.")
+    flash_attention: Switch = Field("auto", description="Flash attention.")
+    threads: int | None = Field(None, ge=1, description="CPU threads.")
+    gpu_layers: int | None = Field(None, ge=0, description="Layers on the GPU; unset: as many as fit.")
+    tensor_split: tuple[float, ...] = Field((), description="Shares of the model for each of several GPUs.")
+    projector: Path | None = Field(None, description="Vision projector (mmproj GGUF).")
+    adapters: tuple[Path, ...] = Field((), description="LoRA adapters (GGUF).")
+    draft: Path | None = Field(None, description="Small model that drafts tokens for speculative decoding.")
+    speculation: Speculation = Field("none", description="Speculative decoding: with the draft model, or n-grams of the text so far.")
+    keep_alive: float | None = Field(None, description="Seconds that the idle model stays loaded; negative: for ever.")
+    task: Task | None = Field(None, description="What the model is for, where its file does not say so.")
+    pooling: Literal["none", "mean", "cls", "last", "rank"] | None = Field(None, description="Pooling of an embedding model.")
+
+
+class UpstreamSection(_Section):
+    """An OpenAI-compatible server, such as vLLM's, whose models are offered here: `[upstreams.NAME]` in hausgeist.toml."""
+
+    url: str = Field(description="Base address, without /v1.")
+    key: str = Field("", repr=False, description="API key sent to it.")
+    slots: int = Field(16, ge=1, description="Requests sent to it side by side.")
+    context: int | None = Field(None, ge=16, description="Tokens per request, where the server does not tell.")
+
+
+class Settings(BaseSettings):
+    """Settings of the server."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="HAUSGEIST_",
+        env_nested_delimiter="__",
+        env_ignore_empty=True,
+        frozen=True,
+        extra="forbid",
+        toml_file=None,
+        populate_by_name=True,
+    )
+
+    home: Path = Field(default_factory=default_home, description="Folder of all state: database, blobs, logs. Copy it and you have moved.")
+    host: str = Field("127.0.0.1", description="Address to listen on. Anything but loopback demands keys and TLS.")
+    port: int = Field(DEFAULT_PORT, ge=0, le=65535, description="Port to listen on; 0 lets the system choose.")
+    ollama_port: int | None = Field(None, ge=0, le=65535, description="A second port (11434), for Ollama clients that cannot be told otherwise.")
+    offline: bool = Field(False, description="Refuse every outbound connection.")
+    fake: bool = Field(False, description="Offer the fake models, for tests of clients.")
+    tls: bool | None = Field(None, description="Speak HTTPS. Unset: on any bind but loopback, unless behind a proxy.")
+    tls_certificate: Path | None = Field(None, description="Certificate chain (PEM) to use instead of the local CA's.")
+    tls_key: Path | None = Field(None, description="Private key (PEM) of that certificate.")
+    names: tuple[str, ...] = Field((), description="Further host names under which this server is reached (Host header, certificate).")
+    behind_proxy: bool = Field(
+        False, description="A reverse proxy ends TLS in front of this server; its X-Forwarded-* are believed from trusted_proxies."
+    )
+    trusted_proxies: tuple[str, ...] = Field(("127.0.0.1", "::1"), description="Addresses or networks of the reverse proxies.")
+    origins: tuple[str, ...] = Field((), description="Web origins, besides this server's own, that may call the API from a browser.")
+    keys_required: bool | None = Field(None, description="Demand an API key even on loopback. Unset: only on other binds.")
+    allow: tuple[str, ...] = Field((), description="Hosts that Hausgeist may contact (host or host:port), besides the configured upstreams.")
+    remote_images: bool = Field(False, description="Fetch http(s) images that requests point to, from hosts on the allow list.")
+    engine: Literal["auto", "wheel", "built", "binary"] = Field(
+        "auto", description="Which llama.cpp to run; auto: the one chosen by 'hausgeist engine use'."
+    )
+    engine_binary: Path | None = Field(None, description="A llama-server of your own, for engine = binary.")
+    context: int = Field(
+        4096, ge=16, description="Tokens per request, where neither request nor model says so; never above what the model was trained for."
+    )
+    slots: int = Field(4, ge=1, le=64, description="Requests that one model answers side by side.")
+    keep_alive: float = Field(300.0, description="Seconds that an idle model stays loaded; negative: for ever.")
+    queue: int = Field(64, ge=0, description="Requests that may wait per model before callers are told to come back (429).")
+    memory: int | None = Field(None, ge=0, description="Bytes of host memory that all models together may use. Unset: what is free, less a reserve.")
+    memory_reserve: int = Field(512 * 2**20, ge=0, description="Bytes of host memory that are left alone.")
+    prompt_cache: int = Field(0, ge=0, description="Bytes of prefix cache per worker, shared within a project only.")
+    body_limit: int = Field(64 * 2**20, ge=1024, description="Largest request body in bytes.")
+    drain: float = Field(30.0, ge=0, description="Seconds that running answers get to finish after SIGTERM.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What is logged. Prompts and answers never are.")
+    log_format: Literal["text", "json"] = Field("text", description="One line of text, or one JSON object, per event.")
+    models: dict[str, ModelSection] = Field(default_factory=dict, description="How single models are launched.")
+    upstreams: dict[str, UpstreamSection] = Field(default_factory=dict, description="Remote OpenAI-compatible servers.")
+
+    @field_validator("names", "trusted_proxies", "origins", "allow", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        sources: list[PydanticBaseSettingsSource] = [init_settings, env_settings]
+        if cls.model_config.get("toml_file"):
+            sources.append(TomlConfigSettingsSource(settings_cls))
+        return tuple(sources)
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can connect."""
+        return self.host in {"localhost", "::1"} or self.host.startswith("127.")
+
+    @property
+    def keys_demanded(self) -> bool:
+        return self.keys_required if self.keys_required is not None else not self.loopback
+
+    @property
+    def tls_on(self) -> bool:
+        return self.tls if self.tls is not None else not self.loopback and not self.behind_proxy
+
+
+def load_settings(**flags: Any) -> Settings:
+    """Settings of this start; flags that are `None` count as not given. Raises `InvalidRequest` naming the setting and its source."""
+    given = {name: value for name, value in flags.items() if value is not None}
+    home = Path(given.get("home") or default_home()).expanduser().absolute()
+    file = home / "hausgeist.toml"
+
+    class _WithFile(Settings):
+        model_config = SettingsConfigDict(**{**Settings.model_config, "toml_file": file if file.is_file() else None})
+
+    try:
+        return Settings.model_construct(**dict(_WithFile(**{**given, "home": home})))
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidRequest(f"{file} is not valid TOML: {error}") from error
+    except ValidationError as error:
+        lines = [f"  {'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()]
+        raise InvalidRequest(f"Settings (flags, HAUSGEIST_*, {file}) are not valid:\n" + "\n".join(lines)) from error
