@@ -1,7 +1,8 @@
 """The port to whatever computes: an `Engine` starts `Worker`s, a worker answers operations over HTTP-shaped bytes.
 
-Requests are the OpenAI platform's (chat, completion, embeddings, rerank) or Anthropic's (messages); an adapter maps an operation to its own
-path and leaves the body alone. Replies are passed on as bytes, so that a token costs no parsing on its way through.
+Requests are the OpenAI platform's (chat, completion, embeddings, rerank); an adapter maps an operation to its own path and leaves the body
+alone. Engines are never asked in Anthropic's shape: llama-server's /v1/messages drops `id_slot` and `cache_prompt` (so prefixes would be shared
+between projects) and turns a named `tool_choice` into "any"; gateway/anthropic translates to chat instead (see docs/adr). Replies are passed on as bytes, so that a token costs no parsing on its way through.
 """
 
 from __future__ import annotations
@@ -18,17 +19,15 @@ Operation = Literal[
     "chat",
     "completion",
     "infill",
-    "messages",
     "embeddings",
     "rerank",
     "count_chat",
-    "count_messages",
     "tokenize",
     "detokenize",
     "apply_template",
 ]
 """chat, completion, embeddings, rerank: bodies and replies of the OpenAI platform API (rerank: as vLLM, Jina and llama-server share it).
-messages, count_messages: Anthropic's. infill, tokenize, detokenize, apply_template, count_chat: llama-server's."""
+infill, tokenize, detokenize, apply_template, count_chat: llama-server's."""
 
 
 class WorkerGone(Exception):
@@ -79,7 +78,7 @@ class Worker(Protocol):
 
     @property
     def private_fields(self) -> bool:
-        """Whether chat, completion, messages and infill bodies may carry `id_slot`, `cache_prompt` and `timings_per_token`."""
+        """Whether chat, completion and infill bodies may carry `id_slot`, `cache_prompt` and `verbose`."""
         ...
 
     @property

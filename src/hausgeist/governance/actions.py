@@ -45,6 +45,7 @@ ACTIONS: dict[str, Action] = {
         Action("session.create", "sign in", "project", "reader"),
         Action("session.read", "see who one is signed in as", "project", "reader", audited=False),
         Action("session.delete", "sign out", "project", "reader"),
+        Action("server.enter", "reach the server with this request", "project", "reader"),
         Action("metrics.read", "read the server's metrics", "house", "owner", audited=False),
         Action("audit.read", "read the audit table", "house", "owner"),
         Action("egress.connect", "connect to a host outside", "house", "owner"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from hausgeist.engines import Operation
@@ -17,7 +17,7 @@ __all__ = ["Answer", "Call"]
 class Call:
     """One request to a model, parsed and checked by the dialect it came in.
 
-    `body` is what the engine gets (OpenAI's shape; Anthropic's for messages and count_messages); the door sets `model` and the engine-private
+    `body` is what the engine gets, always in OpenAI's shape; the door sets `model` and the engine-private
     fields, so that no caller can. `stream` asks for events. `stream_usage`: the caller wants the closing usage chunk of an OpenAI stream
     (the door always asks the engine for it, to meter, and takes it out for callers who did not).
     """
@@ -35,7 +35,8 @@ class Call:
     """Seconds that the model shall stay loaded after this call; 0: unload at once, negative: for ever."""
     share: int = 1
     """Slots that the request takes (`n` answers at once)."""
-    labels: Mapping[str, str] = field(default_factory=dict)
+    report_stop: bool = False
+    """The caller must learn which stop string ended a chat: the last event (or the reply) then carries `stop_reason` in its choice, as vLLM's does."""
 
 
 class Answer(Protocol):

@@ -1,0 +1,89 @@
+"""A streaming HTTP client that costs next to nothing, so that what is measured is the server: raw sockets, no parsing but the search for events."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["Address", "Stream", "ask", "stream"]
+
+_END_OF_HEADERS = b"\r\n\r\n"
+_EVENT = b"data: "
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a server listens: a unix socket, or a host and port; and the key it wants."""
+
+    path: str = ""
+    host: str = "127.0.0.1"
+    port: int = 0
+    key: str = ""
+
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if self.path:
+            return await asyncio.open_unix_connection(self.path, limit=2**20)
+        return await asyncio.open_connection(self.host, self.port, limit=2**20)
+
+    def request(self, path: str, body: dict[str, Any]) -> bytes:
+        data = json.dumps(body).encode()
+        lines = [f"POST {path} HTTP/1.1", "Host: localhost", "Content-Type: application/json", f"Content-Length: {len(data)}", "Connection: close"]
+        if self.key:
+            lines.append(f"Authorization: Bearer {self.key}")
+        return "\r\n".join(lines).encode() + _END_OF_HEADERS + data
+
+
+@dataclass(slots=True)
+class Stream:
+    """Seconds from sending the request to the first event and to the last, and how many there were (role, usage and [DONE] included)."""
+
+    first: float
+    last: float
+    events: int
+    times: list[float] = field(default_factory=list)
+
+    def rate(self) -> float:
+        """Events per second between the first and the last."""
+        return (self.events - 1) / (self.last - self.first) if self.events > 1 else 0.0
+
+
+async def stream(address: Address, path: str, body: dict[str, Any], *, keep_times: bool = False) -> Stream:
+    """Send one streaming request and read it to its end. Raises RuntimeError with the reply when it is not an event stream."""
+    reader, writer = await address.connect()
+    try:
+        started = time.perf_counter()
+        writer.write(address.request(path, {**body, "stream": True}))
+        head = await reader.readuntil(_END_OF_HEADERS)
+        if b" 200 " not in head.split(b"\r\n", 1)[0]:
+            raise RuntimeError((head + await reader.read()).decode("utf-8", "replace"))
+        first = last = 0.0
+        events = 0
+        times: list[float] = []
+        while data := await reader.read(2**16):
+            found = data.count(_EVENT)
+            if found:
+                last = time.perf_counter() - started
+                first = first or last
+                events += found
+                if keep_times:
+                    times.append(last)
+        return Stream(first, last, events, times)
+    finally:
+        writer.close()
+
+
+async def ask(address: Address, path: str, body: dict[str, Any]) -> float:
+    """Seconds that one plain request takes."""
+    reader, writer = await address.connect()
+    try:
+        started = time.perf_counter()
+        writer.write(address.request(path, body))
+        reply = await reader.read()
+        if b" 200 " not in reply.split(b"\r\n", 1)[0]:
+            raise RuntimeError(reply.decode("utf-8", "replace"))
+        return time.perf_counter() - started
+    finally:
+        writer.close()

@@ -1,0 +1,168 @@
+"""The composition root: builds every part from the settings and wires it to the others. The only place that knows every package."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from starlette.types import ASGIApp
+
+from hausgeist.engines import ENGINES, Engine, factory
+from hausgeist.errors import HausgeistError
+from hausgeist.gateway.services import Services
+from hausgeist.governance.egress import Egress
+from hausgeist.governance.service import Governor
+from hausgeist.governance.usage import UsageLog
+from hausgeist.hardware import probe
+from hausgeist.library.service import Library
+from hausgeist.model import InstalledModel
+from hausgeist.serving.door import Door
+from hausgeist.serving.memory import Ledger
+from hausgeist.serving.metering import Meter
+from hausgeist.serving.pool import Pool
+from hausgeist.settings import Settings
+from hausgeist.store.blobs import Blobs
+from hausgeist.store.database import Database
+from hausgeist.telemetry import Metrics
+from hausgeist.workspace.service import Workspace
+
+__all__ = ["App", "build"]
+
+log = logging.getLogger(__name__)
+
+
+class EngineTable:
+    """One instance of each engine, made when it is first asked for."""
+
+    def __init__(self, settings: Settings, egress: Egress) -> None:
+        self._settings = settings
+        self._egress = egress
+        self._made: dict[str, Engine] = {}
+
+    def __call__(self, name: str) -> Engine:
+        if name not in self._made:
+            self._made[name] = self._make(name)
+        return self._made[name]
+
+    def _make(self, name: str) -> Engine:
+        make = factory(name)
+        match name:
+            case "llamacpp":
+                from hausgeist.engines.llamacpp.providers import provider
+
+                return make(home=self._settings.home, provider=provider(self._settings))
+            case "remote":
+                return make(upstreams=self._settings.upstreams, outbound=self._egress)
+            case _:
+                return make(home=self._settings.home)
+
+    async def models(self) -> list[InstalledModel]:
+        """What the engines that are switched on bring themselves."""
+        names = [name for name, on in (("fake", self._settings.fake), ("remote", bool(self._settings.upstreams))) if on and name in ENGINES]
+        found = await asyncio.gather(*(self(name).models() for name in names))
+        return [model for models in found for model in models]
+
+    async def close(self) -> None:
+        await asyncio.gather(*(engine.close() for engine in self._made.values()))
+
+
+@dataclass(eq=False)
+class App:
+    """A server without its sockets. `start` before the first request, `stop` after the last."""
+
+    settings: Settings
+    database: Database
+    blobs: Blobs
+    workspace: Workspace
+    governor: Governor
+    usage: UsageLog
+    egress: Egress
+    library: Library
+    engines: EngineTable
+    metrics: Metrics
+    meter: Meter
+    pool: Pool
+    door: Door
+    ready: bool = False
+    _refreshing: asyncio.Task[None] | None = None
+
+    @cached_property
+    def asgi(self) -> ASGIApp:
+        """Everything over HTTP."""
+        from hausgeist.http.routing import application
+
+        return application(self)
+
+    async def start(self, files: Sequence[Path] = ()) -> None:
+        """Take over the home: collect what a crash left behind, offer `files`, begin to watch. Raises `HausgeistError` for a file that is no model."""
+        await self.library.start()
+        self.library.bring(await self.engines.models())
+        for file in files:
+            await self.library.offer(file)
+        self.pool.start()
+        if self.settings.upstreams:
+            self._refreshing = asyncio.create_task(self._refresh())
+        self.ready = True
+
+    async def stop(self, *, drain: float | None = None) -> None:
+        """Let running answers finish for `drain` seconds (default: the setting), then end everything. Nothing acknowledged is lost."""
+        self.ready = False
+        if self._refreshing is not None:
+            self._refreshing.cancel()
+        await self.pool.drain(self.settings.drain if drain is None else drain)
+        await self.pool.close()
+        await self.engines.close()
+        await self.meter.flush()
+        await self.governor.flush()
+        await self.usage.flush()
+        await self.egress.close()
+        self.database.close()
+
+    async def _refresh(self) -> None:
+        """Upstreams come and go and change their models; the list follows."""
+        while True:
+            await asyncio.sleep(60)
+            try:
+                self.library.bring(await self.engines.models())
+            except HausgeistError as error:
+                log.warning("the list of remote models could not be renewed: %s", error)
+
+
+def build(settings: Settings) -> App:
+    """All parts, wired. Opens the home (made, migrated); starts no task and no worker. Raises `StoreError`."""
+    settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    database = Database.open(settings.home)
+    blobs = Blobs(settings.home)
+    governor = Governor(database)
+    usage = UsageLog(database)
+    egress = Egress(settings, governor)
+    library = Library(database, blobs, settings.models)
+    engines = EngineTable(settings, egress)
+    metrics = Metrics()
+    meter = Meter(usage=usage, metrics=metrics)
+    pool = Pool(settings=settings, engines=engines, ledger=Ledger(settings, probe.memory), metrics=metrics)
+    door = Door(settings=settings, library=library, pool=pool, governor=governor, meter=meter)
+    return App(
+        settings=settings,
+        database=database,
+        blobs=blobs,
+        workspace=Workspace(database),
+        governor=governor,
+        usage=usage,
+        egress=egress,
+        library=library,
+        engines=engines,
+        metrics=metrics,
+        meter=meter,
+        pool=pool,
+        door=door,
+    )
+
+
+def services(app: App) -> Services:
+    """What the model APIs need of it."""
+    return Services(settings=app.settings, door=app.door, library=app.library, blobs=app.blobs, governor=app.governor, egress=app.egress)

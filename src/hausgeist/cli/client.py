@@ -1,0 +1,227 @@
+"""How commands speak to a server: over HTTP to one that runs, or to the same application inside this process when none does.
+
+Both are an `httpx.Client`, so a command does not know the difference. Finds the server; starting one is `transient`'s.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hausgeist.cli.exits import ServerUnreachable
+from hausgeist.cli.running import Running, find
+from hausgeist.errors import Busy, Conflict, HausgeistError, NotAllowed, NotAuthenticated, NotFound, TooLarge, Unavailable
+
+if TYPE_CHECKING:
+    import httpx
+
+    from hausgeist.settings import Settings
+
+__all__ = ["Client", "RequestFailed", "client_for", "remote_address"]
+
+_CONNECT = 5.0
+_ERRORS: dict[int, type[HausgeistError]] = {
+    401: NotAuthenticated,
+    403: NotAllowed,
+    404: NotFound,
+    409: Conflict,
+    413: TooLarge,
+    429: Busy,
+    503: Unavailable,
+}
+
+
+class RequestFailed(HausgeistError):
+    """The server refused the request."""
+
+
+class Client:
+    """One server, and what can be asked of it. Close it, or use it as a context manager."""
+
+    def __init__(self, http: httpx.Client, *, running: Running | None = None) -> None:
+        self._http = http
+        self.running = running
+
+    @property
+    def address(self) -> str:
+        return str(self._http.base_url).rstrip("/")
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._http.close()
+
+    def ask(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
+        """One request, one JSON document back ({} where there is none). Raises `HausgeistError` with the server's own message."""
+        with self._translated():
+            response = self._http.request(method, path, json=body)
+        _check(response.status_code, response.content)
+        return _parsed(response.content) if response.content else {}
+
+    def exists(self, path: str) -> bool:
+        """Whether a HEAD request finds something."""
+        with self._translated():
+            status = self._http.head(path).status_code
+        if status != 404:
+            _check(status, b"")
+        return status != 404
+
+    def upload(self, path: str, chunks: Iterator[bytes]) -> None:
+        with self._translated():
+            response = self._http.post(path, content=chunks)
+        _check(response.status_code, response.content)
+
+    @contextmanager
+    def stream(self, path: str, body: Any) -> Iterator[Iterator[dict[str, Any]]]:
+        """Post and read JSON lines as they arrive. Leaving the block closes the connection, which tells the server to stop."""
+        with self._translated(), self._http.stream("POST", path, json=body) as response:
+            if response.status_code >= 400:
+                _check(response.status_code, response.read())
+            yield _lines(response.iter_raw())
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Errors of the connection, in words that say what to do."""
+        import httpx
+
+        try:
+            yield
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            raise ServerUnreachable(
+                f"no server answers at {self.address} ({_reason(error)}). Start it with 'hausgeist serve', or name another one with --host."
+            ) from error
+        except httpx.RemoteProtocolError as error:
+            raise ServerUnreachable(f"the server at {self.address} broke the connection; its log says why. Try again.") from error
+        except httpx.TransportError as error:
+            raise ServerUnreachable(f"the connection to {self.address} failed: {_reason(error)}. Try again.") from error
+
+
+def client_for(settings: Settings, address: str | None = None) -> Client:
+    """The server that is named, or the one of this home, or the application itself in this process."""
+    if address:
+        return Client(_remote(remote_address(address, settings.port)))
+    if (running := find(settings.home)) is not None:
+        return local_client(running)
+    if not settings.loopback and settings.host not in {"0.0.0.0", "::"}:  # noqa: S104
+        return Client(_remote(remote_address(settings.host, settings.port)))
+    return Client(_in_process(settings))
+
+
+def local_client(running: Running) -> Client:
+    """A server on this machine and of this user."""
+    import httpx
+
+    verify: Any = True
+    if not running.address.startswith("https:"):
+        verify = False  # plain HTTP on this machine; spares reading the system's certificates
+    elif running.authority:
+        import ssl
+
+        verify = ssl.create_default_context(cafile=running.authority)
+    headers = {"authorization": f"Bearer {running.token}"} if running.token else {}
+    http = httpx.Client(base_url=running.address, headers={**_headers(), **headers}, verify=verify, timeout=_timeout(), trust_env=False)
+    return Client(http, running=running)
+
+
+def remote_address(text: str, port: int) -> str:
+    """`ai.example.org`, `ai.example.org:4287` or a whole address, as a base address. A bare name of another machine means HTTPS."""
+    if "://" in text:
+        return text.rstrip("/").removesuffix("/v1").removesuffix("/api")
+    host = text
+    if text.count(":") == 1:
+        host, _, given = text.partition(":")
+        port = int(given) if given.isdigit() else port
+    elif text.count(":") > 1 and not text.startswith("["):
+        host = f"[{text}]"
+    local = host in {"localhost", "[::1]"} or host.startswith("127.")
+    return f"{'http' if local else 'https'}://{host}:{port}"
+
+
+def _remote(address: str) -> httpx.Client:
+    import httpx
+
+    key = os.environ.get("HAUSGEIST_API_KEY", "")
+    headers = {**_headers(), **({"authorization": f"Bearer {key}"} if key else {})}
+    return httpx.Client(base_url=address, headers=headers, timeout=_timeout())
+
+
+def _in_process(settings: Settings) -> httpx.Client:
+    import httpx
+
+    from hausgeist.cli.inprocess import InProcess
+
+    return httpx.Client(base_url="http://localhost", headers=_headers(), transport=InProcess(settings), timeout=None)  # noqa: S113
+
+
+def _headers() -> dict[str, str]:
+    from hausgeist import __version__
+
+    return {"user-agent": f"hausgeist/{__version__} (terminal)"}
+
+
+def _timeout() -> Any:
+    """Models may think for long; only the connection has to be quick."""
+    import httpx
+
+    return httpx.Timeout(None, connect=_CONNECT)
+
+
+def _check(status: int, body: bytes) -> None:
+    if status < 400:
+        return
+    error: Any = None
+    try:
+        error = json.loads(body)
+    except ValueError:
+        error = None
+    if isinstance(error, dict):
+        error = error.get("error", error)
+        error = error.get("message") if isinstance(error, dict) else error
+    raise _ERRORS.get(status, RequestFailed)(str(error) if error else f"the server answered with status {status}")
+
+
+def _parsed(line: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(line)
+    except ValueError as error:
+        raise RequestFailed("the server's answer is not JSON; is this a Hausgeist server?") from error
+    if not isinstance(value, dict):
+        raise RequestFailed("the server's answer is not what was expected; is this a Hausgeist server?")
+    return value
+
+
+def _lines(chunks: Iterator[bytes]) -> Iterator[dict[str, Any]]:
+    """JSON lines, split at newlines only: answers may contain any other separator."""
+    rest = b""
+    for chunk in chunks:
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield from (_event(line) for line in lines if line.strip())
+    if rest.strip():
+        yield _event(rest)
+
+
+def _event(line: bytes) -> dict[str, Any]:
+    event = _parsed(line)
+    if "error" in event:
+        error = event["error"]
+        raise RequestFailed(str(error.get("message", error) if isinstance(error, dict) else error))
+    return event
+
+
+def _reason(error: Exception) -> str:
+    return str(error) or type(error).__name__
+
+
+def home_of(home: Path | None) -> Settings:
+    """The settings of a command that takes no others."""
+    from hausgeist.settings import load_settings
+
+    return load_settings(home=home)

@@ -1,0 +1,206 @@
+"""An answer on the screen while it arrives: plain text into pipes, Markdown on a terminal, reasoning dim and folded.
+
+`Display` is what a conversation needs of it; which one is used is decided once, from where the output goes.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from typing import Protocol
+
+from hausgeist.cli.console import is_terminal, out, paint
+from hausgeist.cli.conversation import Outcome
+from hausgeist.cli.markdown import MarkdownStream
+from hausgeist.cli.region import Line, Region
+from hausgeist.cli.terminal import neutralise
+
+__all__ = ["Display", "Silent", "display", "footer"]
+
+_SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+_TICK = 0.1
+_PATIENCE = 0.25
+"""Seconds before the spinner appears: quick answers need none."""
+_REASONING_LINES = 4
+
+
+class Display(Protocol):
+    """A context manager around one answer."""
+
+    def __enter__(self) -> Display: ...
+
+    def __exit__(self, *exc: object) -> None: ...
+
+    def add(self, thinking: str, content: str) -> None: ...
+
+
+def display(waiting_for: str, *, markdown: bool) -> Display:
+    """The display for stdout; `waiting_for` is said until the first word comes."""
+    if is_terminal(sys.stdout):
+        return _Screen(waiting_for, markdown=markdown)
+    return _Plain()
+
+
+class Silent:
+    """Nothing: the answer is printed as a whole at the end."""
+
+    def __enter__(self) -> Display:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        pass
+
+    def add(self, thinking: str, content: str) -> None:
+        pass
+
+
+class _Plain:
+    """Words as they come, nothing else."""
+
+    def __init__(self) -> None:
+        self._ends_with_newline = True
+
+    def __enter__(self) -> Display:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if not self._ends_with_newline:
+            sys.stdout.write("\n")
+        sys.stdout.flush()
+
+    def add(self, thinking: str, content: str) -> None:
+        if content:
+            self._ends_with_newline = content.endswith("\n")
+            sys.stdout.write(neutralise(content))
+            sys.stdout.flush()
+
+
+class _Screen:
+    """For people: a spinner until something comes, reasoning in a few dim lines that fold up, then the answer."""
+
+    def __init__(self, waiting_for: str, *, markdown: bool) -> None:
+        self._region = Region(sys.stdout)
+        self._markdown = MarkdownStream(self._region, out()) if markdown else None
+        self._plain = _Plain()
+        self._spinner = _Spinner(self._region, waiting_for)
+        self._quiet = _QuietKeyboard()
+        self._reasoning = ""
+        self._reasoning_since: float | None = None
+
+    def __enter__(self) -> Display:
+        self._quiet.__enter__()
+        self._region.__enter__()
+        self._spinner.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        try:
+            self._spinner.stop()
+            self._fold()
+            if self._markdown is not None:
+                self._markdown.finish()
+            self._region.__exit__(*exc)
+            self._plain.__exit__(*exc)
+        finally:
+            self._quiet.__exit__(*exc)
+
+    def add(self, thinking: str, content: str) -> None:
+        self._spinner.stop()
+        if thinking:
+            self._think(thinking)
+        if content:
+            self._fold()
+            if self._markdown is not None:
+                self._markdown.add(content)
+            else:
+                self._plain.add("", content)
+
+    def _think(self, text: str) -> None:
+        if self._reasoning_since is None:
+            self._reasoning_since = time.monotonic()
+        self._reasoning = (self._reasoning + neutralise(text))[-2000:]
+        width = min(self._region.columns - 1, 100) - 2
+        lines = [line[i : i + width] for line in self._reasoning.splitlines() for i in range(0, len(line), width)]
+        self._region.show([_dim("thinking"), *(_dim("  " + line) for line in lines[-_REASONING_LINES:])])
+
+    def _fold(self) -> None:
+        """The reasoning is over: one line says how long it took."""
+        if self._reasoning_since is not None:
+            seconds = time.monotonic() - self._reasoning_since
+            self._reasoning_since = None
+            self._region.commit([_dim(f"thought for {seconds:.1f} s"), ("", 0)])
+
+
+class _Spinner:
+    """Says what is waited for, from a thread of its own, as the main one is blocked in reading."""
+
+    def __init__(self, region: Region, waiting_for: str) -> None:
+        self._region = region
+        self._text = neutralise(waiting_for)
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._turn, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        if not self._stopped.is_set():
+            self._stopped.set()
+            self._thread.join()
+            self._region.show([])
+
+    def _turn(self) -> None:
+        began = time.monotonic()
+        self._stopped.wait(_PATIENCE)
+        frame = 0
+        while not self._stopped.wait(_TICK):
+            seconds = time.monotonic() - began
+            self._region.show([_dim(f"{_SPINNER[frame % len(_SPINNER)]} {self._text}" + (f" {seconds:.0f} s" if seconds >= 2 else ""))])
+            frame += 1
+
+
+class _QuietKeyboard:
+    """Keys pressed during an answer are kept for the next prompt, but not shown in the middle of it."""
+
+    def __init__(self) -> None:
+        self._before: list[object] | None = None
+
+    def __enter__(self) -> None:
+        try:
+            import termios
+
+            descriptor = sys.stdin.fileno()
+            self._before = termios.tcgetattr(descriptor)
+            quiet = list(self._before)
+            quiet[3] = int(quiet[3]) & ~termios.ECHO  # type: ignore[call-overload]
+            termios.tcsetattr(descriptor, termios.TCSANOW, quiet)  # type: ignore[arg-type]
+        except (ImportError, OSError, ValueError):  # not a terminal, or not a POSIX one
+            self._before = None
+        except Exception:  # termios.error is no OSError
+            self._before = None
+
+    def __exit__(self, *exc: object) -> None:
+        if self._before is not None:
+            import termios
+
+            termios.tcsetattr(sys.stdin.fileno(), termios.TCSANOW, self._before)  # type: ignore[arg-type]
+
+
+def _dim(text: str) -> Line:
+    from rich.cells import cell_len
+
+    return paint(text, "quiet"), cell_len(text)
+
+
+def footer(outcome: Outcome, *, verbose: bool) -> str:
+    """What the answer took, in a line, or in a few."""
+    final = outcome.final
+    parts = [f"{outcome.tokens} tokens", f"{outcome.rate('eval'):.1f} tokens/s", f"{outcome.seconds:.1f} s"]
+    if final.get("done_reason") == "length":
+        parts.append("stopped at the token limit")
+    if not verbose:
+        return " · ".join(parts)
+    prompt = f"{final.get('prompt_eval_count', 0)} tokens, {outcome.rate('prompt_eval'):.1f} tokens/s"
+    load = f"{float(final.get('load_duration', 0)) / 1e9:.2f} s"
+    return f"answer {' · '.join(parts)}\nprompt {prompt}\nload   {load}"

@@ -1,0 +1,234 @@
+"""`hausgeist list, show, ps, stop, rm`: the models that are there, and those that are loaded."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hausgeist.cli.console import age, err, hint, note, paint, print_json, say, size, table
+from hausgeist.cli.help import Command, examples
+from hausgeist.cli.options import Address, Force, Home, Json
+from hausgeist.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from hausgeist.cli.client import Client
+
+__all__ = ["offer_file", "print_model", "register"]
+
+_CHUNK = 1 << 20
+
+Names = Annotated[list[str], typer.Argument(metavar="MODEL...", help="names of models.", show_default=False)]
+
+
+def register(app: typer.Typer) -> None:
+    app.command("list", cls=Command, epilog=examples("hausgeist list", "hausgeist list --json"))(list_models)
+    app.command("show", cls=Command, epilog=examples("hausgeist show gemma-3-4b", "hausgeist show gemma-3-4b --template"))(show)
+    app.command("ps", cls=Command)(ps)
+    app.command("stop", cls=Command, epilog=examples("hausgeist stop gemma-3-4b", "hausgeist stop --all"))(stop)
+    app.command("rm", cls=Command, epilog=examples("hausgeist rm gemma-3-4b"))(rm)
+
+
+def list_models(*, as_json: Json = False, host: Address = None, home: Home = None) -> None:
+    """show the models that can be asked for."""
+    with _client(host, home) as client:
+        models = client.ask("GET", "/api/tags").get("models", [])
+    if as_json:
+        print_json({"models": models})
+        return
+    if not models:
+        note("no models yet")
+        hint("'hausgeist run FILE.gguf' talks to one from a file, 'hausgeist serve FILE.gguf' offers it")
+        return
+    rows = []
+    for model in models:
+        details = model.get("details") or {}
+        rows.append(
+            [
+                str(model.get("name", "")),
+                str(details.get("parameter_size") or "-"),
+                str(details.get("quantization_level") or "-"),
+                size(model.get("size") or 0) if model.get("size") else "-",
+                _since(model.get("modified_at")),
+            ]
+        )
+    table(["name", "parameters", "precision", "size", "changed"], rows, right=["size", "parameters"], flexible="name")
+
+
+def show(
+    model: Annotated[str, typer.Argument(help="name of a model.", show_default=False)],
+    *,
+    template: Annotated[bool, typer.Option("--template", help="print the chat template only.")] = False,
+    system: Annotated[bool, typer.Option("--system", help="print the system message only.")] = False,
+    licence: Annotated[bool, typer.Option("--license", help="print the licence only.")] = False,
+    parameters: Annotated[bool, typer.Option("--parameters", help="print the parameters only.")] = False,
+    as_json: Json = False,
+    host: Address = None,
+    home: Home = None,
+) -> None:
+    """show what is known about a model."""
+    with _client(host, home) as client:
+        shown = client.ask("POST", "/api/show", {"model": model})
+    wanted = [name for name, asked in (("template", template), ("system", system), ("license", licence), ("parameters", parameters)) if asked]
+    if as_json:
+        print_json({name: shown.get(name) for name in wanted} if wanted else shown)
+    elif wanted:
+        for name in wanted:
+            say(str(shown.get(name) or ""))
+    else:
+        print_model(model, shown)
+
+
+def print_model(model: str, shown: dict[str, Any]) -> None:
+    """What /api/show says, for people."""
+    details, info = shown.get("details") or {}, shown.get("model_info") or {}
+    architecture = str(info.get("general.architecture") or details.get("family") or "")
+    facts = {
+        "architecture": architecture,
+        "parameters": details.get("parameter_size"),
+        "precision": details.get("quantization_level"),
+        "context": info.get(f"{architecture}.context_length"),
+        "embedding": info.get(f"{architecture}.embedding_length"),
+        "can": ", ".join(str(ability) for ability in shown.get("capabilities") or []),
+        "changed": _since(shown.get("modified_at")),
+        "licence": str(shown.get("license") or "").strip().partition("\n")[0],
+        "system": str(shown.get("system") or "").strip().partition("\n")[0],
+    }
+    say(model, "strong")
+    for name, value in facts.items():
+        if value:
+            print(f"  {paint(f'{name:<13}', 'quiet')} ", end="")
+            say(" ".join(str(value).split()))
+    for line in str(shown.get("parameters") or "").splitlines():
+        name, _, value = line.strip().partition(" ")
+        print(f"  {paint(f'{name:<13}', 'quiet')} ", end="")
+        say(value.strip())
+    if notice := shown.get("notice"):
+        say(f"  {notice}", "careful")
+
+
+def ps(*, as_json: Json = False, host: Address = None, home: Home = None) -> None:
+    """show the models that are loaded, and how long they stay."""
+    with _client(host, home) as client:
+        inside = not host and client.running is None and client.address == "http://localhost"
+        models = [] if inside else client.ask("GET", "/api/ps").get("models", [])
+    if as_json:
+        print_json({"models": models})
+        return
+    if not models:
+        note("no server runs, so no model is loaded; 'hausgeist serve' starts one" if inside else "no model is loaded; the first question loads one")
+        return
+    rows = []
+    for model in models:
+        total, device = int(model.get("size") or 0), int(model.get("size_vram") or 0)
+        share = round(100 * device / total) if total else 0
+        where = "CPU" if share == 0 else "GPU" if share >= 100 else f"{share} % GPU"
+        rows.append([str(model.get("name", "")), size(total), where, str(model.get("context_length") or "-"), _until(model.get("expires_at"))])
+    table(["name", "memory", "on", "context", "until"], rows, right=["memory", "context"], flexible="name")
+
+
+def stop(
+    models: Annotated[list[str] | None, typer.Argument(metavar="[MODEL]...", help="names of loaded models.", show_default=False)] = None,
+    *,
+    everything: Annotated[bool, typer.Option("--all", help="all that are loaded.")] = False,
+    host: Address = None,
+    home: Home = None,
+) -> None:
+    """take models out of memory. they are loaded again when they are asked for."""
+    if bool(models) == everything:
+        raise InvalidRequest("name a model, or say --all. (Ctrl-C, or your service manager, ends the server itself.)")
+    with _client(host, home) as client:
+        loaded = [str(model["name"]) for model in client.ask("GET", "/api/ps").get("models", [])]
+        names = loaded if everything else models or []
+        for name in names:
+            if not everything and name.removesuffix(":latest") not in {other.removesuffix(":latest") for other in loaded}:
+                client.ask("POST", "/api/show", {"model": name})  # raises when there is no such model
+                note(f"{name} is not loaded")
+                continue
+            client.ask("POST", "/api/generate", {"model": name, "keep_alive": 0, "stream": False})
+            note(f"stopped {name}")
+        if not names:
+            note("no model is loaded")
+
+
+def rm(models: Names, *, yes: Force = False, host: Address = None, home: Home = None) -> None:
+    """remove models. files that were offered from where they lie are left there."""
+    with _client(host, home) as client:
+        for name in models:
+            client.ask("POST", "/api/show", {"model": name})  # before asking anything, see that it is there
+        if not yes and not _confirmed(f"remove {', '.join(models)}?"):
+            note("nothing removed")
+            return
+        for name in models:
+            client.ask("DELETE", "/api/delete", {"model": name})
+            note(f"removed {name}")
+
+
+def offer_file(client: Client, file: Path) -> str:
+    """Hand a model file to a server that runs already, which keeps it under the file's stem. Returns the name."""
+    name = file.stem
+    with err().status(f"reading {file.name}"):
+        digest = hashlib.sha256()
+        with file.open("rb") as source:
+            for chunk in iter(lambda: source.read(_CHUNK), b""):
+                digest.update(chunk)
+    blob = f"sha256:{digest.hexdigest()}"
+    if not client.exists(f"/api/blobs/{blob}"):
+        _upload(client, file, blob)
+    client.ask("POST", "/api/create", {"model": name, "files": {file.name: blob}, "stream": False})
+    return name
+
+
+def _upload(client: Client, file: Path, blob: str) -> None:
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("handing {task.description} to the server"), BarColumn(), DownloadColumn(binary_units=True), TimeRemainingColumn())
+    with Progress(*columns, console=err(), transient=True) as progress, file.open("rb") as source:
+        task = progress.add_task(file.name, total=file.stat().st_size)
+
+        def chunks() -> Iterator[bytes]:
+            while chunk := source.read(_CHUNK):
+                yield chunk
+                progress.advance(task, len(chunk))
+
+        client.upload(f"/api/blobs/{blob}", chunks())
+
+
+def _client(host: str | None, home: Path | None) -> Client:
+    from hausgeist.cli.client import client_for
+    from hausgeist.settings import load_settings
+
+    return client_for(load_settings(home=home), host)
+
+
+def _confirmed(question: str) -> bool:
+    """Ask, where there is somebody to ask. Raises `InvalidRequest` where there is not."""
+    import sys
+
+    if not sys.stdin.isatty():
+        raise InvalidRequest(f"{question} Nobody can answer here: say --yes.")
+    return typer.confirm(question)
+
+
+def _time(stamp: Any) -> float | None:
+    try:
+        return datetime.datetime.fromisoformat(str(stamp)).timestamp()
+    except ValueError:
+        return None
+
+
+def _since(stamp: Any) -> str:
+    when = _time(stamp)
+    return f"{age(time.time() - when)} ago" if when else "-"
+
+
+def _until(stamp: Any) -> str:
+    when = _time(stamp)
+    if when is None or when - time.time() > 10 * 365 * 86400:
+        return "for ever"
+    return f"in {age(when - time.time())}" if when > time.time() else "now"

@@ -1,0 +1,251 @@
+"""llama.cpp behind the engine port: one worker process per loaded model, spoken to over HTTP on a socket of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from hausgeist.engines.base import Operation, SlotState, WorkerGone
+from hausgeist.engines.llamacpp.parameters import parameters
+from hausgeist.engines.llamacpp.process import Process, run_folder
+from hausgeist.engines.llamacpp.providers import Provider
+from hausgeist.errors import LoadFailed, NotSupported
+from hausgeist.model import Footprint, InstalledModel, LaunchPlan
+
+__all__ = ["LlamaCpp", "LlamaCppReply", "LlamaCppWorker"]
+
+_PATHS: dict[Operation, str] = {
+    "chat": "/v1/chat/completions",
+    "completion": "/v1/completions",
+    "infill": "/infill",
+    "embeddings": "/v1/embeddings",
+    "rerank": "/v1/rerank",
+    "count_chat": "/v1/chat/completions/input_tokens",
+    "tokenize": "/tokenize",
+    "detokenize": "/detokenize",
+    "apply_template": "/apply-template",
+}
+_POLL = 0.02
+
+
+class LlamaCpp:
+    """Starts llama.cpp workers. `home`: where their sockets lie; `prompt_cache`: bytes of prefix cache per worker."""
+
+    name = "llamacpp"
+
+    def __init__(self, *, home: Path, provider: Provider, prompt_cache: int = 0) -> None:
+        self.provider = provider
+        self._home = home
+        self._prompt_cache = prompt_cache
+        self._folder: Path | None = None
+        self._processes: set[Process] = set()
+
+    async def models(self) -> Sequence[InstalledModel]:
+        return ()
+
+    async def fit(self, plan: LaunchPlan) -> Footprint:
+        from hausgeist.engines.llamacpp.fit import fit
+
+        return await fit(plan, provider=self.provider, folder=await self._run_folder(), prompt_cache=self._prompt_cache)
+
+    async def load(self, plan: LaunchPlan, progress: Callable[[float], None] | None = None) -> LlamaCppWorker:
+        process = await Process.start(self.provider, parameters(plan, prompt_cache=self._prompt_cache), folder=await self._run_folder())
+        self._processes.add(process)
+        worker = LlamaCppWorker(plan, process, self._processes.discard)
+        try:
+            await worker.ready(progress)
+        except BaseException:
+            await asyncio.shield(worker.close(patience=0))
+            raise
+        return worker
+
+    async def close(self) -> None:
+        await asyncio.gather(*(process.close() for process in list(self._processes)))
+        if self._folder is not None and self._folder.parent != self._home:
+            await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
+        self._folder = None
+
+    async def _run_folder(self) -> Path:
+        if self._folder is None:
+            self._folder = await asyncio.to_thread(run_folder, self._home)
+        return self._folder
+
+
+class LlamaCppReply:
+    """An answer of llama-server. Closing it early closes its connection, which is how the engine learns to stop."""
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+
+    @property
+    def status(self) -> int:
+        return self._response.status
+
+    @property
+    def streaming(self) -> bool:
+        return self._response.content_type == "text/event-stream"
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        try:
+            async for chunk in self._response.content.iter_any():
+                yield chunk
+        except (aiohttp.ClientError, ConnectionError) as error:
+            raise WorkerGone("The connection to the engine broke in the middle of an answer.") from error
+
+    async def read(self) -> bytes:
+        try:
+            return await self._response.read()
+        except (aiohttp.ClientError, ConnectionError) as error:
+            raise WorkerGone("The connection to the engine broke in the middle of an answer.") from error
+
+    async def close(self) -> None:
+        self._response.close()
+
+
+class LlamaCppWorker:
+    """A loaded model in a process of its own."""
+
+    private_fields = True
+
+    def __init__(self, plan: LaunchPlan, process: Process, forget: Callable[[Process], None]) -> None:
+        self._plan = plan
+        self._process = process
+        self._forget = forget
+        self._session: aiohttp.ClientSession | None = None
+        self._base = "http://engine"
+
+    @property
+    def plan(self) -> LaunchPlan:
+        return self._plan
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        return self._process.alive
+
+    async def ready(self, progress: Callable[[float], None] | None = None) -> None:
+        """Wait until the model is loaded. Raises `LoadFailed` with the engine's own reason."""
+        ended = asyncio.create_task(self._process.ended())
+        try:
+            while not ended.done():
+                if self._connect() and await self._healthy():
+                    self._process.serving = True
+                    if progress is not None:
+                        progress(1.0)
+                    return
+                await asyncio.wait((ended,), timeout=_POLL)
+                if progress is not None:
+                    progress(self._loaded_share())
+        finally:
+            ended.cancel()
+        raise LoadFailed(f"The engine could not load '{self._plan.model.id}'. {self._process.reason()}")
+
+    async def call(self, operation: Operation, body: bytes) -> LlamaCppReply:
+        path = _PATHS.get(operation)
+        if path is None:
+            raise NotSupported(f"This engine does not do '{operation}'.")
+        if not self.alive or self._session is None:
+            raise WorkerGone(self._process.reason())
+        for last in (False, True):
+            try:
+                return LlamaCppReply(await self._session.post(self._base + path, data=body))
+            except (aiohttp.ClientError, ConnectionError, TimeoutError) as error:
+                # The process may be gone a moment before we are told. One that lives has dropped a connection before it said anything.
+                await asyncio.sleep(_POLL)
+                if last or not self.alive:
+                    raise WorkerGone(self._process.reason() if not self.alive else f"The engine does not answer: {error}") from error
+        raise AssertionError("unreachable")
+
+    async def slots(self) -> Sequence[SlotState]:
+        if not self.alive or self._session is None:
+            return ()
+        try:
+            async with self._session.get(self._base + "/slots", timeout=aiohttp.ClientTimeout(total=10)) as response:
+                told = await response.json() if response.status == 200 else []
+        except (aiohttp.ClientError, ConnectionError, TimeoutError, ValueError):
+            return ()
+        return [_slot(one) for one in told]
+
+    def measured(self) -> Footprint:
+        return _memory(self._process.pid)
+
+    async def wait(self) -> str:
+        await self._process.ended()
+        return self._process.reason()
+
+    async def close(self, *, patience: float = 3.0) -> None:
+        session, self._session = self._session, None
+        try:
+            await self._process.close(patience=patience)
+        finally:
+            self._forget(self._process)
+            if session is not None:
+                await session.close()
+
+    def _connect(self) -> bool:
+        """Whether there is an address to speak to yet."""
+        if self._session is not None:
+            return True
+        address = self._process.address
+        connector: aiohttp.BaseConnector
+        if address.endswith(".sock"):
+            # One connection per request: on a unix socket a new one costs less than finding out that a pooled one is stale.
+            connector = aiohttp.UnixConnector(address, limit=0, force_close=True)
+        else:
+            told = str(self._process.report().get("address", "")).removeprefix("http://")
+            if address.endswith(":0") and not told:
+                return False
+            self._base = f"http://{told or address}"
+            connector = aiohttp.TCPConnector(limit=0, force_close=True)
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=10),
+            headers={"Authorization": f"Bearer {self._process.key}", "Content-Type": "application/json"},
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=False,
+        )
+        return True
+
+    async def _healthy(self) -> bool:
+        if self._session is None:
+            return False
+        with contextlib.suppress(aiohttp.ClientError, OSError, TimeoutError):
+            async with self._session.get(self._base + "/health", timeout=aiohttp.ClientTimeout(total=2)) as response:
+                return response.status == 200
+        return False
+
+    def _loaded_share(self) -> float:
+        """How much of the file is in memory by now; the engine itself does not tell."""
+        size = self._plan.model.shape.size
+        return min(0.99, _memory(self._process.pid).host / size) if size else 0.0
+
+
+def _slot(told: dict[str, Any]) -> SlotState:
+    return SlotState(
+        id=int(told.get("id", 0)),
+        busy=bool(told.get("is_processing")),
+        prompt_done=int(told.get("n_prompt_tokens_processed", 0)) + int(told.get("n_prompt_tokens_cache", 0)),
+        prompt_total=int(told.get("n_prompt_tokens", 0)),
+    )
+
+
+def _memory(pid: int) -> Footprint:
+    """Resident memory of a process, and which part of it is its own (`anonymous`): mapped weights are counted once, and can be dropped."""
+    import psutil
+
+    try:
+        info = psutil.Process(pid).memory_info()
+    except psutil.Error:
+        return Footprint(host=0, source="none")
+    shared = int(getattr(info, "shared", 0))
+    return Footprint(host=int(info.rss), parts={"anonymous": int(info.rss) - shared, "mapped": shared}, source="measured")

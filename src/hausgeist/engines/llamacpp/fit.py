@@ -1,0 +1,219 @@
+"""How much memory a worker will take, told by the engine itself in a second or two: its fit pass lays everything out and allocates nothing.
+
+The engine prints what it lays out; `Report` reads that. What it does not count is added here: its repacked copies of weights (it leaves them out of
+its own total), LoRA adapters, checkpoints of sliding-window caches, the prefix cache, and the process itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hausgeist.engines.llamacpp.parameters import CHECKPOINTS, parameters
+from hausgeist.engines.llamacpp.process import Process
+from hausgeist.engines.llamacpp.providers import Provider
+from hausgeist.errors import LoadFailed
+from hausgeist.model import Footprint, LaunchPlan
+
+__all__ = ["Report", "fit"]
+
+_MIB = 2**20
+_PATIENCE = 120.0
+_RUNTIME = 16 * _MIB
+"""What a worker takes beyond its libraries and vocabulary once it serves: threads, samplers, buffers of requests."""
+_SAMPLER = 32
+"""Bytes per token of the vocabulary and slot: candidates, logits, penalties."""
+
+
+async def fit(plan: LaunchPlan, *, provider: Provider, folder: Path, prompt_cache: int = 0) -> Footprint:
+    """Memory of a worker for `plan`. Raises `LoadFailed` with the engine's reason when the file is not usable."""
+    report = Report()
+    done = asyncio.Event()
+    resident = 0
+
+    def read(line: str) -> None:
+        nonlocal resident
+        report.read(line)
+        if report.complete and not done.is_set():
+            resident = _resident(process.pid)
+            done.set()
+
+    process = await Process.start(provider, parameters(plan, prompt_cache=prompt_cache), folder=folder, fit=True)
+    process.on_line = read
+    try:
+        ended, finished = asyncio.create_task(process.ended()), asyncio.create_task(done.wait())
+        try:
+            await asyncio.wait((ended, finished), timeout=_PATIENCE, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            ended.cancel()
+            finished.cancel()
+    finally:
+        await asyncio.shield(process.close(patience=0))
+    if not report.usable:
+        raise LoadFailed(f"The engine cannot use '{plan.model.id}': {report.failure or ''}{process.last_words() or process.reason()}")
+    return report.footprint(plan, resident=resident, prompt_cache=prompt_cache)
+
+
+def _resident(pid: int) -> int:
+    """Most memory that the process has had so far: libraries and the vocabulary. Its own pages only, not what it mapped of the model."""
+    try:
+        for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    except (OSError, ValueError, IndexError):
+        pass
+    import psutil
+
+    try:
+        return int(psutil.Process(pid).memory_info().rss)
+    except psutil.Error:
+        return 64 * _MIB
+
+
+_ROW = re.compile(r"memory_breakdown_print: \|\s+- (.+?)\s*\|\s*(?:\d+ = \s*\d+ \+ \()?\s*\d+ =\s*(\d+) \+\s*(\d+) \+\s*(\d+)")
+_PLACED = re.compile(r"params_fit_impl:\s+- (\S+) \(.*\)\s*:\s*\d+ layers \(\s*\d+ overflowing\),\s*(\d+) MiB used")
+_OUTPUT = re.compile(r"(\S+)\s+output buffer size =\s*([\d.]+) MiB")
+_CACHE = re.compile(r"(?:llama_kv_cache|llama_memory_recurrent): size =\s*([\d.]+) MiB")
+_PROJECTOR = re.compile(r"\[mtmd\] estimated worst-case memory usage of mmproj is ([\d.]+) MiB")
+_PROJECTOR_DEVICE = re.compile(r"\[mtmd\] adding ([\d.]+) MiB to fit_params_target for device (\S+)")
+_VOCABULARY = re.compile(r"n_vocab\s*= (\d+)")
+_FAILURES = (
+    ("failed to measure the memory of the extra model", "the draft model does not work with it: "),
+    ("failed to get memory usage of mmproj", "its vision projector (mmproj) is not usable: "),
+    ("encountered an error while trying to fit params", ""),
+)
+
+
+@dataclass
+class _Layout:
+    """Bytes per place ("Host", "CPU_REPACK", "CUDA0"): weights, context, compute."""
+
+    rows: dict[str, tuple[int, int, int]] = field(default_factory=dict)
+    output: int = 0
+
+
+@dataclass
+class Report:
+    """What the fit pass printed, line by line."""
+
+    complete: bool = False
+    """The last line was there; what the process does from here on is loading."""
+    failure: str | None = None
+    """Set when the pass failed: what to say before the engine's own words."""
+    vocabulary: int = 0
+    _main: _Layout = field(default_factory=_Layout)
+    _draft: _Layout | None = None
+    _closed: bool = False
+    _drafting: bool = False
+    _placed: dict[str, int] = field(default_factory=dict)
+    _projector: float = 0.0
+    _projector_devices: dict[str, float] = field(default_factory=dict)
+    _sliding: bool = False
+    _rolling: float = 0.0
+    """MiB of caches that cannot be rolled back, so that the engine keeps checkpoints of them."""
+
+    @property
+    def usable(self) -> bool:
+        return bool(self._main.rows) and self.failure is None
+
+    def read(self, line: str) -> None:
+        """Take in one line of the engine's log."""
+        for mark, meaning in _FAILURES:
+            if self.failure is None and mark in line:
+                self.failure = meaning
+        if "fitting params to free memory took" in line:
+            self.complete = True
+        elif "getting device memory data for the extra model" in line:
+            self._drafting = True
+        elif found := _PLACED.search(line):
+            self._placed[found.group(1)] = int(found.group(2)) * _MIB
+        elif found := _PROJECTOR.search(line):
+            self._projector = float(found.group(1))
+        elif found := _PROJECTOR_DEVICE.search(line):
+            self._projector_devices[found.group(2)] = self._projector_devices.get(found.group(2), 0.0) + float(found.group(1))
+        elif self._drafting:
+            self._draft = self._draft or _Layout()
+            self._read_layout(line, self._draft)
+        elif not self._closed:
+            self._read_main(line)
+
+    def _read_main(self, line: str) -> None:
+        """The first layout is the one asked for; further ones are the engine's trials of placing fewer layers on a device."""
+        self._read_layout(line, self._main)
+        if found := _VOCABULARY.search(line):
+            self.vocabulary = int(found.group(1))
+        if "SWA KV cache" in line:
+            self._sliding = "non-SWA" not in line
+        elif found := _CACHE.search(line):
+            if self._sliding or "recurrent" in line:
+                self._rolling += float(found.group(1))
+        elif self._main.rows and "params_fit_impl" in line:
+            self._closed = True
+
+    @staticmethod
+    def _read_layout(line: str, layout: _Layout) -> None:
+        if found := _ROW.search(line):
+            name = found.group(1).split(" (")[0]
+            weights, context, compute = (int(found.group(part)) * _MIB for part in (2, 3, 4))
+            layout.rows[name] = (weights, context, compute)
+        elif found := _OUTPUT.search(line):
+            layout.output += round(float(found.group(2)) * _MIB)
+
+    def footprint(self, plan: LaunchPlan, *, resident: int, prompt_cache: int) -> Footprint:
+        """The sum for the plan; `resident`: bytes of a process that has laid out and loaded nothing."""
+        devices: dict[str, int] = {}
+        parts = dict.fromkeys(("weights", "cache", "compute"), 0)
+        host = 0
+        for layout, draft in ((self._main, False), (self._draft or _Layout(), True)):
+            for name, (weights, context, compute) in layout.rows.items():
+                size = weights + context + compute
+                # The figures are cut to whole MiB, so each of them is up to one too small.
+                size += sum(_MIB for figure in (weights, context, compute) if figure)
+                if _on_host(name):
+                    host += size
+                else:
+                    devices[name] = devices.get(name, 0) + size
+                if draft:
+                    parts["draft"] = parts.get("draft", 0) + size
+                else:
+                    parts["repack" if "REPACK" in name else "weights"] = parts.get("repack" if "REPACK" in name else "weights", 0) + weights
+                    parts["cache"] += context
+                    parts["compute"] += compute
+            host += layout.output
+            parts["output"] = parts.get("output", 0) + layout.output
+        host, devices = self._place(host, devices)
+        extras = {
+            "projector": round(self._projector * _MIB),
+            "adapters": sum(_size(adapter.path) for adapter in plan.adapters),
+            "checkpoints": round(self._rolling * _MIB) * CHECKPOINTS,
+            "prompt_cache": prompt_cache,
+            "runtime": resident + _RUNTIME + self.vocabulary * _SAMPLER * plan.slots,
+        }
+        for name, size in self._projector_devices.items():
+            if not _on_host(name):
+                devices[name] = devices.get(name, 0) + round(size * _MIB)
+                host -= round(size * _MIB)
+        host += sum(extras.values())
+        parts |= {name: size for name, size in extras.items() if size}
+        return Footprint(host=host, devices=devices, parts=parts, source="fit")
+
+    def _place(self, host: int, devices: dict[str, int]) -> tuple[int, dict[str, int]]:
+        """Where layers did not all fit on the devices, the engine says what it placed there; the rest stays on the host."""
+        if not self._placed:
+            return host, devices
+        rest = sum(devices.values()) - sum(self._placed.values())
+        return host + max(0, rest), dict(self._placed)
+
+
+def _on_host(place: str) -> bool:
+    return place == "Host" or place.startswith("CPU") or place.endswith("_Host")
+
+
+def _size(path: Path) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0

@@ -1,0 +1,198 @@
+"""The models themselves in Ollama's tongue: tags, show, ps, version; create with uploaded blobs, copy, delete. Pull and push come later."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from hausgeist import __version__
+from hausgeist.errors import InvalidRequest, NotFound, NotSupported
+from hausgeist.gateway.bodies import json_body, refuse
+from hausgeist.gateway.ollama import describe
+from hausgeist.gateway.ollama.answers import LINES
+from hausgeist.gateway.ollama.durations import stamp
+from hausgeist.gateway.ollama.encode import line
+from hausgeist.gateway.ollama.errors import OLLAMA, failure_line
+from hausgeist.gateway.ollama.metadata import file_metadata
+from hausgeist.gateway.ollama.schema import CopyRequest, CreateRequest, ModelRequest, ShowRequest, TransferRequest
+from hausgeist.gateway.services import Services
+from hausgeist.gateway.streaming import EventStream
+from hausgeist.http.endpoint import Endpoint, Handler
+from hausgeist.store.blobs import parse_digest
+
+__all__ = ["OLLAMA_API", "endpoints"]
+
+OLLAMA_API = "0.13.0"
+"""The version of Ollama whose API this is; clients ask for it to know what they may use."""
+
+_UNSERVED = {
+    "quantize": "quantise the file before it is uploaded (llama-quantize)",
+    "messages": "send example messages with each request",
+}
+_SHOW_OVERRIDES = {
+    "system": "create a model with it to see how that looks",
+    "template": "create a model with it to see how that looks",
+    "options": "create a model with them to see how that looks",
+}
+
+
+def endpoints(services: Services) -> list[Endpoint]:
+    """The routes of this resource."""
+
+    def route(method: Any, path: str, handle: Handler, summary: str, **more: Any) -> Endpoint:
+        return Endpoint(method=method, path=path, handle=handle, dialect=OLLAMA, summary=summary, **more)
+
+    return [
+        route("GET", "/api/tags", _tags(services), "List models", operations=("list",)),
+        route("POST", "/api/show", _show(services), "Describe a model", action="model.list", body=ShowRequest, operations=("show",)),
+        route("GET", "/api/ps", _ps(services), "List models in memory", operations=("ps",)),
+        route("GET", "/api/version", _version, "The version of the API"),
+        route("POST", "/api/create", _create(services), "Create a model", action="model.create", body=CreateRequest, operations=("create",)),
+        route("HEAD", "/api/blobs/{digest}", _has_blob(services), "Whether a file was uploaded", action="model.create"),
+        route("POST", "/api/blobs/{digest}", _add_blob(services), "Upload a file", action="model.create", operations=("create_blob",)),
+        route("POST", "/api/copy", _copy(services), "Copy a model", action="model.create", body=CopyRequest, operations=("copy",)),
+        route("DELETE", "/api/delete", _delete(services), "Delete a model", body=ModelRequest, operations=("delete",)),
+        route("POST", "/api/pull", _transfer("pull"), "Download a model", body=TransferRequest),
+        route("POST", "/api/push", _transfer("push"), "Upload a model to a registry", body=TransferRequest),
+    ]
+
+
+def _tags(services: Services) -> Handler:
+    async def tags(request: Request) -> Response:
+        models = sorted(services.door.models(request.state.principal), key=lambda model: model.modified, reverse=True)
+        return JSONResponse({"models": [describe.summary(model) for model in models]})
+
+    return tags
+
+
+def _show(services: Services) -> Handler:
+    async def show(request: Request) -> Response:
+        wanted = await json_body(request, ShowRequest)
+        refuse(wanted, _SHOW_OVERRIDES)
+        model = services.door.model(request.state.principal, wanted.model)
+        keys, fills = describe.shape_info(model.shape), False
+        tensors: list[dict[str, Any]] = []
+        if model.path is not None and model.engine == "llamacpp":
+            found, tensors, fills = await asyncio.to_thread(file_metadata, model.path, verbose=bool(wanted.verbose))
+            keys |= found
+        return JSONResponse(
+            {
+                "license": model.licence,
+                "modelfile": describe.modelfile(model),
+                "parameters": describe.parameter_text(model.parameters),
+                "template": model.template or model.shape.chat_template,
+                "system": model.system,
+                "details": describe.summary(model)["details"],
+                "model_info": keys,
+                "tensors": tensors,
+                "capabilities": describe.capabilities(model, fills=fills),
+                "modified_at": stamp(model.modified),
+            }
+        )
+
+    return show
+
+
+def _ps(services: Services) -> Handler:
+    async def ps(request: Request) -> Response:
+        return JSONResponse({"models": [describe.loaded(one) for one in services.door.loaded(request.state.principal)]})
+
+    return ps
+
+
+async def _version(request: Request) -> Response:
+    return JSONResponse({"version": OLLAMA_API, "hausgeist": __version__})
+
+
+def _create(services: Services) -> Handler:
+    async def create(request: Request) -> Response:
+        wanted = await json_body(request, CreateRequest)
+        refuse(wanted, _UNSERVED)
+        if not (wanted.from_ or wanted.files):
+            raise InvalidRequest("Give a model to start from ('from') or uploaded files with weights ('files').", param="from")
+        if wanted.stream is not False:
+            return await EventStream.begin(_creation(services, wanted), failure=failure_line, media_type=LINES)
+        async for _ in _creation(services, wanted):
+            pass
+        return JSONResponse({"status": "success"})
+
+    return create
+
+
+async def _creation(services: Services, wanted: CreateRequest) -> AsyncGenerator[bytes, None]:
+    """Status lines, as Ollama's; the first is sent when the request has been found to be right."""
+    given = wanted.parameters.model_dump(exclude_none=True) if wanted.parameters is not None else None
+    yield line({"status": "reading model metadata"})
+    model = await services.library.create(
+        wanted.model,
+        source=wanted.from_ or None,
+        files=wanted.files,
+        adapters=wanted.adapters,
+        template=wanted.template,
+        system=wanted.system,
+        parameters=given,
+        licence=wanted.license,
+    )
+    yield line({"status": "writing manifest", "digest": f"sha256:{model.digest}"})
+    yield line({"status": "success"})
+
+
+def _has_blob(services: Services) -> Handler:
+    async def has_blob(request: Request) -> Response:
+        if not services.blobs.has(_digest(request)):
+            raise NotFound("There is no such file here; upload it first.")
+        return Response(status_code=200)
+
+    return has_blob
+
+
+def _add_blob(services: Services) -> Handler:
+    async def add_blob(request: Request) -> Response:
+        digest = _digest(request)
+        known = services.blobs.has(digest)
+        if known:
+            # Read what is sent all the same: clients write first and look for the answer later.
+            async for _ in request.stream():
+                pass
+        else:
+            await services.blobs.add(request.stream(), expected=digest)
+        return Response(status_code=200 if known else 201)
+
+    return add_blob
+
+
+def _copy(services: Services) -> Handler:
+    async def copy(request: Request) -> Response:
+        wanted = await json_body(request, CopyRequest)
+        await services.library.copy(wanted.source, wanted.destination)
+        return Response(status_code=200)
+
+    return copy
+
+
+def _delete(services: Services) -> Handler:
+    async def delete(request: Request) -> Response:
+        wanted = await json_body(request, ModelRequest)
+        await services.door.remove(request.state.principal, wanted.model, origin=request.state.origin)
+        return Response(status_code=200)
+
+    return delete
+
+
+def _transfer(verb: str) -> Handler:
+    async def transfer(request: Request) -> Response:
+        await json_body(request, TransferRequest)
+        other = (
+            "Make one of a GGUF file with /api/create, or give the file to 'hausgeist serve FILE'." if verb == "pull" else "Copy its file instead."
+        )
+        raise NotSupported(f"Models cannot be {verb}ed here yet. {other}")
+
+    return transfer
+
+
+def _digest(request: Request) -> str:
+    return parse_digest(request.path_params["digest"])

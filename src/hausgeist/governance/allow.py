@@ -1,0 +1,151 @@
+"""Which hosts may be contacted, and at which addresses: pure decisions over the settings.
+
+A name on the list must not lead into the house: an address that it resolves to has to be a public one (server-side request forgery, DNS
+rebinding), unless the owner said otherwise by configuring an upstream there, by a name that only a local network can know ("nas",
+"nas.local"), or by putting the address or its network on the list as well.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from urllib.parse import urlsplit
+
+from hausgeist.errors import InvalidRequest
+from hausgeist.settings import Settings
+
+__all__ = ["AllowList", "is_loopback_name", "is_public"]
+
+Address = IPv4Address | IPv6Address
+
+_LOCAL_SUFFIXES = (".local", ".lan", ".internal", ".home.arpa", ".localhost")
+"""Names that no public name server answers for (RFC 6761, 6762, 8375, ICANN's .internal; .lan by custom)."""
+
+_NAT64 = ip_network("64:ff9b::/96")
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """`host` for a name (from "*.": and all below it), `network` for an address; `port` 0: any."""
+
+    host: str
+    network: IPv4Network | IPv6Network | None
+    port: int
+    below: bool = False
+
+    def covers(self, host: str, address: Address | None, port: int) -> bool:
+        if self.port not in {0, port}:
+            return False
+        if self.network is not None:
+            return address is not None and address in self.network
+        return host == self.host or (self.below and host.endswith("." + self.host))
+
+
+class AllowList:
+    """Made once from the settings. Raises `InvalidRequest` for an entry that cannot be understood."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._offline = settings.offline
+        self._entries = [_parse(entry) for entry in settings.allow]
+        self._upstreams = [_upstream(name, section.url) for name, section in settings.upstreams.items()]
+
+    def refusal(self, host: str, port: int) -> str:
+        """Why this server does not contact `host` (in lower case, without brackets) at `port`; empty if it does."""
+        address = _address(host)
+        where = f"{f'[{host}]' if ':' in host else host}:{port}"
+        upstream = any(entry.covers(host, address, port) for entry in self._upstreams)
+        if self._offline:
+            if upstream and (is_loopback_name(host) or (address is not None and address.is_loopback)):
+                return ""
+            return f"This server is offline (offline = true) and does not connect to {where}."
+        if upstream or any(entry.covers(host, address, port) for entry in self._entries):
+            return ""
+        return f'{where} is not among the hosts that this server may contact. Its owner can add it: allow = ["{host}"].'
+
+    def address_refusal(self, host: str, text: str, port: int) -> str:
+        """Why the address `text`, to which the permitted `host` resolved, is not connected to; empty if it is."""
+        address = _address(text)
+        if address is None:
+            return f"{host} resolved to something that is not an address."
+        if self._offline:
+            return "" if address.is_loopback else f"This server is offline (offline = true) and does not connect to {host}."
+        if is_public(address) or self._may_be_near(host, port) or any(entry.covers("", address, port) for entry in self._entries):
+            return ""
+        return (
+            f"{host} resolves to {address}, which is not a public address. If this host is meant, its owner can add the address: "
+            f'allow = ["{host}", "{address}"].'
+        )
+
+    def is_house_host(self, host: str) -> bool:
+        """Whether connections to `host` stay on this machine by its name, so that no proxy must see them."""
+        address = _address(host)
+        return is_loopback_name(host) or (address is not None and address.is_loopback)
+
+    def _may_be_near(self, host: str, port: int) -> bool:
+        if "." not in host or host.endswith(_LOCAL_SUFFIXES):
+            return True
+        return any(entry.covers(host, None, port) for entry in self._upstreams)
+
+
+def is_loopback_name(host: str) -> bool:
+    """Whether `host` is a name of this machine itself, whatever a name server says."""
+    return host == "localhost" or host.endswith(".localhost")
+
+
+def is_public(address: Address) -> bool:
+    """Whether `address` is on the internet; what an IPv6 address wraps counts, not its wrapping."""
+    if isinstance(address, IPv6Address):
+        inner = address.ipv4_mapped or address.sixtofour
+        if inner is None and address in _NAT64:
+            inner = IPv4Address(int(address) & 0xFFFFFFFF)
+        if inner is not None:
+            return is_public(inner)
+    return address.is_global and not address.is_multicast
+
+
+def _parse(entry: str) -> _Entry:
+    text = entry.strip().lower()
+    try:
+        return _Entry("", ip_network(text, strict=False), 0)
+    except ValueError:
+        pass
+    try:
+        parts = urlsplit(f"//{text}")
+        host, port = (parts.hostname or "").rstrip("."), parts.port or 0
+    except ValueError:
+        host, port, parts = "", 0, urlsplit("")
+    below = host.startswith("*.")
+    name = host.removeprefix("*.")
+    if not name or "*" in name or parts.path or parts.query or parts.username is not None or any(character.isspace() for character in name):
+        raise InvalidRequest(
+            f"allow: '{entry}' is not understood. Write a host, host:port, an address, a network (10.0.0.0/8) or *.domain.", param="allow"
+        )
+    address = _address(name)
+    return _Entry("" if address else _ascii(name), ip_network(address) if address else None, port, below)
+
+
+def _upstream(name: str, url: str) -> _Entry:
+    try:
+        parts = urlsplit(url)
+        host, port = (parts.hostname or "").rstrip("."), parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError:
+        host, port, parts = "", 0, urlsplit("")
+    if not host or parts.scheme not in {"http", "https"}:
+        raise InvalidRequest(f"upstreams.{name}.url: '{url}' is not an address like http://host:port.", param=f"upstreams.{name}.url")
+    address = _address(host)
+    return _Entry("" if address else _ascii(host), ip_network(address) if address else None, port)
+
+
+def _ascii(name: str) -> str:
+    """A name as it goes over the wire: "bücher.example" is "xn--bcher-kva.example"."""
+    try:
+        return name if name.isascii() else name.encode("idna").decode("ascii")
+    except UnicodeError:
+        return name
+
+
+def _address(text: str) -> Address | None:
+    try:
+        return ip_address(text.partition("%")[0])
+    except ValueError:
+        return None

@@ -1,0 +1,87 @@
+"""The default options of a model, in Ollama's names: which there are, what they may be. What is not served is refused, never dropped."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Final, Literal
+
+from hausgeist.errors import InvalidRequest, NotSupported
+
+__all__ = ["PARAMETERS", "checked_parameters"]
+
+Kind = Literal["number", "whole", "texts"]
+
+PARAMETERS: Final[dict[str, Kind]] = {
+    "frequency_penalty": "number",
+    "min_p": "number",
+    "mirostat": "whole",
+    "mirostat_eta": "number",
+    "mirostat_tau": "number",
+    "num_ctx": "whole",
+    "num_gpu": "whole",
+    "num_keep": "whole",
+    "num_predict": "whole",
+    "num_thread": "whole",
+    "presence_penalty": "number",
+    "repeat_last_n": "whole",
+    "repeat_penalty": "number",
+    "seed": "whole",
+    "stop": "texts",
+    "temperature": "number",
+    "top_k": "whole",
+    "top_p": "number",
+    "typical_p": "number",
+}
+
+_ELSEWHERE: Final = frozenset(
+    {
+        "f16_kv",
+        "low_vram",
+        "main_gpu",
+        "num_batch",
+        "numa",
+        "penalize_newline",
+        "tfs_z",
+        "use_mlock",
+        "use_mmap",
+        "vocab_only",
+    }
+)
+"""Ollama knows or knew these; here they would change nothing."""
+
+_MAX_STOPS: Final = 64
+_MAX_STOP: Final = 1024
+
+
+def checked_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters in one form (`stop` as a list, whole numbers as int). Raises `InvalidRequest` naming the one that is wrong."""
+    return {name: _checked(name, value) for name, value in sorted(parameters.items()) if value is not None}
+
+
+def _checked(name: str, value: Any) -> Any:
+    kind = PARAMETERS.get(name)
+    if kind is None:
+        if name in _ELSEWHERE:
+            raise NotSupported(f"The parameter '{name}' is not supported; leave it out. Known are {', '.join(PARAMETERS)}.", param="parameters")
+        raise InvalidRequest(f"'{str(name)[:60]}' is not a parameter of a model. Known are {', '.join(PARAMETERS)}.", param="parameters")
+    if kind == "texts":
+        texts = [value] if isinstance(value, str) else value
+        if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) and 0 < len(text) <= _MAX_STOP for text in texts):
+            raise _wrong(name, "a text or a list of texts")
+        if len(texts) > _MAX_STOPS:
+            raise _wrong(name, f"at most {_MAX_STOPS} texts")
+        return list(texts)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise _wrong(name, "a number")
+    if kind == "number":
+        return float(value)
+    if value != int(value) or abs(value) >= 2**63:
+        raise _wrong(name, "a whole number")
+    if name == "num_ctx" and value < 1:
+        raise _wrong(name, "a whole number above 0")
+    return int(value)
+
+
+def _wrong(name: str, wanted: str) -> InvalidRequest:
+    return InvalidRequest(f"The parameter '{name}' must be {wanted}.", param="parameters")

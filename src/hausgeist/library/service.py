@@ -1,0 +1,321 @@
+"""The library: which models there are, by name. Offers files in place, creates, copies and removes models, keeps the index that requests ask.
+
+A stored model is one row, written last, so a crash leaves blobs that nobody mentions and never half a model; `start` collects those. Several
+processes may use one home: the index notices within a quarter of a second what another wrote, and blobs are taken away only within a write
+transaction that has seen that no row mentions them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Connection
+
+from hausgeist.errors import Conflict, HausgeistError, InvalidRequest, ModelNotFound, NotSupported, StoreError
+from hausgeist.library.creation import Change, FileSource, compose, of_file, projector_ref
+from hausgeist.library.definition import Definition, launch_options, launch_tasks
+from hausgeist.library.gguf import stem
+from hausgeist.library.names import Name
+from hausgeist.library.records import Record, blobs_in_use, delete_model, put_model, read_models, renew_model, stamps
+from hausgeist.model import InstalledModel, ModelOptions
+from hausgeist.settings import ModelSection
+from hausgeist.store.blobs import Blobs
+from hausgeist.store.database import Database
+
+__all__ = ["Library"]
+
+log = logging.getLogger(__name__)
+
+_LOOK_AGAIN: Final = 0.25
+"""Seconds between two looks at what other processes may have written."""
+_GARBAGE_AGE: Final = 24 * 3600.0
+"""Seconds that a blob nobody mentions is kept: its upload may be the first step of a `create` to come."""
+
+
+class Library:
+    """`get` is asked for every request and takes a dictionary look-up. Changes are coroutines, one at a time."""
+
+    def __init__(self, database: Database, blobs: Blobs, sections: Mapping[str, ModelSection] | None = None) -> None:
+        """`sections`: `settings.models`, how single models are launched."""
+        self._database = database
+        self._blobs = blobs
+        self._sections = {_key(name): (name, section) for name, section in (sections or {}).items()}
+        self._offered: dict[str, tuple[Definition, InstalledModel]] = {}
+        self._stored: dict[str, tuple[Definition, InstalledModel]] = {}
+        self._brought: dict[str, InstalledModel] = {}
+        self._find: Callable[[str], InstalledModel | None] | None = None
+        self._index: dict[str, InstalledModel] = {}
+        self._list: list[InstalledModel] = []
+        self._stamps: frozenset[tuple[str, float]] = frozenset()
+        self._next_look = 0.0
+        self._changing = asyncio.Lock()
+
+    def models(self) -> list[InstalledModel]:
+        """All there are, by name."""
+        self._look()
+        return list(self._list)
+
+    def get(self, name: str) -> InstalledModel:
+        """The model of this name in whatever case; `x` is `x:latest`. Raises `ModelNotFound`."""
+        if time.monotonic() >= self._next_look:
+            self._look()
+        model = self._index.get(name) or self._index.get(_key(name))
+        if model is None and self._find is not None and (found := self._find(name)) is not None:
+            return self._with_section(found)
+        if model is None:
+            # Another process may have made it a moment ago.
+            self._look(now=True)
+            model = self._index.get(_key(name))
+        if model is None:
+            raise ModelNotFound("".join(letter if letter.isprintable() else "?" for letter in name[:200]))
+        return model
+
+    async def start(self, in_use: Callable[[Connection], frozenset[str]] | None = None) -> None:
+        """Offer the files that the settings name, look anew at stored models whose files changed, and collect garbage (see `collect`)."""
+        for name, section in self._sections.values():
+            if section.path is not None:
+                try:
+                    await self.offer(section.path, name=name)
+                except InvalidRequest as error:
+                    raise InvalidRequest(f'[models."{name}"] in hausgeist.toml: {error.message}') from error
+        async with self._changing:
+            await self._renew()
+        await self.collect(in_use=in_use)
+
+    async def offer(self, path: Path, *, name: str | None = None, notice: str = "", options: ModelOptions | None = None) -> InstalledModel:
+        """A file of this start, used where it lies and never deleted, under its stem or `name`. Raises `InvalidRequest`, `Conflict`."""
+        path = _whole(path)
+        called = Name.parse(name) if name is not None else Name.from_stem(stem(path))
+        async with self._changing:
+            self._look(now=True)
+            known = self._offered.get(called.key) or self._stored.get(called.key)
+            if known is not None and known[1].path != path:
+                raise Conflict(
+                    f"There is a model '{known[1].id}' already: {known[1].path or known[1].source}. "
+                    f'To offer {path} as well, name it otherwise: [models.OTHER] with path = "{path}" in hausgeist.toml.'
+                )
+            if known is not None and called.key in self._stored and called.key not in self._offered:
+                return known[1]
+            definition = await asyncio.to_thread(_offered, path, notice, self._section(str(called)))
+            modified = max(ref.mtime_ns for ref in definition.files) / 1e9
+            model = self._installed(str(called), definition, modified, options=options, removable=False)
+            self._offered[called.key] = (definition, model)
+            self._rebuild()
+        return model
+
+    async def create(
+        self,
+        name: str,
+        *,
+        source: str | None = None,
+        files: Mapping[str, FileSource] | None = None,
+        adapters: Mapping[str, FileSource] | None = None,
+        template: str | None = None,
+        system: str | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        licence: str | Sequence[str] | None = None,
+    ) -> InstalledModel:
+        """Make a model from another one (`source`) or from files (name -> digest of a blob, or a `Path` to use in place), as Ollama's `create`.
+
+        One that has this name already is replaced. Raises `InvalidRequest`, `ModelNotFound`, `Conflict`.
+        """
+        called = Name.parse(name)
+        change = Change(files=files or {}, adapters=adapters or {}, template=template, system=system, parameters=parameters, licence=licence)
+        async with self._changing:
+            self._look(now=True)
+            base = self._definition(source) if source is not None else None
+            definition = await asyncio.to_thread(compose, self._blobs, base, change, source=source or "")
+            return await self._put(called, definition)
+
+    async def copy(self, source: str, destination: str) -> InstalledModel:
+        """The same model under another name; one that has that name is replaced. Raises `ModelNotFound`, `Conflict`, `InvalidRequest`."""
+        called = Name.parse(destination)
+        async with self._changing:
+            self._look(now=True)
+            if called.key == _key(source):
+                return self.get(source)
+            return await self._put(called, self._definition(source))
+
+    async def remove(self, name: str) -> None:
+        """Forget a stored model and delete the blobs that no other one uses. Raises `ModelNotFound`, `Conflict` for what is not stored here."""
+        async with self._changing:
+            self._look(now=True)
+            model = self.get(name)
+            key = _key(model.id)
+            if key in self._offered:
+                raise Conflict(f"'{model.id}' is the file {model.path}, offered where it lies and not deleted here; start without it instead.")
+            if key not in self._stored:
+                raise Conflict(f"'{model.id}' belongs to the engine '{model.engine}' and cannot be removed.")
+            definition, model = self._stored[key]
+            await self._database.write(lambda connection: delete_model(connection, model.id))
+            self._look(now=True)
+            await self._discard(definition.blobs)
+
+    def bring(self, models: Sequence[InstalledModel], *, find: Callable[[str], InstalledModel | None] | None = None) -> None:
+        """All that engines have themselves, under the very ids they give; replaces what was brought before.
+
+        `find` is asked for names that are not in any list (`fake:FILE`), for as long as no other is given.
+        """
+        self._brought = {_key(model.id): self._with_section(model) for model in models}
+        self._find = find or self._find
+        self._rebuild()
+
+    async def collect(self, *, in_use: Callable[[Connection], frozenset[str]] | None = None, older_than: float = _GARBAGE_AGE) -> int:
+        """Delete blobs that no model mentions, nor `in_use` (those of other packages), older than this many seconds. Returns how many."""
+        digests = await asyncio.to_thread(lambda: frozenset(digest for digest in self._blobs.digests() if self._age(digest) > older_than))
+        return await self._discard(digests, in_use) if digests else 0
+
+    def _age(self, digest: str) -> float:
+        try:
+            return time.time() - self._blobs.path(digest).stat().st_mtime
+        except OSError:
+            return 0.0
+
+    async def _put(self, called: Name, definition: Definition) -> InstalledModel:
+        if (other := self._offered.get(called.key)) is not None:
+            raise Conflict(f"'{other[1].id}' is a file that this server offers ({other[1].path}); choose another name.")
+        brought = self._brought.get(called.key) or (self._find(str(called)) if self._find is not None else None)
+        if brought is not None:
+            raise Conflict(f"'{called}' is a model of the engine '{brought.engine}'; choose another name.")
+        before = self._stored.get(called.key)
+        record = Record(str(called), definition, time.time())
+
+        def write(connection: Connection) -> None:
+            # Within the transaction: another process cannot take them away any more.
+            if missing := [blob for blob in definition.blobs if not self._blobs.has(blob)]:
+                raise InvalidRequest(f"The file sha256:{missing[0]} was removed meanwhile; upload it again.", param="files")
+            put_model(connection, record)
+
+        await self._database.write(write)
+        self._look(now=True)
+        if before is not None:
+            await self._discard(before[0].blobs - definition.blobs)
+        return self.get(record.id)
+
+    async def _discard(self, blobs: frozenset[str], in_use: Callable[[Connection], frozenset[str]] | None = None) -> int:
+        """Delete those that no row mentions. In a transaction of its own after the rows are gone: deleted files do not come back with a rollback."""
+        if not blobs:
+            return 0
+
+        def write(connection: Connection) -> int:
+            gone = blobs - blobs_in_use(connection, blobs) - (in_use(connection) if in_use else frozenset())
+            for blob in gone:
+                self._blobs.remove(blob)
+            return len(gone)
+
+        return await self._database.write(write)
+
+    async def _renew(self) -> None:
+        """Files in place that were replaced since they were looked at: read them again. What cannot be read stays as it is, and is logged."""
+        self._look(now=True)
+        for definition, model in list(self._stored.values()):
+            try:
+                if await asyncio.to_thread(_changed, definition):
+                    record = Record(model.id, await asyncio.to_thread(_read_again, definition), time.time())
+                    await self._database.write(partial(renew_model, record=record, seen=model.modified))
+            except (OSError, HausgeistError) as error:
+                log.warning("the model %s cannot be used at the moment: %s", model.id, error)
+        self._look(now=True)
+
+    def _definition(self, name: str) -> Definition:
+        """What a new model starts from. Raises `ModelNotFound`, `NotSupported`."""
+        model = self.get(name)
+        key = _key(model.id)
+        if (known := self._offered.get(key) or self._stored.get(key)) is not None:
+            return known[0]
+        if not model.upstream:
+            raise NotSupported(f"'{model.id}' is built into the engine '{model.engine}'; no other model can be made from it.", param="model")
+        return Definition(
+            engine=model.engine,
+            shape=model.shape,
+            tasks=model.tasks,
+            system=model.system,
+            template=model.template,
+            parameters=dict(model.parameters),
+            licence=model.licence,
+            source=model.source,
+            notice=model.notice,
+            upstream=model.upstream,
+        )
+
+    def _installed(
+        self, name: str, definition: Definition, modified: float, *, options: ModelOptions | None = None, removable: bool = True
+    ) -> InstalledModel:
+        return definition.installed(
+            name, modified=modified, blob_path=self._blobs.path, section=self._section(name), options=options, removable=removable
+        )
+
+    def _with_section(self, model: InstalledModel) -> InstalledModel:
+        if (section := self._section(model.id)) is None:
+            return model
+        options = launch_options(model.options, section)
+        return replace(model, options=options, tasks=launch_tasks(model.tasks, options))
+
+    def _section(self, name: str) -> ModelSection | None:
+        return self._sections[key][1] if (key := _key(name)) in self._sections else None
+
+    def _look(self, *, now: bool = False) -> None:
+        """Read the table again if another process, or this one, changed it."""
+        if not now and time.monotonic() < self._next_look:
+            return
+        self._next_look = time.monotonic() + _LOOK_AGAIN
+        try:
+            found = self._database.read(stamps)
+            if found == self._stamps:
+                return
+            records = self._database.read(read_models)
+        except StoreError as error:
+            # Requests that run while the server stops still find their models.
+            log.debug("the models table cannot be read: %s", error)
+            return
+        self._stamps = found
+        self._stored = {_key(one.id): (one.definition, self._installed(one.id, one.definition, one.modified)) for one in records}
+        self._rebuild()
+
+    def _rebuild(self) -> None:
+        by_key = {
+            **self._brought,
+            **{key: model for key, (_, model) in self._stored.items()},
+            **{key: model for key, (_, model) in self._offered.items()},
+        }
+        self._index = {**by_key, **{model.id: model for model in by_key.values()}}
+        self._list = sorted(by_key.values(), key=lambda model: model.id.lower())
+
+
+def _offered(path: Path, notice: str, section: ModelSection | None) -> Definition:
+    definition = of_file(path, notice=notice)
+    if section is not None and section.projector is not None:
+        definition = replace(definition, projector=projector_ref(_whole(section.projector)))
+    return definition
+
+
+def _whole(path: Path) -> Path:
+    return path.expanduser().absolute()
+
+
+def _changed(definition: Definition) -> bool:
+    """Whether weights that lie in place are no longer what they were. Raises `OSError` where they are gone."""
+    times = [(ref.path.stat(), ref) for ref in definition.files if ref.path is not None]
+    return any((status.st_size, status.st_mtime_ns) != (ref.size, ref.mtime_ns) for status, ref in times)
+
+
+def _read_again(definition: Definition) -> Definition:
+    path = definition.files[0].path
+    assert path is not None
+    fresh = of_file(path)
+    return replace(definition, files=fresh.files, shape=fresh.shape, tasks=fresh.tasks)
+
+
+def _key(name: str) -> str:
+    """Of a name, or of an engine's own id, which need not be one (`fake:/a/file`)."""
+    try:
+        return Name.parse(name).key
+    except InvalidRequest:
+        return name.lower()

@@ -1,0 +1,111 @@
+"""Who goes next: a bounded queue in front of the slots of one model, fair between users.
+
+A user's turn comes by how many slots they hold already, then by how long ago their last turn was, then by how long they have waited, so that
+one busy user cannot keep the others out. Pure bookkeeping on one event loop; knows nothing of models or workers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter, deque
+from dataclasses import dataclass, field
+
+from hausgeist.errors import Busy
+
+__all__ = ["Admission"]
+
+
+@dataclass(eq=False, slots=True)
+class _Waiter:
+    user: str
+    share: int
+    since: float
+    turn: asyncio.Future[None]
+
+
+@dataclass(eq=False)
+class Admission:
+    """`capacity` slots, at most `limit` requests waiting for them. `paused` lets nobody in (the model is leaving memory)."""
+
+    capacity: int
+    limit: int
+    paused: bool = False
+    _held: Counter[str] = field(default_factory=Counter)
+    _queues: dict[str, deque[_Waiter]] = field(default_factory=dict)
+    _turns: dict[str, float] = field(default_factory=dict)
+    """When each waiting user last had a turn; forgotten when nobody waits."""
+    _seconds: float = 2.0
+    """Smoothed time that one request holds its slots, for Retry-After."""
+
+    @property
+    def running(self) -> int:
+        """Slots in use."""
+        return self._held.total()
+
+    @property
+    def waiting(self) -> int:
+        return sum(map(len, self._queues.values()))
+
+    def retry_after(self) -> float:
+        """Seconds after which a slot is likely to be free for one who comes now."""
+        return min(60.0, max(1.0, self._seconds * (self.waiting + 1) / max(1, self.capacity)))
+
+    async def acquire(self, user: str, share: int = 1) -> None:
+        """Wait for `share` slots. Raises `Busy` when the queue is full. Cancelling gives the place up."""
+        if not self.paused and not self.waiting and self.running + share <= self.capacity:
+            self._held[user] += share
+            self._turns[user] = time.monotonic()
+            return
+        if self.waiting >= self.limit:
+            raise Busy(f"{self.waiting} requests are waiting for this model already; try again in {self.retry_after():.0f} s.", retry_after=self.retry_after())
+        waiter = _Waiter(user, share, time.monotonic(), asyncio.get_running_loop().create_future())
+        self._queues.setdefault(user, deque()).append(waiter)
+        self._advance()
+        try:
+            await waiter.turn
+        except asyncio.CancelledError:
+            if waiter.turn.done() and not waiter.turn.cancelled():
+                self.release(user, share)
+            else:
+                self._drop(waiter)
+            raise
+
+    def release(self, user: str, share: int = 1, *, seconds: float | None = None) -> None:
+        """Give slots back; `seconds` they were held, where that says something about the next request."""
+        self._held[user] -= share
+        if self._held[user] <= 0:
+            del self._held[user]
+        if seconds is not None:
+            self._seconds += 0.2 * (seconds - self._seconds)
+        self._advance()
+
+    def resize(self, capacity: int) -> None:
+        """The worker has another number of slots now."""
+        self.capacity = capacity
+        self._advance()
+
+    def resume(self) -> None:
+        self.paused = False
+        self._advance()
+
+    def _advance(self) -> None:
+        if not self._queues:
+            self._turns.clear()
+        while not self.paused and self._queues:
+            user = min(self._queues, key=lambda name: (self._held[name], self._turns.get(name, 0.0), self._queues[name][0].since))
+            waiter = self._queues[user][0]
+            # A request for several slots is not overtaken by smaller ones, or it would wait for ever under load.
+            if self.running + min(waiter.share, self.capacity) > self.capacity:
+                return
+            self._drop(waiter)
+            self._held[user] += waiter.share
+            waiter.turn.set_result(None)
+
+    def _drop(self, waiter: _Waiter) -> None:
+        queue = self._queues.get(waiter.user)
+        if queue is None or waiter not in queue:
+            return
+        queue.remove(waiter)
+        if not queue:
+            del self._queues[waiter.user]

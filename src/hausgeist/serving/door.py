@@ -1,0 +1,180 @@
+"""The one door to a model: authorise, resolve, admit, lease, stream, meter, audit. Every face asks here and nowhere else."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from hausgeist.engines import Reply, WorkerGone
+from hausgeist.errors import EngineCrashed, HausgeistError, InvalidRequest
+from hausgeist.governance.service import Governor
+from hausgeist.identity import Origin, Principal
+from hausgeist.library.service import Library
+from hausgeist.model import InstalledModel, Task, Usage
+from hausgeist.serving.answer import EngineAnswer
+from hausgeist.serving.calls import Answer, Call
+from hausgeist.serving.metering import Meter
+from hausgeist.serving.planning import launch_plan, task_of
+from hausgeist.serving.pool import Pool
+from hausgeist.serving.resident import Lease, Loaded
+from hausgeist.serving.slots import fingerprint
+from hausgeist.settings import Settings
+
+__all__ = ["Door"]
+
+log = logging.getLogger(__name__)
+
+_CACHED = {"chat", "completion", "infill"}
+"""Operations whose prompt stays in a slot's cache."""
+
+
+class Door:
+    """What the gateway, the pages and the tools of higher packages use to reach models."""
+
+    def __init__(self, *, settings: Settings, library: Library, pool: Pool, governor: Governor, meter: Meter) -> None:
+        self._settings = settings
+        self._library = library
+        self._pool = pool
+        self._governor = governor
+        self._meter = meter
+
+    async def call(self, who: Principal, call: Call) -> Answer:
+        """Ask a model. Returns as soon as the engine has begun to answer; the caller reads the answer and must leave it as a context manager.
+
+        Raises `NotAllowed`, `ModelNotFound`, `InvalidRequest`, `ContextExceeded`, `Busy`, `NotEnoughMemory`, `LoadFailed`, `EngineCrashed`, ...
+        """
+        started = time.perf_counter()
+        committed = self._authorise(who, "model.use", call.model, call.origin)
+        try:
+            model = self._resolve(call.model, call.task)
+            lease = await self._admit(who, call, model)
+        except BaseException as error:
+            await self._meter.refused(who, call, error, committed)
+            raise
+        finish = self._finisher(who, call, lease)
+        try:
+            lease, reply = await self._ask(who, call, model, lease)
+            finish = self._finisher(who, call, lease)
+            await committed
+        except BaseException as error:
+            await finish(Usage(total_ms=(time.perf_counter() - started) * 1000), _outcome(error), False)
+            raise
+        return EngineAnswer(
+            call=call, model=model, context=lease.plan.context, reply=reply, started=started, load_ms=lease.load_ms, finish=finish
+        ) if reply.status < 400 else await self._refusal(call, model, lease, reply, started, finish)
+
+    def models(self, who: Principal) -> list[InstalledModel]:
+        """The models that this caller may use."""
+        return self._library.models() if self._governor.decide(who, "model.list").allowed else []
+
+    def model(self, who: Principal, name: str) -> InstalledModel:
+        """One of them. Raises `ModelNotFound`."""
+        return self._library.get(name)
+
+    def loaded(self, who: Principal) -> list[Loaded]:
+        """The models in memory."""
+        return self._pool.loaded() if self._governor.decide(who, "model.list").allowed else []
+
+    async def load(
+        self, who: Principal, name: str, *, origin: Origin, task: Task = "generate", keep_alive: float | None = None, context: int | None = None
+    ) -> Loaded:
+        """Load a model before it is asked, or change how long it stays."""
+        await self._authorise(who, "model.load", name, origin)
+        model = self._library.get(name)
+        plan = launch_plan(model, task if task in model.tasks else model.tasks[0], self._settings, context=context)
+        lease = await self._pool.lease(plan, user=who.user, project=who.project, keep_alive=keep_alive, grow=context is not None)
+        shown = lease.resident.shown()
+        await self._pool.give_back(lease, complete=True)
+        if shown is None:
+            raise EngineCrashed()
+        return shown
+
+    async def unload(self, who: Principal, name: str, *, origin: Origin) -> bool:
+        """Take a model out of memory once its running requests have ended. False: it was not loaded."""
+        await self._authorise(who, "model.load", name, origin)
+        return await self._pool.unload(self._library.get(name).id)
+
+    async def remove(self, who: Principal, name: str, *, origin: Origin) -> None:
+        """Unload a model and remove it from the library."""
+        await self._authorise(who, "model.delete", name, origin)
+        model = self._library.get(name)
+        await self._pool.unload(model.id)
+        await self._library.remove(model.id)
+
+    # -- the steps, in their order ----------------------------------------------------------------------------------------------------------
+
+    def _authorise(self, who: Principal, action: str, target: str, origin: Origin) -> asyncio.Future[None]:
+        """Raises `NotAllowed` now; the future is done when the audit row is on disk, which may be while the engine works already."""
+        return asyncio.ensure_future(self._governor.demand(who, action, target=target, origin=origin))
+
+    def _resolve(self, name: str, task: Task) -> InstalledModel:
+        model = self._library.get(name)
+        task_of(model, task)
+        return model
+
+    async def _admit(self, who: Principal, call: Call, model: InstalledModel) -> Lease:
+        plan = launch_plan(model, call.task, self._settings, context=call.context)
+        prefix = fingerprint(call.body) if call.operation in _CACHED else ()
+        return await self._pool.lease(
+            plan, user=who.user, project=who.project, prefix=prefix, share=call.share, keep_alive=call.keep_alive, grow=call.context is not None
+        )
+
+    async def _ask(self, who: Principal, call: Call, model: InstalledModel, lease: Lease) -> tuple[Lease, Reply]:
+        """The engine's reply, from a fresh worker if the one leased died before it said a word."""
+        try:
+            return lease, await lease.worker.call(call.operation, _body(call, model, lease))
+        except WorkerGone:
+            await self._pool.give_back(lease, complete=False)
+        log.warning("the worker of %s was gone; asking a fresh one", model.id)
+        lease = await self._admit(who, call, model)
+        try:
+            return lease, await lease.worker.call(call.operation, _body(call, model, lease))
+        except WorkerGone as error:
+            await self._pool.give_back(lease, complete=False)
+            raise EngineCrashed() from error
+
+    async def _refusal(self, call: Call, model: InstalledModel, lease: Lease, reply: Reply, started: float, finish: Any) -> Answer:
+        """The engine said no: raise its reason, with everything given back."""
+        answer = EngineAnswer(
+            call=call, model=model, context=lease.plan.context, reply=reply, started=started, load_ms=lease.load_ms, finish=finish
+        )
+        async with answer:
+            await answer.json()
+        raise EngineCrashed("The engine refused the request without saying why.")
+
+    def _finisher(self, who: Principal, call: Call, lease: Lease) -> Callable[[Usage, str, bool], Awaitable[None]]:
+        async def finish(usage: Usage, outcome: str, complete: bool) -> None:
+            await self._pool.give_back(lease, complete=complete)
+            await self._meter.finished(who, call, usage, outcome)
+
+        return finish
+
+
+def _body(call: Call, model: InstalledModel, lease: Lease) -> bytes:
+    """The request as the engine gets it: its own name of the model, and the fields that only we may set."""
+    body: dict[str, Any] = {**call.body, "model": model.id}
+    if call.stream:
+        body["stream"] = True
+        if call.operation in ("chat", "completion"):
+            body["stream_options"] = {"include_usage": True}
+    if lease.worker.private_fields and call.operation in _CACHED:
+        body["id_slot"] = lease.slots[0]
+        body["cache_prompt"] = lease.reuse
+        if call.report_stop:
+            body["verbose"] = True
+    try:
+        return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError as error:
+        raise InvalidRequest("The request contains text that is not valid Unicode (a lone surrogate).") from error
+
+
+def _outcome(error: BaseException) -> str:
+    if isinstance(error, asyncio.CancelledError):
+        return "cancelled"
+    return f"failed: {type(error).__name__}" if isinstance(error, HausgeistError) else "failed"
+
+

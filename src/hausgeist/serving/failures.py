@@ -1,0 +1,48 @@
+"""What an engine's error reply means, in our own errors. Engines answer in OpenAI's, llama-server's or Anthropic's shape."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hausgeist.errors import Busy, ContextExceeded, EngineFailed, HausgeistError, InvalidRequest, NotSupported, TooLarge, Unavailable
+
+__all__ = ["failure", "stream_failure"]
+
+
+def failure(status: int, body: bytes) -> HausgeistError:
+    """The error for a reply with a status of 400 or more."""
+    try:
+        parsed = json.loads(body)
+    except ValueError:
+        parsed = {}
+    return _translate(status, parsed, fallback=body[:300].decode("utf-8", "replace"))
+
+
+def stream_failure(event: dict[str, Any]) -> HausgeistError:
+    """The error for an event that carries one in the middle of a stream."""
+    error = event.get("error", event)
+    code = error.get("code") if isinstance(error, dict) else None
+    return _translate(code if isinstance(code, int) and code >= 400 else 500, event, fallback="")
+
+
+def _translate(status: int, parsed: Any, *, fallback: str) -> HausgeistError:
+    error = parsed.get("error", parsed) if isinstance(parsed, dict) else {}
+    if isinstance(error, str):
+        error = {"message": error}
+    message = str(error.get("message") or parsed.get("detail", "") if isinstance(parsed, dict) else "") or fallback or f"status {status}"
+    kind = str(error.get("type", ""))
+    if kind == "exceed_context_size_error" or "n_prompt_tokens" in error:
+        return ContextExceeded(int(error.get("n_prompt_tokens") or 0), int(error.get("n_ctx") or 0))
+    if status == 501 or kind == "not_supported_error":
+        return NotSupported(message)
+    if status == 413:
+        return TooLarge(message)
+    if status == 429:
+        return Busy(message)
+    if status in (400, 404, 409, 415, 422):
+        param = error.get("param")
+        return InvalidRequest(message, param=param if isinstance(param, str) else None)
+    if status == 503:
+        return Unavailable(f"The engine is not ready: {message}")
+    return EngineFailed(f"The engine answered with an error: {message}")

@@ -1,0 +1,349 @@
+"""Workers in memory: load what is asked for, evict what is idle, keep warm what is used, never promise memory twice.
+
+A request takes a place in the queue of its model first and gets a worker then, so that loads coalesce and a full house is felt as waiting,
+in the order of the queue. Which requests may come at all, and what they ask, is the door's business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from hausgeist.engines import Engine, Worker
+from hausgeist.errors import HausgeistError, InvalidRequest, LoadFailed, NotEnoughMemory, Unavailable
+from hausgeist.model import Footprint, LaunchPlan
+from hausgeist.serving.admission import Admission
+from hausgeist.serving.memory import Ledger, gib
+from hausgeist.serving.planning import smaller
+from hausgeist.serving.resident import Lease, Loaded, Resident
+from hausgeist.serving.slots import SlotTable
+from hausgeist.settings import Settings
+from hausgeist.telemetry import Metrics
+
+__all__ = ["Pool"]
+
+log = logging.getLogger(__name__)
+
+_PATIENCE = 120.0
+"""Seconds that a load waits for busy models to finish before it gives up."""
+_POLL = 0.05
+_OBSERVE = 10.0
+
+
+class Pool:
+    """All workers of this server. `engines` finds an engine by name."""
+
+    def __init__(self, *, settings: Settings, engines: Callable[[str], Engine], ledger: Ledger, metrics: Metrics) -> None:
+        self._settings = settings
+        self._engines = engines
+        self._ledger = ledger
+        self._metrics = metrics
+        self._residents: dict[tuple[str, str, str], Resident] = {}
+        self._fits: dict[tuple[object, ...], Footprint] = {}
+        self._room = asyncio.Lock()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._keeper: asyncio.Task[None] | None = None
+        self._wake = asyncio.Event()
+        self._draining = False
+
+    # -- asking ---------------------------------------------------------------------------------------------------------------------------
+
+    async def lease(
+        self, plan: LaunchPlan, *, user: str, project: str, prefix: tuple[int, ...] = (), share: int = 1, keep_alive: float | None = None, grow: bool = False
+    ) -> Lease:
+        """Slots of a loaded worker for this plan. Waits in the model's queue; loads it if need be. `grow`: a loaded worker with less context is
+        loaded anew. Raises `Busy`, `NotEnoughMemory`, `LoadFailed`, `Unavailable`."""
+        if self._draining:
+            raise Unavailable("The server is shutting down; try again in a moment.")
+        resident = await self._resident(plan, keep_alive, grow=grow)
+        if share > resident.admission.capacity:
+            raise InvalidRequest(
+                f"{share} answers at once were asked for, but the model '{plan.model.id}' answers {resident.admission.capacity} side by side; "
+                "ask for fewer, or set more slots for it.",
+                param="n",
+            )
+        lease = None
+        while lease is None:
+            self._metrics.queue(plan.model.id, resident.admission.waiting + 1)
+            try:
+                await resident.admission.acquire(user, share)
+            finally:
+                self._metrics.queue(plan.model.id, resident.admission.waiting)
+            try:
+                lease = await self._seat(resident, user=user, project=project, prefix=prefix, share=share)
+            finally:
+                if lease is None:
+                    resident.admission.release(user, share)
+                    resident.touch()
+        self._metrics.active(plan.model.id, resident.admission.running)
+        return lease
+
+    async def _seat(self, resident: Resident, *, user: str, project: str, prefix: tuple[int, ...], share: int) -> Lease | None:
+        """A lease for a request that was admitted. `None`: the worker came up with fewer slots than were admitted for; queue again."""
+        started = time.perf_counter()
+        loaded = resident.worker is not None
+        worker = await self._ready(resident)
+        if resident.slots is None or resident.slots.free < share:
+            return None
+        load_ms = 0.0 if loaded else (time.perf_counter() - started) * 1000
+        return Lease(resident, worker, user=user, project=project, prefix=prefix, share=share, load_ms=load_ms)
+
+    async def give_back(self, lease: Lease, *, complete: bool) -> None:
+        """End a lease. An answer that was left early frees its slots only when the engine has let go of them, so that the next request
+        does not queue behind it inside the engine, where no fairness reaches."""
+        if complete:
+            lease.resident.crashes = 0
+        if complete or not lease.worker.alive:
+            self._return(lease)
+        else:
+            self._spawn(self._until_let_go(lease))
+
+    def loaded(self) -> list[Loaded]:
+        return [shown for resident in self._residents.values() if (shown := resident.shown()) is not None]
+
+    async def unload(self, model_id: str) -> bool:
+        """Take a model out of memory when its running requests have ended. False: it was not loaded."""
+        found = [resident for resident in self._residents.values() if resident.plan.model.id == model_id and resident.worker is not None]
+        await asyncio.gather(*(self._evict(resident) for resident in found))
+        return bool(found)
+
+    def keep(self, model_id: str, seconds: float) -> None:
+        """Change how long an idle model stays."""
+        for resident in self._residents.values():
+            if resident.plan.model.id == model_id:
+                resident.keep_alive = seconds
+                resident.last_used = time.monotonic()
+        self._wake.set()
+
+    # -- life -----------------------------------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to watch for idle models. Needs a running event loop."""
+        self._keeper = asyncio.create_task(self._keep_house())
+
+    async def drain(self, seconds: float) -> None:
+        """Let nobody in any more, and give running answers so many seconds."""
+        self._draining = True
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and any(resident.admission.running for resident in self._residents.values()):
+            await asyncio.sleep(_POLL)
+
+    async def close(self) -> None:
+        """End every worker, running or not."""
+        self._draining = True
+        tasks = [*self._tasks, *(task for one in self._residents.values() for task in (one.loading, one.watching) if task)]
+        if self._keeper:
+            tasks.append(self._keeper)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*(one.worker.close() for one in self._residents.values() if one.worker), return_exceptions=True)
+        self._residents.clear()
+
+    # -- loading --------------------------------------------------------------------------------------------------------------------------
+
+    async def _resident(self, plan: LaunchPlan, keep_alive: float | None, *, grow: bool) -> Resident:
+        own = plan.model.options.keep_alive
+        stay = keep_alive if keep_alive is not None else own if own is not None else self._settings.keep_alive
+        key = plan.model.id, plan.model.digest, plan.task
+        resident = self._residents.get(key)
+        if resident is None:
+            resident = self._residents[key] = Resident(plan, Admission(plan.slots, self._settings.queue), stay)
+        resident.keep_alive = stay
+        if grow and plan.context > resident.plan.context and not resident.leaving:
+            await self._evict(resident, successor=plan)
+        return resident
+
+    async def _ready(self, resident: Resident) -> Worker:
+        if resident.worker is not None and resident.worker.alive:
+            return resident.worker
+        if resident.loading is None:
+            resident.loading = asyncio.create_task(self._load(resident))
+            resident.loading.add_done_callback(lambda task: self._loaded(resident, task))
+        return await asyncio.shield(resident.loading)
+
+    def _loaded(self, resident: Resident, task: asyncio.Task[Worker]) -> None:
+        resident.loading = None
+        resident.touch()
+        self._wake.set()
+        if not task.cancelled():
+            task.exception()  # seen: whoever waited has it; a load that nobody waits for any more must not warn
+
+    async def _load(self, resident: Resident) -> Worker:
+        name = resident.plan.model.id
+        await self._settle_crash(resident)
+        engine = self._engines(resident.plan.model.engine)
+        async with self._room:
+            plan, footprint = await self._make_room(engine, resident)
+            resident.plan, resident.footprint = plan, footprint
+            resident.admission.resize(plan.slots)
+        started = time.monotonic()
+        try:
+            worker = await engine.load(plan)
+        except BaseException as error:
+            resident.footprint = None
+            self._metrics.loads(name, time.monotonic() - started, "failed")
+            if isinstance(error, (HausgeistError, asyncio.CancelledError)):
+                raise
+            log.exception("loading %s failed", name)
+            raise LoadFailed(f"The model '{name}' could not be loaded: {error}") from error
+        resident.load_seconds = time.monotonic() - started
+        resident.loaded_at = time.time()
+        resident.worker, resident.slots = worker, SlotTable(plan.slots)
+        resident.watching = asyncio.create_task(self._watch(resident, worker))
+        self._metrics.loads(name, resident.load_seconds, "ok")
+        self._metrics.memory(name, footprint.total)
+        log.info("loaded %s in %.1f s: %s, %d x %d tokens", name, resident.load_seconds, gib(footprint.total), plan.slots, plan.context)
+        return worker
+
+    async def _settle_crash(self, resident: Resident) -> None:
+        pause = resident.backoff()
+        if pause:
+            log.warning("%s crashed %d times; starting it again in %.1f s", resident.plan.model.id, resident.crashes, pause)
+            await asyncio.sleep(pause)
+
+    async def _make_room(self, engine: Engine, resident: Resident) -> tuple[LaunchPlan, Footprint]:
+        """A plan that fits beside what is in use, and its footprint; evicts the least recently used. The caller holds `_room`."""
+        plan = resident.plan
+        footprint = await self._fit(engine, plan)
+        while (short := self._ledger.missing(footprint, (), self._held())) > 0:
+            modest = smaller(plan)
+            if modest is None:
+                raise NotEnoughMemory(
+                    f"The model '{plan.model.id}' takes {gib(footprint.host)} with a context of {plan.context} tokens, {gib(short)} more than this machine "
+                    "has to give. Use a smaller context, a lower precision of the model or a smaller model, or free memory."
+                )
+            log.warning("%s: %d slots of %d tokens do not fit; trying %d", plan.model.id, plan.slots, plan.context, modest.slots)
+            plan, footprint = modest, await self._fit(engine, modest)
+        deadline = time.monotonic() + _PATIENCE
+        while self._ledger.missing(footprint, self._promised(), self._held()) > 0:
+            await self._evict_one(resident, footprint, deadline)
+        return plan, footprint
+
+    async def _fit(self, engine: Engine, plan: LaunchPlan) -> Footprint:
+        key = (plan.model.id, plan.model.digest, plan.task, plan.context, plan.slots)
+        if key not in self._fits:
+            self._fits[key] = await engine.fit(plan)
+        return self._fits[key]
+
+    def _promised(self) -> list[Footprint]:
+        return [one.footprint for one in self._residents.values() if one.footprint is not None]
+
+    def _held(self) -> list[Footprint]:
+        return [one.worker.measured() for one in self._residents.values() if one.worker is not None and one.worker.alive]
+
+    # -- leaving --------------------------------------------------------------------------------------------------------------------------
+
+    async def _evict_one(self, wanting: Resident, footprint: Footprint, deadline: float) -> None:
+        """Make the best candidate leave: idle before busy, least recently used first, those that shall stay for ever last."""
+        others = [one for one in self._residents.values() if one.footprint is not None and one is not wanting]
+        others.sort(key=lambda one: (not one.idle, one.keep_alive < 0, one.last_used))
+        candidates = [one for one in others if one.worker is not None]
+        try:
+            async with asyncio.timeout(deadline - time.monotonic()):
+                if candidates:
+                    log.info("%s leaves to make room for %s", candidates[0].plan.model.id, wanting.plan.model.id)
+                    await self._evict(candidates[0])
+                else:
+                    await asyncio.sleep(_POLL)  # all that is promised is just being loaded, or ending
+        except TimeoutError:
+            busy = ", ".join(f"'{one.plan.model.id}'" for one in others) or "other programs"
+            raise NotEnoughMemory(
+                f"The model '{wanting.plan.model.id}' needs {gib(footprint.host)}, and {busy} did not finish in time to make room. Try again later."
+            ) from None
+
+    async def _evict(self, resident: Resident, successor: LaunchPlan | None = None) -> None:
+        """Wait for the running requests, then end the worker. Who waits in the queue stays there and has it loaded again."""
+        resident.admission.paused = resident.leaving = True
+        try:
+            await resident.until_quiet()
+            if resident.loading is not None:
+                await asyncio.wait([resident.loading])
+            await self._end(resident)
+            if successor is not None:
+                resident.plan = successor
+                resident.admission.capacity = successor.slots
+        finally:
+            resident.leaving = False
+            resident.admission.resume()
+        if resident.idle and resident.worker is None and successor is None:
+            self._residents.pop(resident.key, None)
+
+    async def _end(self, resident: Resident) -> None:
+        worker, resident.worker = resident.worker, None
+        if resident.watching is not None:
+            resident.watching.cancel()
+            resident.watching = None
+        if worker is not None:
+            await asyncio.shield(asyncio.ensure_future(worker.close()))
+            log.info("unloaded %s", resident.plan.model.id)
+        resident.footprint = None
+        self._metrics.memory(resident.plan.model.id, None)
+
+    async def _watch(self, resident: Resident, worker: Worker) -> None:
+        """A worker that ends without being told to has crashed; its requests fail by themselves, the next one gets a fresh worker."""
+        why = await worker.wait()
+        if resident.worker is not worker:
+            return
+        log.error("the worker of %s ended: %s", resident.plan.model.id, why)
+        resident.worker = resident.footprint = resident.watching = None
+        resident.crashes += 1
+        resident.crashed_at = time.monotonic()
+        self._metrics.memory(resident.plan.model.id, None)
+        self._metrics.loads(resident.plan.model.id, 0.0, "crashed")
+        await worker.close()
+
+    async def _until_let_go(self, lease: Lease) -> None:
+        started = time.monotonic()
+        try:
+            busy, left = await lease.busy()
+            while busy and lease.worker.alive:
+                if self._quicker_to_restart(lease, left, time.monotonic() - started):
+                    log.info("restarting the worker of %s: a client left, and most of its prompt is still to be processed", lease.plan.model.id)
+                    await self._end(lease.resident)
+                    break
+                await asyncio.sleep(_POLL)
+                busy, left = await lease.busy()
+        finally:
+            self._return(lease)
+
+    @staticmethod
+    def _quicker_to_restart(lease: Lease, left: float, waited: float) -> bool:
+        """Nobody else is being answered, and what remains of the prompt takes longer than a load (judged by the part done so far)."""
+        alone = lease.resident.admission.running <= len(lease.slots) and lease.resident.worker is lease.worker
+        if not alone or waited < 1.0 or not left or left >= 1.0:
+            return False
+        return lease.since(time.monotonic()) * left / (1 - left) > lease.resident.load_seconds + 1.0
+
+    def _return(self, lease: Lease) -> None:
+        lease.give_back()
+        self._metrics.active(lease.plan.model.id, lease.resident.admission.running)
+        self._wake.set()
+
+    async def _keep_house(self) -> None:
+        """Unload what has been idle for its time, and note what workers really take."""
+        observed = 0.0
+        while True:
+            now = time.monotonic()
+            for resident in list(self._residents.values()):
+                expires = resident.expires_at
+                if resident.worker is not None and resident.idle and not resident.leaving and expires is not None and expires <= now:
+                    self._spawn(self._evict(resident))
+            if now - observed >= _OBSERVE:
+                observed = now
+                for shown in self.loaded():
+                    if shown.measured is not None:
+                        self._metrics.memory(shown.model.id, shown.measured.total)
+            self._wake.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(1.0):  # not wait_for: in Python 3.11 it can swallow a cancellation
+                    await self._wake.wait()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

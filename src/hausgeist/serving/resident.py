@@ -1,0 +1,142 @@
+"""One model's place in memory: its queue, its worker while there is one, its slots, and when it may leave."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+
+from hausgeist.engines import Worker, WorkerGone
+from hausgeist.model import Footprint, InstalledModel, LaunchPlan
+from hausgeist.serving.admission import Admission
+from hausgeist.serving.slots import SlotTable
+
+__all__ = ["Lease", "Loaded", "Resident"]
+
+_LONGEST_BACKOFF = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """What `ps` shows of a model in memory. Times are Unix time; `expires_at` None: stays."""
+
+    model: InstalledModel
+    plan: LaunchPlan
+    footprint: Footprint
+    measured: Footprint | None
+    pid: int | None
+    running: int
+    waiting: int
+    loaded_at: float
+    expires_at: float | None
+
+
+@dataclass(eq=False)
+class Resident:
+    """Created when a model is first asked for; `worker` comes and goes. Everything here happens on one event loop."""
+
+    plan: LaunchPlan
+    admission: Admission
+    keep_alive: float
+    worker: Worker | None = None
+    slots: SlotTable | None = None
+    footprint: Footprint | None = None
+    """Memory promised to the worker: set before it is loaded, gone when it has ended."""
+    loading: asyncio.Task[Worker] | None = None
+    watching: asyncio.Task[None] | None = None
+    loaded_at: float = 0.0
+    load_seconds: float = 0.0
+    last_used: float = field(default_factory=time.monotonic)
+    leaving: bool = False
+    crashes: int = 0
+    crashed_at: float = 0.0
+    _idle: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        return self.plan.model.id, self.plan.model.digest, self.plan.task
+
+    @property
+    def idle(self) -> bool:
+        return not self.admission.running and not self.admission.waiting and self.loading is None
+
+    @property
+    def expires_at(self) -> float | None:
+        """Monotonic time at which an idle worker leaves; `None`: never."""
+        return None if self.keep_alive < 0 else self.last_used + self.keep_alive
+
+    def touch(self) -> None:
+        """A request ended: it has been used now, and may have become idle."""
+        self.last_used = time.monotonic()
+        if not self.admission.running:
+            self._idle.set()
+
+    async def until_quiet(self) -> None:
+        """Wait until no request runs; the caller has paused the admission."""
+        while self.admission.running:
+            self._idle.clear()
+            await self._idle.wait()
+
+    def backoff(self) -> float:
+        """Seconds to wait before the worker is started again: none after a first crash, longer with each that follows at once."""
+        if self.crashes < 2:
+            return 0.0
+        pause = min(_LONGEST_BACKOFF, 0.5 * 2.0 ** (self.crashes - 2))
+        return max(0.0, self.crashed_at + pause - time.monotonic())
+
+    def shown(self) -> Loaded | None:
+        """For `ps`; `None` while nothing is loaded."""
+        if self.worker is None or self.footprint is None:
+            return None
+        expires = self.expires_at
+        return Loaded(
+            model=self.plan.model,
+            plan=self.plan,
+            footprint=self.footprint,
+            measured=self.worker.measured() if self.worker.alive else None,
+            pid=self.worker.pid,
+            running=self.admission.running,
+            waiting=self.admission.waiting,
+            loaded_at=self.loaded_at,
+            expires_at=None if expires is None else time.time() + expires - time.monotonic(),
+        )
+
+
+class Lease:
+    """The right to use some slots of a worker; given back exactly once."""
+
+    def __init__(self, resident: Resident, worker: Worker, *, user: str, project: str, prefix: tuple[int, ...], share: int, load_ms: float) -> None:
+        assert resident.slots is not None
+        self.resident = resident
+        self.worker = worker
+        self.plan = resident.plan
+        self.load_ms = load_ms
+        self._user = user
+        self._share = share
+        self._table = resident.slots
+        self.slots, self.reuse = self._table.take(project, prefix, share)
+        self._since = time.monotonic()
+        self._given = False
+
+    def give_back(self) -> None:
+        """The slots are free for the next in the queue."""
+        if self._given:
+            return
+        self._given = True
+        self._table.give(self.slots)
+        self.resident.admission.release(self._user, self._share, seconds=time.monotonic() - self._since)
+        self.resident.touch()
+
+    def since(self, now: float) -> float:
+        """Seconds that the lease has lasted."""
+        return now - self._since
+
+    async def busy(self) -> tuple[bool, float]:
+        """Whether the engine is still at work in these slots, and which part of the prompt is left (0 to 1; 0 in generation)."""
+        try:
+            states = {state.id: state for state in await self.worker.slots()}
+        except WorkerGone:
+            return False, 0.0
+        ours = [states[number] for number in self.slots if number in states]
+        left = max((1 - state.prompt_done / state.prompt_total for state in ours if state.busy and state.prompt_total), default=0.0)
+        return any(state.busy for state in ours), max(0.0, left)

@@ -1,0 +1,227 @@
+"""Content-addressed files: HOME/blobs/sha256-<hex>. A blob is there whole and verified, or it is not there.
+
+What is being written is called `.partial-*` and held by a lock for as long as its writer lives, so that a later start can tell what was left
+behind from what another process is still writing. What refers to a blob, and when it may go, is the caller's to know.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import re
+import secrets
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import BinaryIO, TypeVar
+
+from hausgeist.errors import InvalidRequest, NotFound, TooLarge
+from hausgeist.store.disk import sync_file, sync_folder, try_lock
+from hausgeist.store.failures import file_failures
+
+__all__ = ["Blobs", "parse_digest"]
+
+_DIGEST = re.compile(r"(?:sha256[:-])?([0-9a-fA-F]{64})")
+_BUFFER = 4 << 20
+_STALE_SECONDS = 24 * 3600.0
+"""Where files cannot be locked, a partial file untouched for this long has been given up."""
+T = TypeVar("T")
+
+
+def parse_digest(text: str) -> str:
+    """The 64 lower-case hex digits of `sha256:<hex>`, `sha256-<hex>` or `<hex>`. Raises `InvalidRequest`: no other text ever becomes a path."""
+    match = _DIGEST.fullmatch(text)
+    if match is None:
+        raise InvalidRequest("A digest is 'sha256:' and 64 hexadecimal digits.", param="digest")
+    return match.group(1).lower()
+
+
+class Blobs:
+    """The blobs of a home folder. Digests are taken in any form that `parse_digest` knows and given as 64 hex digits."""
+
+    def __init__(self, home: Path) -> None:
+        self.folder = home / "blobs"
+        with file_failures(self.folder):
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._sweep()
+
+    def path(self, digest: str) -> Path:
+        """Where this blob is, or would be."""
+        return self.folder / f"sha256-{parse_digest(digest)}"
+
+    def has(self, digest: str) -> bool:
+        return self.path(digest).is_file()
+
+    def size(self, digest: str) -> int:
+        """In bytes. Raises `NotFound`."""
+        try:
+            return self.path(digest).stat().st_size
+        except FileNotFoundError:
+            raise _missing(digest) from None
+
+    def open(self, digest: str) -> BinaryIO:
+        """For reading. Raises `NotFound`."""
+        path = self.path(digest)
+        with file_failures(path):
+            try:
+                return path.open("rb")
+            except FileNotFoundError:
+                raise _missing(digest) from None
+
+    def digests(self) -> list[str]:
+        with file_failures(self.folder):
+            return sorted(match.group(1) for file in self.folder.iterdir() if (match := _DIGEST.fullmatch(file.name)))
+
+    def remove(self, digest: str) -> None:
+        """Remove a blob; nothing happens where there is none. Whoever has it open keeps reading it."""
+        path = self.path(digest)
+        with file_failures(path):
+            if sys.platform == "win32" and path.exists():
+                path.chmod(0o600)
+            path.unlink(missing_ok=True)
+
+    async def add(self, chunks: AsyncIterator[bytes], *, expected: str | None = None, limit: int | None = None) -> str:
+        """Store a stream and return its digest.
+
+        Raises `InvalidRequest` if the digest is not the `expected` one, `TooLarge` above `limit` bytes, `DiskFull`; then nothing is kept.
+        """
+        wanted = parse_digest(expected) if expected is not None else None
+        partial = await asyncio.to_thread(_Partial, self.folder)
+        try:
+            buffer = bytearray()
+            total = 0
+            async for chunk in chunks:
+                total += len(chunk)
+                if limit is not None and total > limit:
+                    raise TooLarge(f"The file is larger than the limit of {limit} bytes.")
+                buffer += chunk
+                if len(buffer) >= _BUFFER:
+                    await _finish(partial.write, bytes(buffer))
+                    buffer.clear()
+            await _finish(partial.write, bytes(buffer))
+            return await _finish(partial.publish, self.folder, wanted)
+        finally:
+            partial.discard()
+
+    async def adopt(self, path: Path, *, expected: str | None = None, copy: bool = False) -> str:
+        """Store a file that is already on the disk and return its digest; the file is moved in, or left alone with `copy`.
+
+        Whoever still has a moved file open for writing could change the blob: hand over only files that are finished.
+        """
+        wanted = parse_digest(expected) if expected is not None else None
+        return await _finish(self._adopt, path, wanted, copy)
+
+    def _adopt(self, path: Path, wanted: str | None, copy: bool) -> str:
+        with file_failures(path):
+            if path.is_symlink() or not path.is_file():
+                raise InvalidRequest(f"{path} is not a regular file.", param="path")
+            if not copy and path.stat().st_dev == self.folder.stat().st_dev:
+                with path.open("rb") as file:
+                    digest = hashlib.file_digest(file, "sha256").hexdigest()
+                _check(digest, wanted)
+                sync_file(path)
+                _place(path, self.path(digest))
+                return digest
+            source = path.open("rb")
+        partial = _Partial(self.folder)
+        try:
+            with source:
+                while chunk := source.read(_BUFFER):
+                    partial.write(chunk)
+            digest = partial.publish(self.folder, wanted)
+        finally:
+            partial.discard()
+        if not copy:
+            with file_failures(path):
+                path.unlink(missing_ok=True)
+        return digest
+
+    def _sweep(self) -> None:
+        for file in self.folder.glob(".partial-*"):
+            if _given_up(file):
+                file.unlink(missing_ok=True)
+
+
+class _Partial:
+    """A blob being written."""
+
+    def __init__(self, folder: Path) -> None:
+        with file_failures(folder):
+            while True:
+                self.path = folder / f".partial-{os.getpid()}-{secrets.token_hex(8)}"
+                self._file = self.path.open("xb", buffering=0)
+                # A sweep of another process may have come between the two steps; then it has the lock, or the file is gone.
+                if try_lock(self._file.fileno()) and self.path.exists():
+                    break
+                self._file.close()
+        self._hash = hashlib.sha256()
+
+    def write(self, data: bytes) -> None:
+        self._hash.update(data)
+        with file_failures(self.path.parent):
+            view = memoryview(data)
+            while view:
+                view = view[self._file.write(view) :]
+
+    def publish(self, folder: Path, wanted: str | None) -> str:
+        """Verify, flush, and give the file its name. Returns the digest."""
+        digest = self._hash.hexdigest()
+        _check(digest, wanted)
+        with file_failures(folder):
+            os.fsync(self._file.fileno())
+            self._release()
+            _place(self.path, folder / f"sha256-{digest}")
+        return digest
+
+    def _release(self) -> None:
+        # Windows renames no open file; elsewhere the lock lasts until the file has its name.
+        if sys.platform == "win32":
+            self._file.close()
+
+    def discard(self) -> None:
+        """Close; what was not published goes."""
+        self._file.close()
+        self.path.unlink(missing_ok=True)
+
+
+def _check(digest: str, wanted: str | None) -> None:
+    if wanted is not None and digest != wanted:
+        raise InvalidRequest(f"The content does not match its digest: expected sha256:{wanted}, got sha256:{digest}. Send it again.", param="digest")
+
+
+def _place(path: Path, target: Path) -> None:
+    """Give a verified file its name; a blob that is there already stays, for it may be in use. Its time is now, so that nobody takes it for old."""
+    if target.exists() and target.stat().st_size == path.stat().st_size:
+        os.utime(target)
+        path.unlink()
+        return
+    os.utime(path)
+    path.chmod(0o400)
+    os.replace(path, target)
+    sync_folder(target.parent)
+
+
+def _missing(digest: str) -> NotFound:
+    return NotFound(f"There is no blob sha256:{parse_digest(digest)}.")
+
+
+async def _finish(fn: Callable[..., T], *args: object) -> T:
+    """Run `fn` in a thread and wait for its end even when cancelled: the file must not be taken from under it."""
+    task = asyncio.ensure_future(asyncio.to_thread(fn, *args))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        raise
+
+
+def _given_up(path: Path) -> bool:
+    try:
+        if sys.platform == "win32":
+            return time.time() - path.stat().st_mtime > _STALE_SECONDS
+        with path.open("rb") as file:
+            return try_lock(file.fileno())
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,260 @@
+"""SQL about jobs: every change of a running job is made only while the lease on it is one's own."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy import Column, Connection, Float, Integer, MetaData, Table, Text, and_, bindparam, case, delete, insert, or_, select, update
+
+from hausgeist.errors import NotFound
+
+__all__ = [
+    "Job",
+    "Status",
+    "add",
+    "cancel",
+    "cancelling",
+    "claim",
+    "expire",
+    "finish",
+    "get",
+    "is_due",
+    "jobs",
+    "metadata",
+    "prune",
+    "put_back",
+    "recent",
+    "renew",
+    "retry",
+    "save_progress",
+    "workers",
+]
+
+Status = Literal["queued", "running", "done", "failed", "cancelled"]
+_KEPT_TEXT = 4000
+"""Messages and errors are for people; more of them would only fill the database."""
+
+metadata = MetaData()
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("key", Text),
+    Column("payload", Text, nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("max_attempts", Integer, nullable=False),
+    Column("run_at", Float, nullable=False),
+    Column("worker", Text),
+    Column("lease_until", Float),
+    Column("cancelling", Integer, nullable=False),
+    Column("done", Float, nullable=False),
+    Column("total", Float),
+    Column("message", Text, nullable=False),
+    Column("result", Text),
+    Column("error", Text),
+    Column("created", Float, nullable=False),
+    Column("started", Float),
+    Column("finished", Float),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """Something to do, being done, or done. Times are Unix times."""
+
+    id: str
+    kind: str
+    key: str | None
+    payload: Mapping[str, Any]
+    priority: int
+    status: Status
+    attempts: int
+    max_attempts: int
+    cancelling: bool
+    """Asked to stop, but still running."""
+    done: float
+    total: float | None
+    message: str
+    result: Mapping[str, Any] | None
+    error: str | None
+    """Of the last attempt that failed."""
+    created: float
+    started: float | None
+    finished: float | None
+
+
+_FREE = case(
+    (jobs.c.status == "queued", jobs.c.run_at),
+    else_=jobs.c.lease_until,
+)
+"""From when on a waiting or running job may be taken."""
+_DUE = and_(
+    jobs.c.kind.in_(bindparam("kinds", expanding=True)),
+    or_(
+        and_(jobs.c.status == "queued", jobs.c.run_at <= bindparam("now")),
+        and_(jobs.c.status == "running", jobs.c.lease_until < bindparam("now")),
+    ),
+)
+_IS_DUE = select(jobs.c.id).where(_DUE).limit(1)
+_NEXT = select(jobs).where(_DUE).order_by(jobs.c.priority.desc(), _FREE, jobs.c.created, jobs.c.id).limit(1)
+_CANCELLING = select(jobs.c.id).where(jobs.c.status == "running", jobs.c.worker == bindparam("who"), jobs.c.cancelling == 1)
+
+
+def add(connection: Connection, *, kind: str, payload: str, key: str | None, priority: int, run_at: float, max_attempts: int) -> str:
+    if key is not None:
+        same = select(jobs.c.id).where(jobs.c.kind == kind, jobs.c.key == key, jobs.c.status.in_(("queued", "running")))
+        if (found := connection.execute(same).scalar()) is not None:
+            return str(found)
+    job = f"job_{secrets.token_hex(12)}"
+    connection.execute(
+        insert(jobs).values(
+            id=job,
+            kind=kind,
+            key=key,
+            payload=payload,
+            priority=priority,
+            status="queued",
+            attempts=0,
+            max_attempts=max_attempts,
+            run_at=run_at,
+            cancelling=0,
+            done=0.0,
+            message="",
+            created=time.time(),
+        )
+    )
+    return job
+
+
+def get(connection: Connection, job: str) -> Job:
+    row = connection.execute(select(jobs).where(jobs.c.id == job)).first()
+    if row is None:
+        raise NotFound("There is no such job (any more).")
+    return _job(row)
+
+
+def recent(connection: Connection, *, kind: str | None, status: Status | None, limit: int) -> list[Job]:
+    query = select(jobs).order_by(jobs.c.created.desc(), jobs.c.id).limit(limit)
+    if kind is not None:
+        query = query.where(jobs.c.kind == kind)
+    if status is not None:
+        query = query.where(jobs.c.status == status)
+    return [_job(row) for row in connection.execute(query)]
+
+
+def is_due(connection: Connection, kinds: Sequence[str]) -> bool:
+    return connection.execute(_IS_DUE, {"kinds": kinds, "now": time.time()}).first() is not None
+
+
+def claim(connection: Connection, *, kinds: Sequence[str], worker: str, until: float) -> Job | None:
+    """Take the next job. One whose runners died with every attempt fails here: it may be what kills them."""
+    now = time.time()
+    while (row := connection.execute(_NEXT, {"kinds": kinds, "now": now}).first()) is not None:
+        here = jobs.c.id == row.id
+        if row.cancelling:
+            connection.execute(update(jobs).where(here).values(status="cancelled", finished=now, worker=None, lease_until=None))
+        elif row.attempts >= row.max_attempts:
+            error = f"The process that ran it was killed, {row.attempts} times."
+            connection.execute(update(jobs).where(here).values(status="failed", error=error, finished=now, worker=None, lease_until=None))
+        else:
+            taken = {"status": "running", "worker": worker, "lease_until": until, "attempts": row.attempts + 1}
+            connection.execute(update(jobs).where(here).values(**taken, started=row.started or now))
+            return get(connection, row.id)
+    return None
+
+
+def renew(connection: Connection, *, ids: Sequence[str], worker: str, until: float) -> set[str]:
+    """Returns which of the jobs are still this worker's."""
+    ours = (jobs.c.id.in_(ids), jobs.c.status == "running", jobs.c.worker == worker)
+    connection.execute(update(jobs).where(*ours).values(lease_until=until))
+    return set(connection.execute(select(jobs.c.id).where(*ours)).scalars())
+
+
+def cancelling(connection: Connection, worker: str) -> list[str]:
+    """Jobs of this worker that somebody, perhaps in another process, asked to stop."""
+    return list(connection.execute(_CANCELLING, {"who": worker}).scalars())
+
+
+def cancel(connection: Connection, job: str) -> Job:
+    now = time.time()
+    connection.execute(update(jobs).where(jobs.c.id == job, jobs.c.status == "queued").values(status="cancelled", cancelling=1, finished=now))
+    connection.execute(update(jobs).where(jobs.c.id == job, jobs.c.status == "running").values(cancelling=1))
+    return get(connection, job)
+
+
+def save_progress(connection: Connection, job: str, worker: str, *, done: float, total: float | None, message: str) -> bool:
+    return _change(connection, job, worker, {"done": done, "total": total, "message": message[:_KEPT_TEXT]})
+
+
+def finish(connection: Connection, job: str, worker: str, status: Status, *, result: str | None = None, error: str | None = None) -> bool:
+    """Returns whether the job was still this worker's; if not, nothing was changed. So do the following."""
+    ended = {"status": status, "finished": time.time(), "result": result, "worker": None, "lease_until": None}
+    if error is not None:
+        ended["error"] = error[:_KEPT_TEXT]
+    return _change(connection, job, worker, ended)
+
+
+def retry(connection: Connection, job: str, worker: str, *, run_at: float, error: str) -> bool:
+    """Wait for the next attempt; a job that was asked to stop meanwhile has stopped."""
+    if get(connection, job).cancelling:
+        return finish(connection, job, worker, "cancelled", error=error)
+    later = {"status": "queued", "run_at": run_at, "error": error[:_KEPT_TEXT], "worker": None, "lease_until": None}
+    return _change(connection, job, worker, later)
+
+
+def put_back(connection: Connection, job: str, worker: str) -> bool:
+    """As if it had not been taken: the attempt does not count."""
+    if get(connection, job).cancelling:
+        return finish(connection, job, worker, "cancelled")
+    again = {"status": "queued", "run_at": time.time(), "attempts": jobs.c.attempts - 1, "worker": None, "lease_until": None}
+    return _change(connection, job, worker, again)
+
+
+def prune(connection: Connection, before: float) -> None:
+    """Forget what was finished before that time."""
+    connection.execute(delete(jobs).where(jobs.c.status.in_(("done", "failed", "cancelled")), jobs.c.finished < before))
+
+
+def workers(connection: Connection) -> list[str]:
+    """Who runs something, or did so when it was killed."""
+    return list(connection.execute(select(jobs.c.worker).distinct().where(jobs.c.status == "running", jobs.c.worker.is_not(None))).scalars())
+
+
+def expire(connection: Connection, dead: Sequence[str]) -> None:
+    """End the leases of workers that are known to be dead."""
+    connection.execute(update(jobs).where(jobs.c.status == "running", jobs.c.worker.in_(dead)).values(lease_until=0.0))
+
+
+def _change(connection: Connection, job: str, worker: str, values: Mapping[str, Any]) -> bool:
+    ours = (jobs.c.id == job, jobs.c.status == "running", jobs.c.worker == worker)
+    return connection.execute(update(jobs).where(*ours).values(dict(values))).rowcount == 1
+
+
+def _job(row: Any) -> Job:
+    return Job(
+        id=row.id,
+        kind=row.kind,
+        key=row.key,
+        payload=json.loads(row.payload),
+        priority=row.priority,
+        status=row.status,
+        attempts=row.attempts,
+        max_attempts=row.max_attempts,
+        cancelling=bool(row.cancelling) and row.status == "running",
+        done=row.done,
+        total=row.total,
+        message=row.message,
+        result=json.loads(row.result) if row.result is not None else None,
+        error=row.error,
+        created=row.created,
+        started=row.started,
+        finished=row.finished,
+    )

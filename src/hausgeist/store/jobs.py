@@ -1,0 +1,303 @@
+"""A durable queue: what must be done even if the process dies in the middle of it.
+
+A job is run at least once. Whoever runs it holds a lease and renews it; when the process is killed the lease runs out and the job is taken
+again, here or by another process that has the same home open. So a handler must bear being run twice. A failure is tried again later, each time
+after a longer pause, unless trying again cannot help. What a job means is its handler's business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import platform
+import random
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection
+
+from hausgeist.errors import HausgeistError, InvalidRequest, NotAllowed, NotAuthenticated, NotFound, StoreError, TooLarge, Unavailable
+from hausgeist.store import jobrows
+from hausgeist.store.database import Database
+from hausgeist.store.jobrows import Job, Status
+
+__all__ = ["Handler", "Job", "Jobs", "Status", "Task"]
+
+_HOPELESS = (InvalidRequest, NotAllowed, NotAuthenticated, NotFound, TooLarge)
+"""What fails like this fails again."""
+_PROGRESS_SECONDS = 0.5
+_LONGEST_PAUSE = 3600.0
+_PRUNE_SECONDS = 3600.0
+
+log = logging.getLogger(__name__)
+
+Handler = Callable[["Task"], Awaitable[Mapping[str, Any] | None]]
+"""Does a job and returns its result. Cancelled like any coroutine; should it go on in a thread, that thread looks at `Task.cancelled`."""
+
+
+class Task:
+    """A job as its handler sees it."""
+
+    def __init__(self, job: Job, save: Callable[[float, float | None, str], Awaitable[None]]) -> None:
+        self.job = job
+        self.cancelled = False
+        self._save = save
+        self._saved = 0.0
+
+    @property
+    def payload(self) -> Mapping[str, Any]:
+        return self.job.payload
+
+    async def progress(self, done: float, total: float | None = None, message: str = "") -> None:
+        """Tell how far it is, as often as convenient: what comes within half a second of the last is not written, except the end."""
+        now = time.monotonic()
+        if now - self._saved >= _PROGRESS_SECONDS or (total is not None and done >= total):
+            self._saved = now
+            await self._save(done, total, message)
+
+
+@dataclass(slots=True)
+class _Running:
+    task: Task
+    runner: asyncio.Task[None]
+    reason: str = ""
+    """Why it ends: "cancel" (asked for), "stop" (this process ends), "lost" (the lease ran out), "ended" (by itself; now the outcome is written)."""
+
+
+class Jobs:
+    """The queue of a home. Anybody may enqueue and look; a process that called `start` runs the kinds that it has handlers for."""
+
+    def __init__(
+        self, database: Database, *, at_once: int = 2, lease: float = 30.0, poll: float = 1.0, pause: float = 2.0, keep: float = 30 * 86400.0
+    ) -> None:
+        """Times in seconds. `lease`: how long a dead process's jobs stay untouched; `pause`: before the second attempt; `keep`: what is finished."""
+        self._database = database
+        self._at_once = at_once
+        self._lease = lease
+        self._poll = poll
+        self._pause = pause
+        self._keep = keep
+        self._worker = f"{_machine()}|{os.getpid()}|{_started(os.getpid())}|{secrets.token_hex(4)}"
+        self._handlers: dict[str, Handler] = {}
+        self._running: dict[str, _Running] = {}
+        self._wake = asyncio.Event()
+        self._loop: asyncio.Task[None] | None = None
+        self._pruned = 0.0
+
+    def register(self, kind: str, handler: Handler) -> None:
+        """Say who does the jobs of a kind, before `start`."""
+        if kind in self._handlers:
+            raise ValueError(f"jobs of kind {kind!r} have a handler already")
+        self._handlers[kind] = handler
+
+    async def enqueue(
+        self, kind: str, payload: Mapping[str, Any], *, key: str | None = None, priority: int = 0, delay: float = 0.0, max_attempts: int = 5
+    ) -> str:
+        """Add a job and return its id; it will be done, whatever happens to this process. A higher `priority` comes first.
+
+        `key`: if a job of this kind with the same key is waiting or running, its id is returned and nothing is added.
+        """
+        if max_attempts < 1:
+            raise InvalidRequest("A job has at least one attempt.", param="max_attempts")
+        text = json.dumps(dict(payload))
+        now = time.time()
+        job = await self._database.write(
+            lambda connection: jobrows.add(
+                connection, kind=kind, payload=text, key=key, priority=priority, run_at=now + delay, max_attempts=max_attempts
+            )
+        )
+        self._wake.set()
+        return job
+
+    def get(self, job_id: str) -> Job:
+        """Raises `NotFound`."""
+        return self._database.read(lambda connection: jobrows.get(connection, job_id))
+
+    def list(self, *, kind: str | None = None, status: Status | None = None, limit: int = 100) -> list[Job]:
+        """Newest first."""
+        return self._database.read(lambda connection: jobrows.recent(connection, kind=kind, status=status, limit=limit))
+
+    async def cancel(self, job_id: str) -> Job:
+        """Take a waiting job out, or ask a running one to stop, wherever it runs; what is finished stays as it is. Raises `NotFound`."""
+        job = await self._database.write(lambda connection: jobrows.cancel(connection, job_id))
+        self._cancel_here(job_id)
+        return job
+
+    async def wait(self, job_id: str, *, timeout: float | None = None) -> Job:
+        """The job once it is finished. Raises `NotFound`, `TimeoutError`."""
+        async with asyncio.timeout(timeout):
+            # It may be finished by another process, which wakes nobody here.
+            while not (job := self.get(job_id)).finished:  # noqa: ASYNC110
+                await asyncio.sleep(min(0.05, self._poll))
+        return job
+
+    async def start(self) -> None:
+        """Begin to run jobs. Idempotent."""
+        if self._loop is None:
+            await self._bury()
+            self._loop = asyncio.create_task(self._run(), name="jobs")
+
+    async def stop(self) -> None:
+        """Stop; what is running is put back, to be taken again at once by the next start. Idempotent."""
+        loop, self._loop = self._loop, None
+        if loop is not None:
+            loop.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await loop
+        for running in list(self._running.values()):
+            self._end(running, "stop")
+        await asyncio.gather(*(running.runner for running in self._running.values()), return_exceptions=True)
+
+    async def _bury(self) -> None:
+        """Take over at once from processes of this machine that are gone; of others, only the end of their leases tells."""
+        dead = [worker for worker in self._database.read(jobrows.workers) if _is_dead(worker)]
+        if dead:
+            await self._database.write(lambda connection: jobrows.expire(connection, dead))
+
+    async def _run(self) -> None:
+        renewed = 0.0
+        while True:
+            self._wake.clear()
+            try:
+                if self._running and time.monotonic() - renewed > self._lease / 3:
+                    await self._renew()
+                    renewed = time.monotonic()
+                for job_id in self._database.read(lambda connection: jobrows.cancelling(connection, self._worker)):
+                    self._cancel_here(job_id)
+                while len(self._running) < self._at_once and self._handlers and self._something_due():
+                    job = await self._claim()
+                    if job is None:
+                        break
+                    self._begin(job)
+                await self._prune()
+            except StoreError as error:
+                log.warning("the job queue cannot be used at the moment: %s", error.message)
+                await asyncio.sleep(self._poll)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), min(self._poll, self._lease / 6))
+
+    def _something_due(self) -> bool:
+        return self._database.read(lambda connection: jobrows.is_due(connection, tuple(self._handlers)))
+
+    async def _claim(self) -> Job | None:
+        kinds, worker, until = tuple(self._handlers), self._worker, time.time() + self._lease
+        return await self._database.write(lambda connection: jobrows.claim(connection, kinds=kinds, worker=worker, until=until))
+
+    async def _renew(self) -> None:
+        """Renew the leases; a job that another process has taken meanwhile (this one slept) is let go."""
+        ids, worker, until = list(self._running), self._worker, time.time() + self._lease
+        held = await self._database.write(lambda connection: jobrows.renew(connection, ids=ids, worker=worker, until=until), flush=False)
+        for job_id in ids:
+            if job_id not in held and job_id in self._running:
+                self._end(self._running[job_id], "lost")
+
+    async def _prune(self) -> None:
+        if time.monotonic() - self._pruned > _PRUNE_SECONDS or not self._pruned:
+            self._pruned = time.monotonic()
+            before = time.time() - self._keep
+            await self._database.write(lambda connection: jobrows.prune(connection, before), flush=False)
+
+    def _begin(self, job: Job) -> None:
+        async def save(done: float, total: float | None, message: str) -> None:
+            worker = self._worker
+            await self._database.write(
+                lambda connection: jobrows.save_progress(connection, job.id, worker, done=done, total=total, message=message), flush=False
+            )
+
+        task = Task(job, save)
+        self._running[job.id] = _Running(task, asyncio.create_task(self._do(task), name=f"job {job.kind} {job.id}"))
+
+    async def _do(self, task: Task) -> None:
+        job, running = task.job, self._running[task.job.id]
+        try:
+            result = await self._handlers[job.kind](task)
+            text = json.dumps(dict(result)) if result is not None else None
+            running.reason = running.reason or "ended"
+            await self._settle(job, lambda connection: jobrows.finish(connection, job.id, self._worker, "done", result=text))
+        except asyncio.CancelledError:
+            await self._after_cancel(running)
+        except Exception as error:
+            running.reason = running.reason or "ended"
+            await self._after_failure(job, error)
+        finally:
+            del self._running[job.id]
+            self._wake.set()
+
+    async def _after_cancel(self, running: _Running) -> None:
+        job = running.task.job
+        match running.reason:
+            case "cancel":
+                await self._settle(job, lambda connection: jobrows.finish(connection, job.id, self._worker, "cancelled"))
+            case "stop":
+                await self._settle(job, lambda connection: jobrows.put_back(connection, job.id, self._worker))
+            case "lost":
+                log.warning("job %s (%s) was taken over by another process", job.id, job.kind)
+            case _:
+                running.reason = "ended"
+                await self._after_failure(job, Unavailable("Something that the job waited for was cancelled."))
+
+    async def _after_failure(self, job: Job, error: Exception) -> None:
+        if isinstance(error, HausgeistError):
+            text = error.message
+        else:
+            text = f"{type(error).__name__}; the log has the details."
+            log.exception("job %s (%s) failed", job.id, job.kind)
+        if isinstance(error, _HOPELESS) or job.attempts >= job.max_attempts:
+            await self._settle(job, lambda connection: jobrows.finish(connection, job.id, self._worker, "failed", error=text))
+            return
+        # The random part keeps jobs that failed together (a server was away) from coming back together.
+        pause = min(_LONGEST_PAUSE, self._pause * 2.0 ** (job.attempts - 1)) * random.uniform(0.75, 1.25)  # noqa: S311
+        run_at = time.time() + pause
+        await self._settle(job, lambda connection: jobrows.retry(connection, job.id, self._worker, run_at=run_at, error=text))
+
+    async def _settle(self, job: Job, write: Callable[[Connection], bool]) -> None:
+        """Write the outcome. Should the store refuse (a full disk), the lease runs out and the job is done again."""
+        try:
+            if not await self._database.write(write):
+                log.warning("job %s (%s) was taken over by another process before it ended here", job.id, job.kind)
+        except StoreError as error:
+            log.error("the outcome of job %s (%s) could not be written: %s", job.id, job.kind, error.message)
+
+    def _cancel_here(self, job_id: str) -> None:
+        if running := self._running.get(job_id):
+            self._end(running, "cancel")
+
+    def _end(self, running: _Running, reason: str) -> None:
+        # Once is enough: a second cancellation would interrupt the writing of the outcome.
+        if not running.reason:
+            running.reason = reason
+            running.task.cancelled = True
+            running.runner.cancel()
+
+
+def _machine() -> str:
+    """Where process ids mean the same: the host and, in containers, the namespace."""
+    try:
+        return f"{platform.node()}/{os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return platform.node()
+
+
+def _started(pid: int) -> str:
+    """When a process began, which tells it from a later one with the same id; empty if there is none."""
+    import psutil
+
+    try:
+        return f"{psutil.Process(pid).create_time():.2f}"
+    except psutil.Error:
+        return ""
+
+
+def _is_dead(worker: str) -> bool:
+    machine, pid, started, _ = worker.split("|")
+    if machine != _machine():
+        return False
+    now = _started(int(pid))
+    # Times are computed from the clock, which may have been set meanwhile, so nearly the same is the same.
+    return not now or not started or abs(float(now) - float(started)) > 2.0

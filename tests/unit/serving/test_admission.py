@@ -1,0 +1,137 @@
+"""Queues are bounded, fair between users, and lose no slot to those who give up."""
+
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hausgeist.errors import Busy
+from hausgeist.serving.admission import Admission
+
+
+async def _settle() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def test_as_many_run_as_there_are_slots() -> None:
+    admission = Admission(2, 10)
+    await admission.acquire("a")
+    await admission.acquire("a")
+    third = asyncio.create_task(admission.acquire("a"))
+    await _settle()
+    assert not third.done()
+    assert (admission.running, admission.waiting) == (2, 1)
+    admission.release("a")
+    await third
+    assert (admission.running, admission.waiting) == (2, 0)
+
+
+async def test_a_full_queue_says_when_to_come_back() -> None:
+    admission = Admission(1, 1)
+    await admission.acquire("a")
+    waiting = asyncio.create_task(admission.acquire("a"))
+    await _settle()
+    with pytest.raises(Busy) as refused:
+        await admission.acquire("b")
+    assert refused.value.retry_after >= 1
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    assert admission.waiting == 0
+
+
+async def test_one_busy_user_does_not_keep_the_others_out() -> None:
+    admission = Admission(1, 100)
+    await admission.acquire("busy")
+    order: list[str] = []
+
+    async def ask(user: str) -> None:
+        await admission.acquire(user)
+        order.append(user)
+        await asyncio.sleep(0)
+        admission.release(user)
+
+    tasks = [asyncio.create_task(ask("busy")) for _ in range(5)]
+    await _settle()
+    tasks.append(asyncio.create_task(ask("quiet")))
+    await _settle()
+    admission.release("busy")
+    await asyncio.gather(*tasks)
+    assert order.index("quiet") <= 1
+
+
+async def test_slots_held_count_against_a_user() -> None:
+    admission = Admission(3, 100)
+    for _ in range(2):
+        await admission.acquire("busy")
+    await admission.acquire("quiet")
+    waiters = [asyncio.create_task(admission.acquire(user)) for user in ("busy", "new")]
+    await _settle()
+    admission.release("quiet")
+    await _settle()
+    assert waiters[1].done()
+    assert not waiters[0].done()
+    waiters[0].cancel()
+    await asyncio.gather(*waiters, return_exceptions=True)
+
+
+async def test_a_large_request_is_not_overtaken_for_ever() -> None:
+    admission = Admission(2, 100)
+    await admission.acquire("a")
+    large = asyncio.create_task(admission.acquire("b", 2))
+    await _settle()
+    small = asyncio.create_task(admission.acquire("b", 1))
+    await _settle()
+    assert not small.done()
+    admission.release("a")
+    await large
+    assert not small.done()
+    admission.release("b", 2)
+    await small
+
+
+async def test_giving_up_gives_back() -> None:
+    admission = Admission(1, 10)
+    await admission.acquire("a")
+    waiting = asyncio.create_task(admission.acquire("b"))
+    await _settle()
+    admission.release("a")
+    waiting.cancel()  # its turn has come in the same moment
+    await asyncio.gather(waiting, return_exceptions=True)
+    assert (admission.running, admission.waiting) == (0, 0)
+
+
+async def test_paused_lets_nobody_in() -> None:
+    admission = Admission(1, 10, paused=True)
+    waiting = asyncio.create_task(admission.acquire("a"))
+    await _settle()
+    assert not waiting.done()
+    admission.resume()
+    await waiting
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 2), st.sampled_from(["run", "cancel"])), max_size=30))
+def test_whatever_happens_all_slots_come_back(script: list[tuple[str, int, str]]) -> None:
+    async def play() -> None:
+        admission = Admission(3, 1000)
+
+        async def ask(user: str, share: int) -> None:
+            await admission.acquire(user, share)
+            assert admission.running <= 3
+            await asyncio.sleep(0)
+            admission.release(user, share)
+
+        tasks = []
+        for user, share, fate in script:
+            task = asyncio.create_task(ask(user, share))
+            await asyncio.sleep(0)
+            if fate == "cancel" and admission.waiting:
+                task.cancel()
+            tasks.append(task)
+        for result in await asyncio.gather(*tasks, return_exceptions=True):
+            assert result is None or isinstance(result, asyncio.CancelledError)
+        # A task cancelled while it held its slots keeps them: only those cancelled in the queue are this test's matter.
+        assert admission.waiting == 0
+
+    asyncio.run(play())
