@@ -34,13 +34,14 @@ test: $(VENV)/.for-test ## run all tests but the soak runs; ARGS go to pytest
 	$(BIN)/python -m pytest -m "not soak" $(ARGS)
 
 lint: $(VENV)/.for-test ## check style, types, import layers and the size of modules
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/lint-imports
-	@echo "The largest modules, in lines (aim 300, limit $(LARGEST)):"
-	@find src -name '*.py' -exec wc -l {} + | grep -v ' total$$' | sort -rn | head -n 12
-	@find src -name '*.py' -exec wc -l {} + | awk '$$2 != "total" && $$1 > $(LARGEST) { print $$2 " has " $$1 " lines; split it"; bad = 1 } END { exit bad }'
+	@failed=0; \
+	for check in "ruff check ." "ruff format --check ." mypy lint-imports; do \
+	  echo "$$check"; $(BIN)/$$check || failed=1; \
+	done; \
+	echo "The largest modules, in lines (aim 300, limit $(LARGEST)):"; \
+	find src -name '*.py' -exec wc -l {} + | grep -v ' total$$' | sort -rn | head -n 12; \
+	find src -name '*.py' -exec wc -l {} + | awk '$$2 != "total" && $$1 > $(LARGEST) { print $$2 " has " $$1 " lines: split it"; bad = 1 } END { exit bad }' || failed=1; \
+	exit $$failed
 
 format: $(VENV)/.for-test ## format the code and fix what can be fixed
 	$(BIN)/ruff check --fix .

@@ -11,13 +11,21 @@ from pathlib import Path
 
 from starlette.types import ASGIApp
 
+from hausgeist import web
 from hausgeist.engines import ENGINES, Engine, factory
 from hausgeist.errors import HausgeistError
+from hausgeist.gateway import anthropic, ollama, openai
+from hausgeist.gateway.anthropic.errors import ANTHROPIC
+from hausgeist.gateway.ollama.errors import OLLAMA
+from hausgeist.gateway.openai.errors import DIALECT as OPENAI
 from hausgeist.gateway.services import Services
 from hausgeist.governance.egress import Egress
 from hausgeist.governance.service import Governor
 from hausgeist.governance.usage import UsageLog
 from hausgeist.hardware import probe
+from hausgeist.http.application import application
+from hausgeist.http.endpoint import Endpoint
+from hausgeist.http.tongues import Tongues
 from hausgeist.library.service import Library
 from hausgeist.model import InstalledModel
 from hausgeist.serving.door import Door
@@ -88,17 +96,38 @@ class App:
     pool: Pool
     door: Door
     ready: bool = False
+    owner_token: str = ""
+    """A secret of this start that makes its bearer the local owner (`http.rules`); set it before `asgi` is first read."""
     _refreshing: asyncio.Task[None] | None = None
 
     @cached_property
     def asgi(self) -> ASGIApp:
-        """Everything over HTTP."""
-        from hausgeist.http.routing import application
-
-        return application(self)
+        """Everything over HTTP: what asks passes the gate, the router finds what is meant, the tongue answers."""
+        tongues = Tongues(openai=OPENAI, anthropic=ANTHROPIC, ollama=OLLAMA)
+        shared = Services(settings=self.settings, door=self.door, library=self.library, blobs=self.blobs, governor=self.governor, egress=self.egress)
+        parts = web.Parts(
+            settings=self.settings,
+            workspace=self.workspace,
+            governor=self.governor,
+            metrics=self.metrics,
+            ready=lambda: self.ready,
+            every=lambda: endpoints,
+        )
+        endpoints: list[Endpoint] = [*web.endpoints(parts), *openai.endpoints(shared), *anthropic.endpoints(shared), *ollama.endpoints(shared)]
+        return application(
+            endpoints,
+            settings=self.settings,
+            workspace=self.workspace,
+            governor=self.governor,
+            metrics=self.metrics,
+            tongues=tongues,
+            owner_token=self.owner_token,
+        )
 
     async def start(self, files: Sequence[Path] = ()) -> None:
-        """Take over the home: collect what a crash left behind, offer `files`, begin to watch. Raises `HausgeistError` for a file that is no model."""
+        """Take over the home: collect what a crash left behind, offer `files`, begin to watch.
+
+        Raises `HausgeistError` for a file that is no model."""
         await self.library.start()
         self.library.bring(await self.engines.models())
         for file in files:
@@ -161,8 +190,3 @@ def build(settings: Settings) -> App:
         pool=pool,
         door=door,
     )
-
-
-def services(app: App) -> Services:
-    """What the model APIs need of it."""
-    return Services(settings=app.settings, door=app.door, library=app.library, blobs=app.blobs, governor=app.governor, egress=app.egress)

@@ -40,7 +40,7 @@ class ModelSection(_Section):
 
     path: Path | None = Field(None, description="A GGUF file to offer under this name.")
     context: int | None = Field(None, ge=16, description="Tokens per request.")
-    slots: int | None = Field(None, ge=1, le=64, description="Requests answered side by side.")
+    slots: int | None = Field(None, ge=1, le=4096, description="Requests answered side by side.")
     cache_type: CacheType = Field("f16", description="Precision of the KV cache.")
     flash_attention: Switch = Field("auto", description="Flash attention.")
     threads: int | None = Field(None, ge=1, description="CPU threads.")
@@ -102,7 +102,7 @@ class Settings(BaseSettings):
     context: int = Field(
         4096, ge=16, description="Tokens per request, where neither request nor model says so; never above what the model was trained for."
     )
-    slots: int = Field(4, ge=1, le=64, description="Requests that one model answers side by side.")
+    slots: int = Field(4, ge=1, le=4096, description="Requests that one model answers side by side.")
     keep_alive: float = Field(300.0, description="Seconds that an idle model stays loaded; negative: for ever.")
     queue: int = Field(64, ge=0, description="Requests that may wait per model before callers are told to come back (429).")
     memory: int | None = Field(None, ge=0, description="Bytes of host memory that all models together may use. Unset: what is free, less a reserve.")

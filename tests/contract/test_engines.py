@@ -5,7 +5,7 @@ import contextlib
 import json
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from pathlib import Path
 
 import aiohttp
@@ -104,6 +104,8 @@ async def workers(specimens: dict[Task, Path], tmp_path_factory: pytest.TempPath
             assert offered.id == "up/upstream-model"
             assert offered.shape.context_length == CONTEXT
             made["remote", task] = await remote.load(LaunchPlan(model=offered, task=task, context=CONTEXT, slots=SLOTS))
+        for worker in made.values():
+            stack.push_async_callback(worker.close)
         yield made
 
 
@@ -132,6 +134,7 @@ class Spoiled:
 
     def __init__(self, worker: Worker, *, old: bytes = b"", new: bytes = b"", last: bytes | None = None, leaky: bool = False, deaf: str = "") -> None:
         self.worker, self.old, self.new, self.last, self.leaky, self.deaf = worker, old, new, last, leaky, deaf
+        self.kept: list[AsyncGenerator[bytes]] = []
 
     def __getattr__(self, name: str) -> object:
         return getattr(self.worker, name)
@@ -150,7 +153,10 @@ class SpoiledReply:
         self.status, self.streaming = reply.status, reply.streaming
 
     async def chunks(self):
-        async for chunk in self.reply.chunks():
+        chunks = self.reply.chunks()
+        if self.by.leaky:
+            self.by.kept.append(chunks)  # or garbage collection would close it
+        async for chunk in chunks:
             if self.by.last is not None and chunk.endswith(b"data: [DONE]\n\n"):
                 chunk = chunk.removesuffix(b"data: [DONE]\n\n") + self.by.last
             yield chunk.replace(self.by.old, self.by.new) if self.by.old else chunk
@@ -196,9 +202,11 @@ async def test_checks_find_out_what_is_wrong(name: str, spoil: dict, monkeypatch
     fake = Fake(rate=40 if "leaky" in spoil else 0)
     worker = await fake.load(LaunchPlan(model=fake.model("fake:obeys"), task="generate", context=CONTEXT, slots=SLOTS))
     await run_check(BY_NAME[name], worker)
+    spoiled = Spoiled(worker, **spoil)
     with pytest.raises(ContractBroken, match=f"^{name}: "):
-        await run_check(BY_NAME[name], Spoiled(worker, **spoil))
+        await run_check(BY_NAME[name], spoiled)
     await worker.close()
+    await asyncio.gather(*(chunks.aclose() for chunks in spoiled.kept))
 
 
 @pytest.mark.parametrize(

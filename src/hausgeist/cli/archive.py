@@ -20,12 +20,16 @@ __all__ = ["register"]
 
 
 def register(app: typer.Typer) -> None:
-    app.command("backup", cls=Command, epilog=examples("hausgeist backup hausgeist-2026-11-21.tar"))(backup)
-    app.command("restore", cls=Command, epilog=examples("hausgeist restore hausgeist-2026-11-21.tar --home /srv/hausgeist"))(restore)
+    app.command("backup", cls=Command, short_help="write the home folder to one file.", epilog=examples("hausgeist backup hausgeist-2026-11-21.tar"))(
+        backup
+    )
+    app.command(
+        "restore", cls=Command, short_help="bring a backup back.", epilog=examples("hausgeist restore hausgeist-2026-11-21.tar --home /srv/hausgeist")
+    )(restore)
 
 
 def backup(
-    file: Annotated[Path, typer.Argument(help="file to write (tar).", show_default=False)],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="file to write (tar).", show_default=False)],
     *,
     as_json: Json = False,
     home: Home = None,
@@ -47,7 +51,7 @@ def backup(
 
 
 def restore(
-    file: Annotated[Path, typer.Argument(help="a file that 'hausgeist backup' wrote.", show_default=False)],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="a file that 'hausgeist backup' wrote.", show_default=False)],
     *,
     force: Annotated[bool, typer.Option("--force", help="move a home folder that is there already aside.")] = False,
     as_json: Json = False,

@@ -59,7 +59,10 @@ def show(*, as_json: Json = False, home: Home = None) -> None:
     settings = _network(home)
     found = {
         name: _about(path)
-        for name, path in (("authority", settings.home / "tls" / "ca.crt"), ("server", settings.tls_certificate or settings.home / "tls" / "server.pem"))
+        for name, path in (
+            ("authority", settings.home / "tls" / "ca.crt"),
+            ("server", settings.tls_certificate or settings.home / "tls" / "server.pem"),
+        )
         if path.is_file()
     }
     if not found:

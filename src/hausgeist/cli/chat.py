@@ -143,8 +143,8 @@ def _session(history: Path | None, models: Any) -> PromptSession[str]:
                 for command in COMMANDS.values():
                     if command.name.startswith(name):
                         yield Completion(command.name, start_position=-len(name), display_meta=command.meaning)
-            elif (command := COMMANDS.get(name)) is not None:
-                choices = models() if name == "/model" else command.choices
+            elif (known := COMMANDS.get(name)) is not None:
+                choices = models() if name == "/model" else known.choices
                 for choice in choices:
                     if choice.startswith(rest):
                         yield Completion(choice, start_position=-len(rest))

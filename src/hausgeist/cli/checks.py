@@ -65,7 +65,11 @@ def _python(settings: Settings) -> _Found:
     found = f"hausgeist {__version__}, Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, {platform.system()} {platform.machine()}"
     yield "ok", found, ""
     if sys.platform != "linux":
-        yield "warn", "without Linux, workers cannot be cut off from the network", "the engine opens no connections by itself; offline is kept by the server"
+        yield (
+            "warn",
+            "without Linux, workers cannot be cut off from the network",
+            "the engine opens no connections by itself; offline is kept by the server",
+        )
 
 
 def _engine(settings: Settings) -> _Found:
@@ -150,7 +154,11 @@ def _sockets(settings: Settings) -> _Found:
         return
     length = len(os.fsencode(settings.home / "run")) + _SOCKET_NAME
     if length > _UNIX_PATH_LIMIT:
-        yield "ok", f"the path of the home folder is too long for unix sockets ({length} of {_UNIX_PATH_LIMIT} bytes), so they lie in the temporary folder", ""
+        yield (
+            "ok",
+            f"the path of the home folder is too long for unix sockets ({length} of {_UNIX_PATH_LIMIT} bytes), so they lie in the temporary folder",
+            "",
+        )
     else:
         yield "ok", f"unix sockets fit under {settings.home / 'run'}", ""
 
@@ -168,7 +176,11 @@ def _sandbox(settings: Settings) -> _Found:
     if done.stdout.strip() == "denied":
         yield "ok", "workers have no network (seccomp)", ""
     else:
-        yield "warn", "this system does not let workers give up the network (no seccomp)", "allow seccomp in the container or kernel; without it the engine still opens none itself"
+        yield (
+            "warn",
+            "this system does not let workers give up the network (no seccomp)",
+            "allow seccomp in the container or kernel; without it the engine still opens none itself",
+        )
 
 
 def _database(settings: Settings) -> _Found:
@@ -218,7 +230,11 @@ def _port(settings: Settings) -> _Found:
         except PermissionError:
             yield "fail", f"this user may not listen on port {port}", "choose one above 1023 with --port"
         except OSError as error:
-            yield "fail", f"cannot listen on {settings.host}:{port}: {error.strerror}{_holder(port)}", "stop that program, or choose another port with --port"
+            yield (
+                "fail",
+                f"cannot listen on {settings.host}:{port}: {error.strerror}{_holder(port)}",
+                "stop that program, or choose another port with --port",
+            )
         else:
             yield "ok", f"{settings.host}:{port} is free", ""
 

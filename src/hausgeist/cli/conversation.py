@@ -129,7 +129,9 @@ class Conversation:
     def save(self, file: Path) -> None:
         """Write the conversation: JSON to load again, or Markdown to read."""
         if file.suffix == ".json":
-            text = json.dumps({"model": self.model, "system": self.system, "options": self.options, "messages": self.messages}, indent=2, ensure_ascii=False)
+            text = json.dumps(
+                {"model": self.model, "system": self.system, "options": self.options, "messages": self.messages}, indent=2, ensure_ascii=False
+            )
         else:
             said = [f"**{message['role']}**\n\n{message['content']}\n" for message in self.messages]
             text = "\n".join([f"# {self.model}\n", *([f"**system**\n\n{self.system}\n"] if self.system else []), *said])
@@ -142,11 +144,7 @@ class Conversation:
         """Go on with a conversation that was saved as JSON; the model stays."""
         try:
             saved = json.loads(file.read_text(encoding="utf-8"))
-            messages = [
-                {key: value for key, value in message.items() if key in {"role", "content", "images"}}
-                for message in saved["messages"]
-                if message["role"] in {"user", "assistant"} and isinstance(message["content"], str)
-            ]
+            messages = [_message(message) for message in saved["messages"]]
             system, options = str(saved.get("system", "")), dict(saved.get("options", {}))
         except OSError as error:
             raise NotFound(f"{file} cannot be read: {error.strerror}.") from error
@@ -167,6 +165,13 @@ def _pieces(events: Iterator[dict[str, Any]], outcome: Outcome) -> Iterator[tupl
             outcome.final = event
             return
     raise HausgeistError("the answer broke off: the server ended the stream early. Its log says why.")
+
+
+def _message(saved: dict[str, Any]) -> dict[str, Any]:
+    """A message of a file. Raises `ValueError`, `KeyError`, `TypeError` or `AttributeError` for anything else."""
+    if saved["role"] not in {"user", "assistant"} or not isinstance(saved["content"], str):
+        raise ValueError(saved["role"])
+    return {key: value for key, value in saved.items() if key in {"role", "content", "images"}}
 
 
 def _keep_alive(text: str) -> str | float:

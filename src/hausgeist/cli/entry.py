@@ -17,7 +17,7 @@ import typer
 
 from hausgeist.cli.console import fail, hint
 from hausgeist.cli.exits import EXIT_CODES, FAILED, INTERRUPTED, OK, USAGE, exit_code
-from hausgeist.cli.help import Command, Group
+from hausgeist.cli.help import Group
 from hausgeist.errors import HausgeistError
 
 __all__ = ["build", "main"]
@@ -109,7 +109,7 @@ def _usage(error: Any) -> int:
     if type(error).__name__ == "NoArgsIsHelpError":
         print(message)
         return USAGE
-    message = message.strip().rstrip(".")
+    message = message.replace("Value error, ", "").strip().rstrip(".")
     fail(message[:1].lower() + message[1:])
     if (context := getattr(error, "ctx", None)) is not None:
         hint(f"see '{context.command_path} --help'")
@@ -133,7 +133,8 @@ def _unexpected(error: Exception, arguments: Sequence[str]) -> None:
         home = Path(arguments[list(arguments).index("--home") + 1])
     log = home / "logs" / "cli.log"
     try:
-        log.parent.mkdir(parents=True, exist_ok=True)
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        log.parent.mkdir(mode=0o700, exist_ok=True)
         with open(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "a", encoding="utf-8") as file:
             command = next((part for part in arguments if not part.startswith("-")), "")
             file.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S%z')} hausgeist {command}\n")

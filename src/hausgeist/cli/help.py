@@ -12,7 +12,18 @@ from hausgeist.cli.console import paint
 
 __all__ = ["Command", "Group", "examples"]
 
-_HEADING = re.compile(r"^(usage|commands|options|arguments|examples|exit codes):", re.IGNORECASE | re.MULTILINE)
+_HEADING = re.compile(r"^(?:  )?(usage|commands|options|arguments|examples|exit codes):", re.IGNORECASE | re.MULTILINE)
+_REPLACED = (
+    ("Show this message and exit.", "show this page."),
+    ("Install completion for the current shell.", "set up completion for your shell."),
+    (
+        re.compile(r"Show completion for the current shell, to copy it or\s+customize the installation\."),
+        "print the completion script of your shell.",
+    ),
+)
+"""What Typer says, in our voice."""
+_REQUIRED = re.compile(r"\{([A-Z|]+)\}")
+_TYPE = re.compile(r" <(str|path|Path|list\[\w+\])>")
 
 
 def examples(*lines: str) -> str:
@@ -22,7 +33,11 @@ def examples(*lines: str) -> str:
 
 def _tidy(page: str) -> str:
     """Lower-case headings, in bold on a terminal."""
-    return _HEADING.sub(lambda match: paint(match.group().lower(), "strong", sys.stdout), page)
+    for theirs, ours in _REPLACED:
+        page = theirs.sub(ours, page) if isinstance(theirs, re.Pattern) else page.replace(theirs, ours)
+    page = _REQUIRED.sub(r"\1", page, count=8)
+    page = _TYPE.sub(lambda match: " " * len(match.group()), page)  # the name of an argument says it better
+    return _HEADING.sub(lambda match: paint(f"{match.group(1).lower()}:", "strong", sys.stdout), page)
 
 
 class Command(TyperCommand):

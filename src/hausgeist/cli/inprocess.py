@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import httpx
 
@@ -62,4 +62,3 @@ class InProcess(httpx.BaseTransport):
             self._loop = None
             if self._lock is not None:
                 self._lock.release()
-

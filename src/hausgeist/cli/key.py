@@ -34,11 +34,12 @@ def register(app: typer.Typer) -> None:
 def create(
     *,
     project: Annotated[
-        str | None, typer.Option(help="project that the key is for; without one the request names it (OpenAI-Project).", show_default=False)
+        str | None,
+        typer.Option(metavar="PROJECT", help="project that the key is for; without one the request names it (OpenAI-Project).", show_default=False),
     ] = None,
     role: Annotated[Role, typer.Option(help="what the key may do there.")] = "member",
-    name: Annotated[str, typer.Option(help="what it is for.", show_default="the day")] = "",
-    user: Annotated[str, typer.Option(help="person who the key acts for.", show_default="the local owner")] = "",
+    name: Annotated[str, typer.Option(metavar="TEXT", help="what it is for.", show_default="the day")] = "",
+    user: Annotated[str, typer.Option(metavar="USER", help="person who the key acts for.", show_default="the local owner")] = "",
     as_json: Json = False,
     home: Home = None,
 ) -> None:
@@ -62,7 +63,7 @@ def create(
 
 def list_keys(
     *,
-    project: Annotated[str | None, typer.Option(help="keys of this project only.", show_default=False)] = None,
+    project: Annotated[str | None, typer.Option(metavar="PROJECT", help="keys of this project only.", show_default=False)] = None,
     revoked: Annotated[bool, typer.Option("--revoked", help="those that were taken back, too.")] = False,
     as_json: Json = False,
     home: Home = None,
@@ -100,7 +101,7 @@ def list_keys(
 
 
 def rm(
-    keys: Annotated[list[str], typer.Argument(metavar="KEY...", help="ids of keys.", show_default=False)],
+    keys: Annotated[list[str], typer.Argument(metavar="KEY", help="ids of keys.", show_default=False)],
     *,
     home: Home = None,
 ) -> None:

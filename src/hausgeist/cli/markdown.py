@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
+from itertools import pairwise
 from typing import Any, ClassVar
 
 from markdown_it import MarkdownIt
@@ -164,5 +165,5 @@ def split_blocks(text: str) -> tuple[Sequence[str], str]:
     if len(starts) < 2:
         return [], text
     bounds = [0, *starts[1:], len(lines)]
-    blocks = ["".join(lines[a:b]) for a, b in zip(bounds, bounds[1:], strict=False)]
+    blocks = ["".join(lines[a:b]) for a, b in pairwise(bounds)]
     return blocks[:-1], blocks[-1]

@@ -13,6 +13,8 @@ Home = Annotated[Path | None, typer.Option("--home", metavar="DIR", help="folder
 Json = Annotated[bool, typer.Option("--json", help="print JSON.")]
 Address = Annotated[
     str | None,
-    typer.Option("--host", metavar="ADDRESS", help="server to talk to, such as https://ai.example.org; default: the one of this home.", show_default=False),
+    typer.Option(
+        "--host", metavar="ADDRESS", help="server to talk to, such as https://ai.example.org; default: the one of this home.", show_default=False
+    ),
 ]
 Force = Annotated[bool, typer.Option("--yes", "-y", help="do not ask.")]

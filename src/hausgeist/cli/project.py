@@ -35,7 +35,7 @@ def register(app: typer.Typer) -> None:
 
 
 def create(
-    name: Annotated[str, typer.Argument(help="name of the new project.", show_default=False)],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="name of the new project.", show_default=False)],
     *,
     as_json: Json = False,
     home: Home = None,
@@ -63,7 +63,13 @@ def list_projects(*, as_json: Json = False, home: Home = None) -> None:
             return
         now = time.time()
         rows = [
-            [project.name, project.id, str(len(house.workspace.members(project.id))), str(len(house.workspace.keys(project.id))), f"{age(now - project.created)} ago"]
+            [
+                project.name,
+                project.id,
+                str(len(house.workspace.members(project.id))),
+                str(len(house.workspace.keys(project.id))),
+                f"{age(now - project.created)} ago",
+            ]
             for project in projects
         ]
         table(["name", "id", "members", "keys", "created"], rows, right=["members", "keys"], flexible="name")
@@ -71,7 +77,9 @@ def list_projects(*, as_json: Json = False, home: Home = None) -> None:
     in_house(home, work)
 
 
-def rename(project: Which, name: Annotated[str, typer.Argument(help="the new name.", show_default=False)], *, home: Home = None) -> None:
+def rename(
+    project: Which, name: Annotated[str, typer.Argument(metavar="NAME", help="the new name.", show_default=False)], *, home: Home = None
+) -> None:
     """rename a project; its id and keys stay."""
 
     async def work(house: House) -> None:

@@ -32,7 +32,7 @@ def settings_page() -> str:
         _GENERATED,
         "In rising order of strength: the defaults, `hausgeist.toml` in the home folder, `HAUSGEIST_*` in the environment, flags of\n"
         "`hausgeist serve` ([cli.md](cli.md)). An empty variable counts as not set. A list in a variable is separated by commas.\n\n"
-        "```toml\n# HAUSGEIST_HOME/hausgeist.toml\nport = 4287\noffline = true\nnames = [\"ai.example.lan\"]\n\n"
+        '```toml\n# HAUSGEIST_HOME/hausgeist.toml\nport = 4287\noffline = true\nnames = ["ai.example.lan"]\n\n'
         '[models."gemma-3-4b"]\npath = "/srv/models/gemma-3-4b-Q4_K_M.gguf"\ncontext = 8192\n```\n',
     ]
     for name, field in Settings.model_fields.items():
@@ -133,7 +133,7 @@ def _help_pages() -> Iterator[tuple[str, str]]:
 
 
 def _walk(command: Any, name: str, parent: Any) -> Iterator[tuple[str, str]]:
-    with command.make_context(name.split()[-1], [], parent=parent, resilient_parsing=True) as context:
+    with command.make_context(name.rpartition(" ")[2], [], parent=parent, resilient_parsing=True) as context:
         yield name, command.get_help(context)
         for child, below in getattr(command, "commands", {}).items():
             if not below.hidden:

@@ -32,18 +32,22 @@ _LARGEST_PIPE = 16 * 2**20
 
 
 def register(app: typer.Typer) -> None:
-    app.command("run", cls=Command, epilog=_EXAMPLES)(run)
+    app.command("run", cls=Command, short_help="talk to a model, in a chat or with one prompt.", epilog=_EXAMPLES)(run)
 
 
 def run(
     model: Annotated[str, typer.Argument(metavar="MODEL|FILE", help="name of a model, or a GGUF file.", show_default=False)],
-    prompt: Annotated[list[str] | None, typer.Argument(help="what to ask; without it, a chat.", show_default=False)] = None,
+    prompt: Annotated[list[str] | None, typer.Argument(metavar="PROMPT", help="what to ask; without it, a chat.", show_default=False)] = None,
     *,
-    system: Annotated[str, typer.Option(help="how the model shall behave.", show_default=False)] = "",
-    temperature: Annotated[float | None, typer.Option(min=0, max=10, help="0 is the likeliest answer, 1 a lively one.", show_default=False)] = None,
-    context: Annotated[int | None, typer.Option(min=16, help="tokens of the conversation that the model sees.", show_default=False)] = None,
-    max_tokens: Annotated[int | None, typer.Option(min=1, help="longest answer in tokens.", show_default=False)] = None,
-    seed: Annotated[int | None, typer.Option(help="the same seed, the same answer.", show_default=False)] = None,
+    system: Annotated[str, typer.Option(metavar="TEXT", help="how the model shall behave.", show_default=False)] = "",
+    temperature: Annotated[
+        float | None, typer.Option(min=0, max=10, metavar="NUMBER", help="0 is the likeliest answer, 1 a lively one.", show_default=False)
+    ] = None,
+    context: Annotated[
+        int | None, typer.Option(min=16, metavar="TOKENS", help="tokens of the conversation that the model sees.", show_default=False)
+    ] = None,
+    max_tokens: Annotated[int | None, typer.Option(min=1, metavar="TOKENS", help="longest answer in tokens.", show_default=False)] = None,
+    seed: Annotated[int | None, typer.Option(metavar="NUMBER", help="the same seed, the same answer.", show_default=False)] = None,
     image: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="send this image along; may be given several times.")] = None,
     json_schema: Annotated[str, typer.Option(metavar="FILE|JSON", help="answer with JSON of this schema ('json': any).", show_default=False)] = "",
     think: Annotated[bool | None, typer.Option("--think/--no-think", help="let the model reason first, where it can.", show_default=False)] = None,

@@ -29,7 +29,8 @@ class TransientServer:
         logs = home / "logs"
         self.log = logs / "transient.log"
         try:
-            logs.mkdir(parents=True, exist_ok=True)
+            home.mkdir(mode=0o700, parents=True, exist_ok=True)
+            logs.mkdir(mode=0o700, exist_ok=True)
             descriptor = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         except OSError as error:
             raise HausgeistError(f"{self.log} cannot be written: {error.strerror}. Choose another home folder with --home.") from error

@@ -33,7 +33,7 @@ def register(app: typer.Typer) -> None:
 
 
 def create(
-    name: Annotated[str, typer.Argument(help="name of the new user.", show_default=False)],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="name of the new user.", show_default=False)],
     *,
     role: HouseRole = "member",
     invite: Annotated[bool, typer.Option("--invite", help="print a one-time link as well, for choosing a password.")] = False,

@@ -377,17 +377,19 @@ class RemoteWorker:
 
 
 _LIMIT = re.compile(r"maximum (?:context|model) length (?:is|of) (\d+)", re.IGNORECASE)
-_PROMPT = re.compile(
-    r"(\d+) (?:tokens )?(?:in the (?:messages|prompt|input)|input tokens|prompt tokens)|(?:resulted in|requested|has|contains) (\d+) tokens"
+_PROMPT = (
+    re.compile(r"(\d+) (?:tokens )?(?:in the (?:messages|prompt|input)|input tokens|prompt tokens)"),
+    re.compile(r"(?:resulted in|requested|has|contains) (\d+) tokens"),  # may count the answer as well, so only where the first is not said
 )
 
 
 def _exceeded(message: str) -> tuple[int, int] | None:
     """Prompt and limit, where the message of an OpenAI-compatible server says that the prompt alone is too long."""
-    limit, prompt = _LIMIT.search(message), _PROMPT.search(message)
+    limit = _LIMIT.search(message)
+    prompt = next((found for pattern in _PROMPT if (found := pattern.search(message))), None)
     if limit is None or prompt is None:
         return None
-    tokens, most = int(prompt[1] or prompt[2]), int(limit[1])
+    tokens, most = int(prompt[1]), int(limit[1])
     return (tokens, most) if tokens > most else None
 
 

@@ -12,7 +12,8 @@ In this order:
 4. *Session.* The cookie counts only for this server's own pages; and for anything that changes something the browser must say so (Origin or
    `Sec-Fetch-Site: same-origin`), so that no other page, not even one on another port of the same machine, can use it.
 5. *Nobody.* Who brings neither is the local owner, if the connection comes from this machine, no proxy has handled it, and keys are not
-   demanded. A key that is not ours counts as none: the SDKs insist on sending some.
+   demanded. A key that is not ours counts as none: the SDKs insist on sending some. Where keys are demanded, the terminal of the server's own
+   user brings the secret of this start (`owner_token`) and is the local owner, too.
 
 Proxies. Forwarding headers mean that the client is somewhere else: such a request always needs a key or session. The client's address is the
 peer's, unless the peer is a trusted proxy (`behind_proxy`, `trusted_proxies`); then it is the last one on the way here that is not trusted
@@ -22,6 +23,7 @@ be told from a program on this machine.
 
 from __future__ import annotations
 
+import hmac
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
@@ -30,7 +32,7 @@ from hausgeist.http.facts import RequestFacts, WebOrigin, parse_address, parse_a
 from hausgeist.http.rules import BindingRules, is_loopback_host, loopback_peer
 from hausgeist.identity import LOCAL_OWNER, Origin, Principal
 
-__all__ = ["KEY_PREFIX", "Identities", "Site", "client_of", "cookie_name", "identify", "session_token", "site_of"]
+__all__ = ["KEY_PREFIX", "Identities", "Site", "client_of", "cookie_name", "counting_session", "identify", "secure", "session_token", "site_of"]
 
 KEY_PREFIX = "hg-"
 
@@ -90,6 +92,8 @@ def identify(facts: RequestFacts, rules: BindingRules, workspace: Identities, *,
         if len(key) > _LONGEST_KEY:
             raise NotAuthenticated
         return workspace.authenticate_key(key, project=project), origin
+    if key is not None and _is_owner_token(key, facts, rules):
+        return _local_owner(workspace, project), origin
     if key is None and (token := session_token(facts, rules)) is not None and _session_counts(facts, site):
         try:
             return workspace.authenticate_session(token, project=project), origin
@@ -99,7 +103,7 @@ def identify(facts: RequestFacts, rules: BindingRules, workspace: Identities, *,
                 raise
     if not _is_local(facts, rules, site):
         raise NotAuthenticated(_missing(facts, rules, site, key))
-    return (replace(LOCAL_OWNER, project=workspace.project(project).id) if project else LOCAL_OWNER), origin
+    return _local_owner(workspace, project), origin
 
 
 def site_of(facts: RequestFacts, rules: BindingRules) -> Site:
@@ -166,6 +170,12 @@ def session_token(facts: RequestFacts, rules: BindingRules) -> str | None:
     return None
 
 
+def counting_session(facts: RequestFacts, rules: BindingRules) -> str | None:
+    """The session's token, if this request may use it."""
+    token = session_token(facts, rules)
+    return token if token is not None and _session_counts(facts, site_of(facts, rules)) else None
+
+
 def secure(facts: RequestFacts, rules: BindingRules) -> bool:
     """Whether the client's own connection is encrypted: here, or at a trusted proxy."""
     if rules.trusts(facts.peer) and (said := facts.items("x-forwarded-proto")):
@@ -224,6 +234,14 @@ def _key(facts: RequestFacts) -> str | None:
     if len(found) > 1:
         raise NotAuthenticated("Two different keys came with this request (Authorization and x-api-key). Send one.")
     return found.pop() if found else None
+
+
+def _local_owner(workspace: Identities, project: str | None) -> Principal:
+    return replace(LOCAL_OWNER, project=workspace.project(project).id) if project else LOCAL_OWNER
+
+
+def _is_owner_token(key: str, facts: RequestFacts, rules: BindingRules) -> bool:
+    return bool(rules.owner_token) and hmac.compare_digest(key.encode(), rules.owner_token.encode()) and not _was_forwarded(facts)
 
 
 def _session_counts(facts: RequestFacts, site: Site) -> bool:

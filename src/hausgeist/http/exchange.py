@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -29,7 +29,7 @@ _NO_STORE = (b"cache-control", b"no-store")
 class Exchange:
     """Wraps `receive` and `send` of one request. A chunk on its way out costs one comparison."""
 
-    def __init__(self, receive: Receive, send: Send, *, headers: Mapping[str, tuple[str, ...]], body_limit: int) -> None:
+    def __init__(self, receive: Receive, send: Send, *, headers: Mapping[str, Sequence[str]], body_limit: int) -> None:
         self.status = 0
         self.extra: list[tuple[bytes, bytes]] = []
         """Headers for the response, besides those that every one gets."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, NamedTuple
@@ -46,16 +46,15 @@ class RequestFacts:
     method: str = "GET"
     path: str = "/"
     tls: bool = False
-    headers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    headers: Mapping[str, Sequence[str]] = field(default_factory=dict)
     request_id: str = ""
 
     @classmethod
     def of(cls, scope: Mapping[str, Any], request_id: str = "") -> RequestFacts:
         """From an ASGI scope."""
-        headers: dict[str, tuple[str, ...]] = {}
+        headers: dict[str, list[str]] = {}
         for name, value in scope["headers"]:
-            key = name.decode("latin-1").lower()
-            headers[key] = (*headers.get(key, ()), value.decode("latin-1").strip(" \t"))
+            headers.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1").strip(" \t"))
         client, server = scope.get("client"), scope.get("server")
         peer = client[0] if client else UNIX if server and server[1] is None else ""
         return cls(peer or "", scope["method"], scope["path"], scope.get("scheme") == "https", headers, request_id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from hausgeist.errors import InvalidRequest
@@ -35,9 +35,11 @@ class BindingRules:
     null_origin: bool = False
     """Pages without an origin ("null": files, sandboxes) may call."""
     tls: bool = False
+    owner_token: str = field(default="", repr=False)
+    """A secret of this start, which the server keeps in a file that only its own user can read: with it, the terminal is the local owner."""
 
     @classmethod
-    def of(cls, settings: Settings) -> BindingRules:
+    def of(cls, settings: Settings, *, owner_token: str = "") -> BindingRules:
         """Raises `InvalidRequest` for a proxy, name or origin that cannot be understood."""
         public = not settings.loopback
         names = {_name(entry) for entry in settings.names}
@@ -63,6 +65,7 @@ class BindingRules:
             any_origin="*" in settings.origins,
             null_origin="null" in settings.origins,
             tls=settings.tls_on,
+            owner_token=owner_token,
         )
 
     def knows_host(self, host: str) -> bool:

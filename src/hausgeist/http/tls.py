@@ -24,7 +24,7 @@ from hausgeist.settings import Settings
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
-    from cryptography.x509 import Certificate, GeneralName
+    from cryptography.x509 import Certificate, GeneralName, KeyUsage
 
 __all__ = ["Certificates"]
 
@@ -225,7 +225,7 @@ class Certificates:
         return set(self._names) <= set(alternatives.get_values_for_type(x509.DNSName)) and set(self._addresses) <= addresses
 
 
-def _key_usage(*, authority: bool) -> object:
+def _key_usage(*, authority: bool) -> KeyUsage:
     from cryptography.x509 import KeyUsage
 
     return KeyUsage(

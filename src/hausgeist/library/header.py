@@ -7,24 +7,19 @@ below whatever the file says.
 
 from __future__ import annotations
 
-import os
-import stat
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from struct import Struct
 from typing import Final, Literal
 
 from hausgeist.errors import InvalidRequest
+from hausgeist.library.cursor import Cursor, Ranges, opened
 from hausgeist.library.quantization import REMOVED_TYPES, TENSOR_TYPES
 
 __all__ = ["Header", "LazyArray", "Ranges", "Scalar", "Tensor", "read_header", "read_header_from"]
 
 Scalar = bool | int | float | str
-Ranges = Callable[[int, int], bytes]
-"""(offset, length) -> that many bytes, fewer only at the end: a file, or a range request to a server."""
-
 ValueType = Literal["u8", "i8", "u16", "i16", "u32", "i32", "f32", "bool", "string", "u64", "i64", "f64"]
 
 _SCALARS: Final[dict[int, tuple[ValueType, Struct]]] = {
@@ -42,8 +37,6 @@ _SCALARS: Final[dict[int, tuple[ValueType, Struct]]] = {
 }
 _STRING: Final = 8
 _ARRAY: Final = 9
-_U32: Final = Struct("<I")
-_U64: Final = Struct("<Q")
 
 _MAX_KEYS: Final = 65_536
 _MAX_TENSORS: Final = 65_536
@@ -60,11 +53,9 @@ _MAX_ARRAY_KEPT: Final = 1024
 """Elements of an array that is kept as values: enough for one per layer."""
 _MAX_STRINGS: Final = 4_000_000
 """Strings stepped over in all arrays together, which bounds the time: the largest vocabularies have 0.3 million tokens and 0.6 million merges."""
-_MAX_HEADER: Final = 512 * 2**20
 _MAX_ALIGNMENT: Final = 2**20
 _DEFAULT_ALIGNMENT: Final = 32
 _MAX_ELEMENTS: Final = 2**63 - 1
-_CHUNK: Final = 2**18
 
 _OTHER_FORMATS: Final[tuple[tuple[bytes, str], ...]] = (
     (b"version https://git-lfs", "a Git LFS pointer instead of the file it points to; fetch it with 'git lfs pull'"),
@@ -134,112 +125,18 @@ def read_header(path: Path, *, allow_truncated: bool = False) -> Header:
 
     Raises `InvalidRequest` saying where in the file what is wrong.
     """
-    with _opened(path) as (ranges, size):
+    with opened(path) as (ranges, size):
         return read_header_from(ranges, size, name=str(path), allow_truncated=allow_truncated)
 
 
 def read_header_from(ranges: Ranges, size: int, *, name: str = "file", allow_truncated: bool = False) -> Header:
     """The same of anything that can be read in ranges; `size` is the length of the whole."""
-    return _Parser(_Cursor(ranges, size, name), allow_truncated).header()
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[tuple[Ranges, int]]:
-    try:
-        # O_NONBLOCK: a named pipe must not hang us before we can see that it is one.
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    except OSError as error:
-        raise InvalidRequest(f"{path} cannot be opened: {error.strerror or error}.") from error
-    except ValueError as error:
-        raise InvalidRequest(f"{str(path)!r} is not a usable path: {error}.") from error
-    status = os.fstat(descriptor)
-    if not stat.S_ISREG(status.st_mode):
-        os.close(descriptor)
-        raise InvalidRequest(f"{path} is not a file but {'a folder' if stat.S_ISDIR(status.st_mode) else 'a device or pipe'}.")
-    with os.fdopen(descriptor, "rb", buffering=0) as file:
-
-        def ranges(offset: int, length: int) -> bytes:
-            pieces: list[bytes] = []
-            try:
-                file.seek(offset)
-                while length > 0 and (piece := file.read(length)):
-                    pieces.append(piece)
-                    length -= len(piece)
-            except OSError as error:
-                raise InvalidRequest(f"{path} cannot be read at byte {offset}: {error.strerror or error}.") from error
-            return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-        yield ranges, status.st_size
-
-
-class _Cursor:
-    """A place in the file that only moves forward, with a chunk of the file behind it. Never asks for more than a chunk, or one checked string."""
-
-    __slots__ = ("_base", "_chunk", "_ranges", "name", "position", "size")
-
-    def __init__(self, ranges: Ranges, size: int, name: str) -> None:
-        self._ranges = ranges
-        self._base = 0
-        self._chunk = b""
-        self.size = size
-        self.name = name
-        self.position = 0
-
-    def fault(self, what: str, at: int | None = None) -> InvalidRequest:
-        return InvalidRequest(f"{self.name} is not a usable GGUF file: at byte {self.position if at is None else at}: {what}.")
-
-    def need(self, length: int, what: str) -> None:
-        if length > self.size - self.position:
-            raise self.fault(f"{what} needs {length} bytes, but the file ends at byte {self.size}; it is damaged or was not downloaded completely")
-        if self.position + length > _MAX_HEADER:
-            raise self.fault(f"the header is larger than {_MAX_HEADER // 2**20} MiB")
-
-    def take(self, length: int, what: str) -> bytes:
-        self.need(length, what)
-        start = self.position - self._base
-        if start < 0 or start + length > len(self._chunk):
-            self._fill(max(length, _CHUNK), least=length, what=what)
-            start = 0
-        self.position += length
-        return self._chunk[start : start + length]
-
-    def skip(self, length: int, what: str) -> None:
-        self.need(length, what)
-        self.position += length
-
-    def u32(self, what: str) -> int:
-        return int(_U32.unpack(self.take(4, what))[0])
-
-    def u64(self, what: str) -> int:
-        return int(_U64.unpack(self.take(8, what))[0])
-
-    def skip_strings(self, count: int, what: str) -> None:
-        """Step over `count` strings: the one loop whose speed matters, so it works on the chunk itself."""
-        self.need(8 * count, what)
-        length_at = _U64.unpack_from
-        while count:
-            self._fill(_CHUNK, least=8, what=what)
-            chunk, place = self._chunk, 0
-            last = len(chunk) - 8
-            while count and place <= last:
-                place += 8 + length_at(chunk, place)[0]
-                count -= 1
-            if place > self.size - self.position:
-                raise self.fault(f"a string in {what} reaches beyond the end of the file (byte {self.size})")
-            self.position += place
-            self.need(8 * count, what)
-
-    def _fill(self, length: int, *, least: int, what: str) -> None:
-        self.need(least, what)
-        chunk = self._ranges(self.position, min(length, self.size - self.position))
-        if len(chunk) < least:
-            raise self.fault(f"the file ended while {what} was read; it shrank meanwhile, or the connection broke")
-        self._base, self._chunk = self.position, chunk
+    return _Parser(Cursor(ranges, size, name), allow_truncated).header()
 
 
 @dataclass(slots=True)
 class _Parser:
-    cursor: _Cursor
+    cursor: Cursor
     allow_truncated: bool
     kept: int = 0
     strings: int = 0

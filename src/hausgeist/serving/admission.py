@@ -58,7 +58,10 @@ class Admission:
             self._turns[user] = time.monotonic()
             return
         if self.waiting >= self.limit:
-            raise Busy(f"{self.waiting} requests are waiting for this model already; try again in {self.retry_after():.0f} s.", retry_after=self.retry_after())
+            raise Busy(
+                f"{self.waiting} requests are waiting for this model already; try again in {self.retry_after():.0f} s.",
+                retry_after=self.retry_after(),
+            )
         waiter = _Waiter(user, share, time.monotonic(), asyncio.get_running_loop().create_future())
         self._queues.setdefault(user, deque()).append(waiter)
         self._advance()

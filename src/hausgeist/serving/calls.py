@@ -36,7 +36,7 @@ class Call:
     share: int = 1
     """Slots that the request takes (`n` answers at once)."""
     report_stop: bool = False
-    """The caller must learn which stop string ended a chat: the last event (or the reply) then carries `stop_reason` in its choice, as vLLM's does."""
+    """The caller must learn which stop string ended a chat: the choice of the last event (or of the reply) then has `stop_reason`, as vLLM's does."""
 
 
 class Answer(Protocol):

@@ -63,9 +63,11 @@ class Door:
         except BaseException as error:
             await finish(Usage(total_ms=(time.perf_counter() - started) * 1000), _outcome(error), False)
             raise
-        return EngineAnswer(
-            call=call, model=model, context=lease.plan.context, reply=reply, started=started, load_ms=lease.load_ms, finish=finish
-        ) if reply.status < 400 else await self._refusal(call, model, lease, reply, started, finish)
+        return (
+            EngineAnswer(call=call, model=model, context=lease.plan.context, reply=reply, started=started, load_ms=lease.load_ms, finish=finish)
+            if reply.status < 400
+            else await self._refusal(call, model, lease, reply, started, finish)
+        )
 
     def models(self, who: Principal) -> list[InstalledModel]:
         """The models that this caller may use."""
@@ -139,9 +141,7 @@ class Door:
 
     async def _refusal(self, call: Call, model: InstalledModel, lease: Lease, reply: Reply, started: float, finish: Any) -> Answer:
         """The engine said no: raise its reason, with everything given back."""
-        answer = EngineAnswer(
-            call=call, model=model, context=lease.plan.context, reply=reply, started=started, load_ms=lease.load_ms, finish=finish
-        )
+        answer = EngineAnswer(call=call, model=model, context=lease.plan.context, reply=reply, started=started, load_ms=lease.load_ms, finish=finish)
         async with answer:
             await answer.json()
         raise EngineCrashed("The engine refused the request without saying why.")
@@ -176,5 +176,3 @@ def _outcome(error: BaseException) -> str:
     if isinstance(error, asyncio.CancelledError):
         return "cancelled"
     return f"failed: {type(error).__name__}" if isinstance(error, HausgeistError) else "failed"
-
-

@@ -53,7 +53,15 @@ class Pool:
     # -- asking ---------------------------------------------------------------------------------------------------------------------------
 
     async def lease(
-        self, plan: LaunchPlan, *, user: str, project: str, prefix: tuple[int, ...] = (), share: int = 1, keep_alive: float | None = None, grow: bool = False
+        self,
+        plan: LaunchPlan,
+        *,
+        user: str,
+        project: str,
+        prefix: tuple[int, ...] = (),
+        share: int = 1,
+        keep_alive: float | None = None,
+        grow: bool = False,
     ) -> Lease:
         """Slots of a loaded worker for this plan. Waits in the model's queue; loads it if need be. `grow`: a loaded worker with less context is
         loaded anew. Raises `Busy`, `NotEnoughMemory`, `LoadFailed`, `Unavailable`."""
@@ -214,8 +222,8 @@ class Pool:
             modest = smaller(plan)
             if modest is None:
                 raise NotEnoughMemory(
-                    f"The model '{plan.model.id}' takes {gib(footprint.host)} with a context of {plan.context} tokens, {gib(short)} more than this machine "
-                    "has to give. Use a smaller context, a lower precision of the model or a smaller model, or free memory."
+                    f"The model '{plan.model.id}' takes {gib(footprint.host)} with a context of {plan.context} tokens, {gib(short)} more than this "
+                    "machine has to give. Use a smaller context, a lower precision of the model or a smaller model, or free memory."
                 )
             log.warning("%s: %d slots of %d tokens do not fit; trying %d", plan.model.id, plan.slots, plan.context, modest.slots)
             plan, footprint = modest, await self._fit(engine, modest)

@@ -70,6 +70,8 @@ class Database:
                 _use_wal(raw)
             if not current:
                 schema.migrate(database._engine, path)
+            # From here on a connection is in use, by which others (a restore) see that the home is.
+            database.read(lambda connection: connection.exec_driver_sql("SELECT 1 FROM alembic_version").scalar())
         except (sqlite3.Error, DBAPIError) as error:
             raise database._translate(error) from error
         return database

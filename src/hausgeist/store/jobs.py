@@ -179,8 +179,10 @@ class Jobs:
             except StoreError as error:
                 log.warning("the job queue cannot be used at the moment: %s", error.message)
                 await asyncio.sleep(self._poll)
+            # Not wait_for: in Python 3.11 it swallows a cancellation that comes together with what it waits for.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), min(self._poll, self._lease / 6))
+                async with asyncio.timeout(min(self._poll, self._lease / 6)):
+                    await self._wake.wait()
 
     def _something_due(self) -> bool:
         return self._database.read(lambda connection: jobrows.is_due(connection, tuple(self._handlers)))

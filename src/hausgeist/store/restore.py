@@ -166,8 +166,8 @@ def _nobody_uses(home: Path) -> None:
         return
     try:
         with closing(sqlite3.connect(database, timeout=0.5, isolation_level=None)) as connection:
-            # Only whoever is alone may leave write-ahead mode. The file is replaced anyway, and opening it would set the mode again.
-            connection.execute("PRAGMA journal_mode = DELETE")
+            connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     except sqlite3.DatabaseError as error:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:

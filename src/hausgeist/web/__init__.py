@@ -1,0 +1,5 @@
+"""The product over HTTP: sign-in, keys and projects under /house/v1, the state of the server, and the pages."""
+
+from hausgeist.web.routes import Parts, endpoints
+
+__all__ = ["Parts", "endpoints"]

@@ -52,7 +52,7 @@ def _event(**data: object) -> bytes:
     return b"data: " + json.dumps(data, separators=(",", ":")).encode() + b"\n\n"
 
 
-CONTENT = _event(choices=[{"index": 0, "delta": {"content": "hé \"usage\" \"model\":\"x\""}, "finish_reason": None}], model="m")
+CONTENT = _event(choices=[{"index": 0, "delta": {"content": 'hé "usage" "model":"x"'}, "finish_reason": None}], model="m")
 FINISH = _event(choices=[{"index": 0, "delta": {}, "finish_reason": "stop"}], model="m")
 USAGE = _event(
     choices=[],
@@ -149,7 +149,9 @@ async def test_any_error_body_is_an_error_in_words(body: bytes) -> None:
 
 
 async def test_the_stop_string_is_told_where_it_was_asked_for() -> None:
-    verbose = _event(choices=[{"index": 0, "delta": {"content": ""}, "finish_reason": None}], model="m", __verbose={"stopping_word": "END", "prompt": "p"})
+    verbose = _event(
+        choices=[{"index": 0, "delta": {"content": ""}, "finish_reason": None}], model="m", __verbose={"stopping_word": "END", "prompt": "p"}
+    )
     answer, _ = _answer(Scripted([CONTENT, verbose, FINISH, DONE]), report_stop=True)
     async with answer:
         events = [event async for event in answer.events()]

@@ -239,7 +239,7 @@ async def test_backup_is_consistent_while_writing(database: Database, tmp_path: 
 
 def test_damaged_files_are_said_to_be_so(tmp_path: Path) -> None:
     (tmp_path / FILE_NAME).write_bytes(b"this is no database" * 1000)
-    with pytest.raises(StoreError, match="damaged.*restore"):
+    with pytest.raises(StoreError, match=r"damaged.*restore"):
         Database.open(tmp_path)
 
 

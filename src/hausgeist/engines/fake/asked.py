@@ -179,13 +179,15 @@ def texts(value: Any, param: str) -> list[str]:
     if isinstance(value, str):
         return [clean(value)]
     if isinstance(value, list) and value:
-        if all(isinstance(item, int) and not isinstance(item, bool) for item in value):
+        if _are_tokens(value):
             return [_from_tokens(value, param)]
-        if all(isinstance(item, str) for item in value):
-            return [clean(item) for item in value]
-        if all(isinstance(item, list) and item and all(isinstance(token, int) and not isinstance(token, bool) for token in item) for item in value):
-            return [_from_tokens(item, param) for item in value]
+        if all(isinstance(item, str) or _are_tokens(item) for item in value):
+            return [clean(item) if isinstance(item, str) else _from_tokens(item, param) for item in value]
     raise InvalidRequest(f"'{param}' must be a string, a list of tokens, or a list of either, and not empty", param=param)
+
+
+def _are_tokens(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(item, int) and not isinstance(item, bool) for item in value)
 
 
 def _from_tokens(tokens: list[int], param: str) -> str:

@@ -80,8 +80,11 @@ def embed(text: str, dimensions: int = DIMENSIONS) -> list[float]:
 
 
 def _add(vector: list[float], feature: str, weight: float) -> None:
-    number = int.from_bytes(blake2b(feature.encode(), digest_size=8).digest(), "big")
-    vector[(number >> 1) % len(vector)] += weight if number & 1 else -weight
+    """Spread over four places, so that two features that meet by chance in one do not cancel each other."""
+    number = int.from_bytes(blake2b(feature.encode(), digest_size=16).digest(), "big")
+    for _ in range(4):
+        vector[(number >> 1) % len(vector)] += weight / 2 if number & 1 else -weight / 2
+        number >>= 32
 
 
 def words(text: str) -> list[str]:

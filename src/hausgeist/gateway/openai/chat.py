@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from typing import Annotated, Any, Literal
 
@@ -26,7 +26,7 @@ from hausgeist.gateway.streaming import EventStream
 from hausgeist.model import InstalledModel
 from hausgeist.serving.calls import Answer, Call
 
-__all__ = ["REFUSED", "ChatRequest", "JsonSchema", "ResponseFormat", "create", "decode"]
+__all__ = ["PARTLY", "REFUSED", "ChatRequest", "JsonSchema", "ResponseFormat", "create", "decode"]
 
 _INT32 = 2**31 - 1
 _TIER = b'"object":"chat.completion.chunk"'
@@ -44,7 +44,20 @@ REFUSED: Mapping[str, str] = {
     "store": "completions are not stored yet; leave it out or set it to false.",
     "web_search_options": "this server does not search the web.",
 }
-"""Parameters of the SDK that are refused when they are set, and why. All others are served, or refused where a value is."""
+"""Parameters of the SDK that are refused when they are set, and why."""
+
+
+PARTLY: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "modalities": (lambda value: value == ["text"], "models here answer in text; use ['text']."),
+    "prompt_cache_options": (
+        lambda value: value.mode != "explicit" and value.ttl is None,
+        "prefixes are found by themselves and kept while there is room; use {'mode': 'implicit'}.",
+    ),
+    "prompt_cache_retention": (lambda value: value == "in_memory", "prefixes are kept in memory; use 'in_memory'."),
+    "service_tier": (lambda value: value in ("auto", "default"), "there is one tier; use 'auto' or 'default'."),
+    "verbosity": (lambda value: value == "medium", "say in the prompt how long answers should be."),
+}
+"""Parameters of which some values are served, which those are, and why not the others."""
 
 
 class JsonSchema(StrictBody):
@@ -183,20 +196,9 @@ def _refuse_values(request: ChatRequest) -> None:
     """Parameters that are served for some of their values."""
     if request.metadata:
         raise InvalidRequest("'metadata' is only allowed when 'store' is true, and completions are not stored yet.", param="metadata")
-    refusals = (
-        ("modalities", request.modalities is not None and request.modalities != ["text"], "models here answer in text; use ['text']."),
-        ("service_tier", request.service_tier not in (None, "auto", "default"), "there is one tier; use 'auto' or 'default'."),
-        ("verbosity", request.verbosity not in (None, "medium"), "say in the prompt how long answers should be."),
-        ("prompt_cache_retention", request.prompt_cache_retention == "24h", "prefixes are kept in memory; use 'in_memory'."),
-        (
-            "prompt_cache_options",
-            request.prompt_cache_options is not None
-            and (request.prompt_cache_options.mode == "explicit" or request.prompt_cache_options.ttl is not None),
-            "prefixes are found by themselves and kept while there is room; use {'mode': 'implicit'}.",
-        ),
-    )
-    for name, refused, reason in refusals:
-        if refused:
+    for name, (served, reason) in PARTLY.items():
+        value = getattr(request, name)
+        if value is not None and not served(value):
             raise NotSupported(f"'{name}': this value is not supported here: {reason}", param=name)
 
 

@@ -20,7 +20,7 @@ from starlette.responses import JSONResponse, Response
 from hausgeist.errors import InvalidRequest, NotSupported
 from hausgeist.gateway.bodies import json_body
 from hausgeist.gateway.defaults import with_defaults
-from hausgeist.gateway.openai.errors import error_event
+from hausgeist.gateway.openai.errors import error_event, naming
 from hausgeist.gateway.openai.legacy import Piece, TextChoice, chosen, pieces
 from hausgeist.gateway.openai.replies import DONE, Totals, event, new_id, usage_of
 from hausgeist.gateway.openai.sampling import Sampling, identified
@@ -261,7 +261,8 @@ class _Work:
     async def _asked(self, plan: Plan) -> Answer:
         body = with_defaults(self.model, plan.body)
         call = replace(self.call, operation="infill" if plan.infill else "completion", body=body, share=plan.asked)
-        return await self.services.door.call(self.who, call)
+        with naming("prompt"):
+            return await self.services.door.call(self.who, call)
 
     def _demand_start(self, plan: Plan, usage: Mapping[str, Any] | None) -> None:
         """A model without a token for the beginning says nothing to an empty prompt, and no error either."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import math
+import re
 import sys
 from array import array
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from starlette.responses import JSONResponse, Response
 from hausgeist.errors import ContextExceeded, EngineFailed, InvalidRequest
 from hausgeist.gateway.bodies import json_body
 from hausgeist.gateway.openai.completions import Tokens
+from hausgeist.gateway.openai.errors import naming
 from hausgeist.gateway.openai.sampling import Identity, StrictBody, identified
 from hausgeist.gateway.services import Services
 from hausgeist.model import InstalledModel
@@ -29,6 +31,7 @@ __all__ = ["EmbeddingRequest", "create", "shortened"]
 
 _BATCH = 32
 _INPUTS = 2048
+_TOO_LONG = re.compile(r"input \((\d{1,9}) tokens\) is too large.*batch size: (\d{1,9})")
 
 
 class EmbeddingRequest(StrictBody):
@@ -74,11 +77,12 @@ async def create(request: Request, services: Services) -> Response:
         batch = inputs[start : start + _BATCH]
         # Numbers are cheaper to pack than to parse: what must be cut is asked for in base64, whatever the caller wants.
         body = {"input": batch, "encoding_format": "base64" if packed or asked.dimensions else "float"}
-        async with await services.door.call(who, replace(call, body=body)) as answer:
+        with naming("input"):
             try:
-                reply = await answer.json()
+                async with await services.door.call(who, replace(call, body=body)) as answer:
+                    reply = await answer.json()
             except EngineFailed as error:
-                raise _too_long(error, answer.context) from error
+                raise _too_long(error) from error
         vectors = _in_order(reply.get("data"), len(batch))
         data += [
             {"object": "embedding", "index": start + number, "embedding": shortened(vector, asked.dimensions, packed=packed)}
@@ -130,11 +134,7 @@ def _in_order(data: Any, count: int) -> list[Any]:
     return [entry["embedding"] for entry in entries]
 
 
-def _too_long(error: EngineFailed, context: int) -> Exception:
-    """llama-server has no error of its own for an input that does not fit into a batch: "input (5000 tokens) is too large to process"."""
-    words = error.message.replace("(", " ").split()
-    if "large" in words and "tokens)" in words:
-        count = words[words.index("tokens)") - 1]
-        if count.isdigit():
-            return ContextExceeded(int(count), context)
-    return error
+def _too_long(error: EngineFailed) -> Exception:
+    """llama-server has no error of its own for an input that does not fit into a batch, which is its context."""
+    found = _TOO_LONG.search(error.message)
+    return ContextExceeded(int(found[1]), int(found[2])) if found else error

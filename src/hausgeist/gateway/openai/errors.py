@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -31,7 +33,7 @@ from hausgeist.errors import (
 from hausgeist.gateway.statuses import headers_of, message_of, status_of
 from hausgeist.http.endpoint import Dialect
 
-__all__ = ["DIALECT", "error_body", "error_event"]
+__all__ = ["DIALECT", "error_body", "error_event", "naming"]
 
 _KINDS: tuple[tuple[type[Exception], str, str | None], ...] = (
     (ContextExceeded, "invalid_request_error", "context_length_exceeded"),
@@ -53,6 +55,16 @@ _KINDS: tuple[tuple[type[Exception], str, str | None], ...] = (
     (DiskFull, "server_error", "disk_full"),
 )
 """Class, `type`, `code`: the first that fits."""
+
+
+@contextmanager
+def naming(param: str) -> Iterator[None]:
+    """An input that is too long is blamed on the parameter that holds it in this operation."""
+    try:
+        yield
+    except ContextExceeded as error:
+        error.param = param
+        raise
 
 
 def error_body(error: Exception, *, where: str = "") -> dict[str, Any]:

@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 
 from hausgeist.errors import EngineFailed
 from hausgeist.gateway.bodies import json_body
+from hausgeist.gateway.openai.errors import naming
 from hausgeist.gateway.openai.replies import new_id
 from hausgeist.gateway.openai.sampling import Identity, StrictBody, identified
 from hausgeist.gateway.services import Services
@@ -46,8 +47,9 @@ async def create(request: Request, services: Services) -> Response:
         batch = texts[start : start + _BATCH]
         # A score depends on the query and its document alone, so batches can be ordered together afterwards.
         body = {"query": asked.query, "documents": batch, "top_n": len(batch)}
-        async with await services.door.call(request.state.principal, replace(call, body=body)) as answer:
-            reply = await answer.json()
+        with naming("documents"):
+            async with await services.door.call(request.state.principal, replace(call, body=body)) as answer:
+                reply = await answer.json()
         found = reply.get("results") or []
         if len(found) != len(batch):
             raise EngineFailed(f"The engine ranked {len(found)} of {len(batch)} documents.")

@@ -1,0 +1,56 @@
+"""`make bench`: measure, print, and keep what was measured in docs/lab.md (`python -m benchmarks [gateway] [startup] [engines] [--keep] [--no-rival]`)."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+
+from benchmarks.report import Figure, keep, table
+from benchmarks.servers import BUILD
+from hausgeist.engines.specimen import write_shaped, write_specimen
+
+_TITLES = {"startup": "The server at rest", "gateway": "The way through the gateway", "engines": "Built engine against wheel"}
+
+
+async def _measure(part: str, *, rival: bool) -> list[Figure]:
+    BUILD.mkdir(parents=True, exist_ok=True)
+    if part == "startup":
+        from benchmarks import startup
+
+        return await startup.measure()
+    if part == "gateway":
+        from benchmarks import gateway
+
+        tiny, large = BUILD / "tiny.gguf", BUILD / "qwen2.5-0.5b-q8_0.gguf"
+        if not tiny.exists():
+            write_specimen(tiny)
+        if not large.exists():
+            write_shaped(large, "qwen2.5-0.5b", "Q8_0")
+        return await gateway.measure(tiny, large, rival=rival)
+    from benchmarks import engines
+
+    return await engines.measure()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("parts", nargs="*", default=list(_TITLES), help="startup, gateway, engines; default: all")
+    parser.add_argument("--keep", action="store_true", help="append the figures to docs/lab.md")
+    parser.add_argument("--no-rival", action="store_true", help="leave LiteLLM's proxy out")
+    chosen = parser.parse_args()
+    missed = 0
+    for part in chosen.parts:
+        if part not in _TITLES:
+            parser.error(f"there is no part {part!r}; choose from {', '.join(_TITLES)}")
+        figures = asyncio.run(_measure(part, rival=not chosen.no_rival))
+        missed += sum(one.met is False for one in figures)
+        print(f"\n{_TITLES[part]}\n\n{table(figures)}", flush=True)
+        if chosen.keep:
+            keep(_TITLES[part], f"make bench  # python -m benchmarks {part}", figures)
+    if missed:
+        print(f"\n{missed} goals missed", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,141 @@
+"""What Hausgeist adds to its engine: time to the first token, speed of generation, CPU per request and per chunk; LiteLLM's proxy beside it.
+
+Every comparison is interleaved (A, B, A, B, ...) in one run, so that noise of the machine meets both; figures are medians of five rounds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.report import Figure, median, quantile
+from benchmarks.servers import Server, engine_alone, hausgeist, litellm, settle, tcp_engine
+from benchmarks.wire import Address, Stream, ask, stream
+
+__all__ = ["measure"]
+
+ROUNDS = 5
+STREAMS = 64
+RATE = 50
+PATH = "/v1/chat/completions"
+TOML = f'slots = 1\n[models."fake:echo@{RATE}"]\nslots = {STREAMS}\n[models."fake:echo"]\nslots = {STREAMS}\n'
+
+
+def _chat(model: str, tokens: int, text: str = "Tell me about the house.") -> dict[str, Any]:
+    return {"model": model, "messages": [{"role": "user", "content": text}], "max_tokens": tokens, "temperature": 0, "ignore_eos": True}
+
+
+async def measure(tiny: Path, large: Path, *, rival: bool) -> list[Figure]:
+    """`tiny`: answers at once, so that what is measured is everything but the engine. `large`: an engine at true size."""
+    figures: list[Figure] = []
+    with hausgeist(tiny, large, toml=TOML, HAUSGEIST_FAKE="1") as server:
+        async with engine_alone(large, slots=1) as alone:
+            figures.append(await _generation(server.address, alone, large.stem))
+        async with engine_alone(tiny, slots=1) as alone:
+            figures += await _first_token("Hausgeist", server.address, alone, tiny.stem, goals=(2.0, 10.0))
+        figures += await _cpu("Hausgeist", server, tiny.stem, goals=(2.0, 40.0))
+        figures.append(await _many("Hausgeist", server.address, goal=0.98))
+        if rival:
+            figures += await _rival(tiny, server)
+    return figures
+
+
+async def _rival(tiny: Path, fakes: Server) -> list[Figure]:
+    with tcp_engine(tiny, 4391, 1) as alone, litellm({tiny.stem: alone, f"fake:echo@{RATE}": fakes.address}, 4392) as proxy:
+        await settle()
+        return [
+            *await _first_token("LiteLLM", proxy.address, alone, tiny.stem, extra=False),
+            *await _cpu("LiteLLM", proxy, tiny.stem, extra=False),
+            await _many("LiteLLM", proxy.address),
+        ]
+
+
+async def _interleaved(one: Callable[[], Awaitable[float]], other: Callable[[], Awaitable[float]]) -> tuple[list[float], list[float]]:
+    left, right = [], []
+    for _ in range(ROUNDS):
+        left.append(await one())
+        right.append(await other())
+    return left, right
+
+
+async def _generation(ours: Address, alone: Address, model: str) -> Figure:
+    """Tokens per second of one stream through the gateway, against the engine asked directly."""
+    body = _chat(model, 96)
+    for address in (ours, alone):
+        await stream(address, PATH, body)
+
+    async def rate(address: Address) -> float:
+        return (await stream(address, PATH, body)).rate()
+
+    gateway, direct = await _interleaved(lambda: rate(ours), lambda: rate(alone))
+    ratio = median([a / b for a, b in zip(gateway, direct, strict=True)])
+    value = f"{ratio:.3f}x ({median(gateway):.1f} against {median(direct):.1f} tokens/s)"
+    return Figure(f"generation at one stream, gateway against worker ({model})", value, ">= 0.99x", ratio >= 0.99)
+
+
+async def _first_token(
+    name: str, ours: Address, alone: Address, model: str, *, goals: tuple[float, float] | None = None, extra: bool = True
+) -> list[Figure]:
+    """Milliseconds that the way through the gateway adds to the first token: difference of the quantiles over 500 requests each."""
+    body = _chat(model, 1)
+    if not extra:
+        body.pop("ignore_eos")
+    gateway, direct = [], []
+    for address in (ours, alone):
+        for _ in range(20):
+            await stream(address, PATH, body)
+    for _ in range(500):
+        gateway.append((await stream(ours, PATH, body)).first * 1000)
+        direct.append((await stream(alone, PATH, body)).first * 1000)
+    figures = []
+    for share, index in ((0.5, 0), (0.99, 1)):
+        added = quantile(gateway, share) - quantile(direct, share)
+        value = f"{added:.2f} ms ({quantile(gateway, share):.2f} against {quantile(direct, share):.2f})"
+        goal = goals[index] if goals else None
+        title = f"{name}: added time to first token, p{share * 100:.0f}"
+        figures.append(Figure(title, value, f"<= {goal:g} ms" if goal else "", added <= goal if goal else None))
+    return figures
+
+
+async def _cpu(name: str, server: Server, model: str, *, goals: tuple[float, float] | None = None, extra: bool = True) -> list[Figure]:
+    """CPU of the server's process alone, per plain request and per chunk of a stream."""
+    short, long = _chat(model, 1), _chat(model, 512)
+    if not extra:
+        short.pop("ignore_eos")
+        long["ignore_eos"] = long.pop("ignore_eos")
+    per_request, per_chunk = [], []
+    for _ in range(ROUNDS):
+        before = server.cpu()
+        for _ in range(100):
+            await ask(server.address, PATH, short)
+        per_request.append((server.cpu() - before) / 100 * 1000)
+        before, events = server.cpu(), 0
+        for _ in range(4):
+            events += (await stream(server.address, PATH, long)).events
+        opening = 4 * median(per_request) / 1000
+        per_chunk.append(max(0.0, server.cpu() - before - opening) / events * 1e6)
+    request, chunk = median(per_request), median(per_chunk)
+    return [
+        Figure(f"{name}: CPU per request", f"{request:.2f} ms", f"<= {goals[0]:g} ms" if goals else "", request <= goals[0] if goals else None),
+        Figure(f"{name}: CPU per streamed chunk", f"{chunk:.1f} us", f"<= {goals[1]:g} us" if goals else "", chunk <= goals[1] if goals else None),
+    ]
+
+
+async def _many(name: str, address: Address, goal: float | None = None) -> Figure:
+    """Many streams at once from an engine that gives each so many tokens per second: which part of that arrives."""
+    words = " ".join(f"w{number}" for number in range(RATE * 6))
+    body = {"model": f"fake:echo@{RATE}", "messages": [{"role": "user", "content": words}]}
+    shares, slowest = [], []
+    for _ in range(ROUNDS):
+        began = time.perf_counter()
+        streams: list[Stream] = await asyncio.gather(*(stream(address, PATH, body) for _ in range(STREAMS)))
+        rates = [one.rate() / RATE for one in streams]
+        shares.append(sum(rates) / STREAMS)
+        slowest.append(min(rates))
+        assert time.perf_counter() - began < 60
+    share = median(shares)
+    value = f"{share:.3f}x (slowest stream {median(slowest):.3f}x)"
+    return Figure(f"{name}: {STREAMS} streams of {RATE} tokens/s", value, f">= {goal:g}x" if goal else "", share >= goal if goal else None)

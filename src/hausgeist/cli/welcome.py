@@ -1,0 +1,67 @@
+"""The screen of a server that has just started: where it is, what it offers, and a line to copy for each way of using it. Text only."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hausgeist.cli.console import paint
+from hausgeist.cli.terminal import one_line
+
+if TYPE_CHECKING:
+    from hausgeist.app import App
+    from hausgeist.model import InstalledModel
+
+__all__ = ["welcome"]
+
+_MOST_MODELS = 12
+
+
+def welcome(app: App, addresses: Sequence[str], files: Sequence[Path]) -> list[str]:
+    """The lines, painted for stdout."""
+    from hausgeist import __version__
+    from hausgeist.http.advice import advice
+    from hausgeist.http.rules import BindingRules
+
+    settings, address = app.settings, addresses[0]
+    stems = {file.stem for file in files}
+    models = sorted(app.library.models(), key=lambda model: (model.id.removesuffix(":latest") not in stems, model.id))
+    keys = BindingRules.of(settings).keys_demanded
+    lines = [paint(f"hausgeist {__version__} is ready", "strong"), ""]
+    lines += _row("address", [paint(one, "accent") for one in addresses])
+    lines += _row("home", [str(settings.home)])
+    if settings.offline:
+        lines += _row("offline", ["every outbound connection is refused"])
+    lines += ["", *_row("models", list(_models(models))), ""]
+    example = next((model.id for model in models if "generate" in model.tasks), "MODEL").removesuffix(":latest")
+    trust = " --cacert hausgeist-ca.crt" if settings.tls_on and settings.tls_certificate is None else ""
+    key = ' -H "authorization: Bearer $HAUSGEIST_API_KEY"' if keys else ""
+    body = f'{{"model": "{example}", "messages": [{{"role": "user", "content": "hello"}}]}}'
+    lines += _row("terminal", [f"hausgeist run {shlex.quote(example)}"])
+    lines += _row("curl", [f"curl{trust} {address}/v1/chat/completions{key} -d {shlex.quote(body)}"])
+    secret = 'os.environ["HAUSGEIST_API_KEY"]' if keys else '"none"'
+    lines += _row("python", [f'OpenAI(base_url="{address}/v1", api_key={secret})  # model="{example}"'])
+    people = sum(user.id != "local" for user in app.workspace.users())
+    said = advice(settings, keys=len(app.workspace.keys()), users=people)
+    if said:
+        lines += ["", *(paint("note:", "careful") + " " + one for one in said)]
+    return [*lines, "", paint("Ctrl-C ends it", "quiet")]
+
+
+def _row(title: str, values: Sequence[str]) -> list[str]:
+    titles = [title, *[""] * len(values)]
+    return [f"  {paint(f'{one:<9}', 'quiet')} {value}" for one, value in zip(titles, values, strict=False)]
+
+
+def _models(models: Sequence[InstalledModel]) -> Iterator[str]:
+    if not models:
+        yield "none yet; 'hausgeist serve FILE.gguf' offers one"
+        return
+    width = min(40, max(len(model.id) for model in models[:_MOST_MODELS]))
+    for model in models[:_MOST_MODELS]:
+        notice = one_line(model.notice)
+        yield f"{one_line(model.id):<{width}}  {paint(notice, 'careful')}".rstrip() if notice else one_line(model.id)
+    if len(models) > _MOST_MODELS:
+        yield f"and {len(models) - _MOST_MODELS} more: 'hausgeist list'"

@@ -1,0 +1,14 @@
+"""All routes of this package."""
+
+from __future__ import annotations
+
+from hausgeist.http.endpoint import Endpoint
+from hausgeist.web import keys, pages, projects, session, state
+from hausgeist.web.parts import Parts
+
+__all__ = ["Parts", "endpoints"]
+
+
+def endpoints(parts: Parts) -> list[Endpoint]:
+    """For `http.application`."""
+    return [endpoint for module in (session, keys, projects, state, pages) for endpoint in module.endpoints(parts)]
