@@ -48,7 +48,7 @@ format: $(VENV)/.for-test ## format the code and fix what can be fixed
 	$(BIN)/ruff format .
 
 bench: $(VENV)/.for-bench ## measure and write the figures to docs/lab.md (takes a while; leave the machine alone)
-	$(BIN)/python -m benchmarks $(ARGS)
+	$(BIN)/python -m benchmarks --keep $(ARGS)
 
 soak: $(VENV)/.for-soak ## the long runs: kills at random moments, malformed requests
 	$(BIN)/python -m pytest -m soak --timeout=0 $(ARGS)

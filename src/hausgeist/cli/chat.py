@@ -54,7 +54,8 @@ class Chat:
             try:
                 text = self._session.prompt(_prompt(), placeholder=_placeholder() if first else "", prompt_continuation=_continuation)
             except KeyboardInterrupt:
-                hint("Ctrl-D or /bye leaves")
+                if not self._session.default_buffer.text:
+                    hint("Ctrl-D or /bye leaves")
                 continue
             except EOFError:
                 return
@@ -65,6 +66,7 @@ class Chat:
             try:
                 if text.startswith("/") and not _is_path(text):
                     obey(self, text)
+                    print()
                 else:
                     self.ask(text)
             except Leave:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from hausgeist.cli.exits import ServerUnreachable
 from hausgeist.cli.running import Running, find
-from hausgeist.errors import Busy, Conflict, HausgeistError, NotAllowed, NotAuthenticated, NotFound, TooLarge, Unavailable
+from hausgeist.errors import Busy, Conflict, HausgeistError, ModelNotFound, NotAllowed, NotAuthenticated, NotFound, TooLarge, Unavailable
 
 if TYPE_CHECKING:
     import httpx
@@ -64,6 +64,13 @@ class Client:
             response = self._http.request(method, path, json=body)
         _check(response.status_code, response.content)
         return _parsed(response.content) if response.content else {}
+
+    def show(self, model: str) -> dict[str, Any]:
+        """What is known about a model. Raises `ModelNotFound`."""
+        try:
+            return self.ask("POST", "/api/show", {"model": model})
+        except NotFound:
+            raise ModelNotFound(model) from None
 
     def exists(self, path: str) -> bool:
         """Whether a HEAD request finds something."""

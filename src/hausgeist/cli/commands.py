@@ -122,14 +122,14 @@ def _show(chat: Chat, rest: str) -> None:
         case "model":
             from hausgeist.cli.models import print_model
 
-            print_model(conversation.model, chat.link.client().ask("POST", "/api/show", {"model": conversation.model}))
+            print_model(conversation.model, chat.link.client().show(conversation.model))
         case other:
             raise InvalidRequest(f"/show knows settings, model, history and reasoning, not '{other}'.")
 
 
 def _model(chat: Chat, rest: str) -> None:
     if rest:
-        chat.link.client().ask("POST", "/api/show", {"model": rest})  # raises when it does not exist
+        chat.link.client().show(rest)  # raises when it does not exist
         chat.conversation.model = rest
         note(f"talking to {rest} now; the conversation goes on")
         return

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hausgeist.errors import HausgeistError, InvalidRequest, NotFound
+from hausgeist.errors import HausgeistError, InvalidRequest, ModelNotFound, NotFound
 
 if TYPE_CHECKING:
     from hausgeist.cli.client import Client
@@ -123,8 +123,11 @@ class Conversation:
     @contextmanager
     def answer(self, client: Client, outcome: Outcome) -> Iterator[Iterator[tuple[str, str]]]:
         """The answer as pairs of reasoning and text, gathered in `outcome`. Leaving the block stops the model."""
-        with client.stream("/api/chat", self.body()) as events:
-            yield _pieces(events, outcome)
+        try:
+            with client.stream("/api/chat", self.body()) as events:
+                yield _pieces(events, outcome)
+        except NotFound:
+            raise ModelNotFound(self.model) from None
 
     def save(self, file: Path) -> None:
         """Write the conversation: JSON to load again, or Markdown to read."""

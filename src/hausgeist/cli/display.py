@@ -110,7 +110,7 @@ class _Screen:
         if thinking:
             self._think(thinking)
         if content:
-            self._fold()
+            self._fold(before_answer=True)
             if self._markdown is not None:
                 self._markdown.add(content)
             else:
@@ -124,12 +124,12 @@ class _Screen:
         lines = [line[i : i + width] for line in self._reasoning.splitlines() for i in range(0, len(line), width)]
         self._region.show([_dim("thinking"), *(_dim("  " + line) for line in lines[-_REASONING_LINES:])])
 
-    def _fold(self) -> None:
+    def _fold(self, *, before_answer: bool = False) -> None:
         """The reasoning is over: one line says how long it took."""
         if self._reasoning_since is not None:
             seconds = time.monotonic() - self._reasoning_since
             self._reasoning_since = None
-            self._region.commit([_dim(f"thought for {seconds:.1f} s"), ("", 0)])
+            self._region.commit([_dim(f"thought for {seconds:.1f} s"), *([("", 0)] if before_answer else [])])
 
 
 class _Spinner:

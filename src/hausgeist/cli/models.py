@@ -73,7 +73,7 @@ def show(
 ) -> None:
     """show what is known about a model."""
     with _client(host, home) as client:
-        shown = client.ask("POST", "/api/show", {"model": model})
+        shown = client.show(model)
     wanted = [name for name, asked in (("template", template), ("system", system), ("license", licence), ("parameters", parameters)) if asked]
     if as_json:
         print_json({name: shown.get(name) for name in wanted} if wanted else shown)
@@ -147,7 +147,7 @@ def stop(
         names = loaded if everything else models or []
         for name in names:
             if not everything and name.removesuffix(":latest") not in {other.removesuffix(":latest") for other in loaded}:
-                client.ask("POST", "/api/show", {"model": name})  # raises when there is no such model
+                client.show(name)  # raises when there is no such model
                 note(f"{name} is not loaded")
                 continue
             client.ask("POST", "/api/generate", {"model": name, "keep_alive": 0, "stream": False})
@@ -160,7 +160,7 @@ def rm(models: Names, *, yes: Force = False, host: Address = None, home: Home = 
     """remove models. files that were offered from where they lie are left there."""
     with _client(host, home) as client:
         for name in models:
-            client.ask("POST", "/api/show", {"model": name})  # before asking anything, see that it is there
+            client.show(name)  # before asking anything, see that it is there
         if not yes and not _confirmed(f"remove {', '.join(models)}?"):
             note("nothing removed")
             return

@@ -169,7 +169,7 @@ def _chat(link: Link, conversation: Conversation, home: Path, images: list[str],
 
 def _about(client: Client, model: str) -> tuple[str, str]:
     """What to say about the model in a line, and what to warn of. Raises `ModelNotFound`."""
-    shown: dict[str, Any] = client.ask("POST", "/api/show", {"model": model})
+    shown: dict[str, Any] = client.show(model)
     details = shown.get("details") or {}
     parts = [str(details.get(name) or "") for name in ("parameter_size", "quantization_level")]
     return " · ".join(part for part in parts if part), str(shown.get("notice") or "")

@@ -35,7 +35,7 @@ def welcome(app: App, addresses: Sequence[str], files: Sequence[Path]) -> list[s
     if settings.offline:
         lines += _row("offline", ["every outbound connection is refused"])
     lines += ["", *_row("models", list(_models(models))), ""]
-    example = next((model.id for model in models if "generate" in model.tasks), "MODEL").removesuffix(":latest")
+    example = _example(models)
     trust = " --cacert hausgeist-ca.crt" if settings.tls_on and settings.tls_certificate is None else ""
     key = ' -H "authorization: Bearer $HAUSGEIST_API_KEY"' if keys else ""
     body = f'{{"model": "{example}", "messages": [{{"role": "user", "content": "hello"}}]}}'
@@ -53,6 +53,14 @@ def welcome(app: App, addresses: Sequence[str], files: Sequence[Path]) -> list[s
 def _row(title: str, values: Sequence[str]) -> list[str]:
     titles = [title, *[""] * len(values)]
     return [f"  {paint(f'{one:<9}', 'quiet')} {value}" for one, value in zip(titles, values, strict=False)]
+
+
+def _example(models: Sequence[InstalledModel]) -> str:
+    """The model to try first: one that answers, a real one rather than a fake."""
+    able = [model for model in models if "generate" in model.tasks]
+    real = [model.id for model in able if model.engine != "fake"]
+    fake = [model.id for model in able if model.id == "fake:echo"]
+    return next(iter([*real, *fake]), "MODEL").removesuffix(":latest")
 
 
 def _models(models: Sequence[InstalledModel]) -> Iterator[str]:

@@ -41,7 +41,7 @@ def endpoints(parts: Parts) -> list[Endpoint]:
         keys = workspace.keys(project.id)
         if named is None and who.house_role == "owner":
             # Keys that name no project are the house's; nobody but its owners sees them.
-            keys += [key for key in workspace.keys() if key.project is None]
+            keys += [key for key in workspace.keys(None) if key.project is None]
         return JSONResponse({"data": [_key(key) for key in keys]})
 
     async def create(request: Request) -> Response:
@@ -59,7 +59,7 @@ def endpoints(parts: Parts) -> list[Endpoint]:
         who = who_asks(request)
         wanted = request.path_params["key"]
         mine = {project.id for project in workspace.projects(who)}
-        key = next((one for one in workspace.keys() if one.id == wanted), None)
+        key = next((one for one in workspace.keys(None) if one.id == wanted), None)
         if key is None or not (who.house_role == "owner" if key.project is None else key.project in mine):
             raise NotFound("There is no key with this id.")
         await demand_in(request, parts, "key.delete", key.project or who.project, f"{key.id} ({key.name})")

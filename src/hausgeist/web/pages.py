@@ -63,10 +63,8 @@ def endpoints(parts: Parts) -> list[Endpoint]:
 def _about(base: str) -> str:
     rows = (("OpenAI", f"{base}/v1"), ("Anthropic", base), ("Ollama", base), ("this API described", f"{base}/openapi.json"))
     lines = "".join(f"<tr><td>{escape(name)}</td><td><code>{escape(address)}</code></td></tr>" for name, address in rows)
-    return (
-        f"<h1>Hausgeist {escape(__version__)}</h1><p>A private AI server. It speaks three APIs; give your client the base address of the one it knows.</p>"
-        f"<table>{lines}</table>"
-    )
+    what = "A private AI server. It speaks three APIs; give your client the base address of the one it knows."
+    return f"<h1>Hausgeist {escape(__version__)}</h1><p>{what}</p><table>{lines}</table>"
 
 
 def _page(title: str, body: str, *, script: str = "") -> Response:

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 
 from hausgeist.errors import InvalidRequest, NotSupported
 from hausgeist.gateway.abilities import calls_tools, effort_levels, thinks
-from hausgeist.gateway.bodies import json_body, refuse
+from hausgeist.gateway.bodies import json_body
 from hausgeist.gateway.defaults import with_defaults
 from hausgeist.gateway.images import demand_vision, resolve_image
 from hausgeist.gateway.openai.errors import error_event
@@ -123,8 +123,7 @@ class ChatRequest(Sampling):
 
 def decode(request: ChatRequest, model: InstalledModel) -> dict[str, Any]:
     """The engine's body; image addresses are still as they came. Raises what is not served, naming the parameter. Pure."""
-    refuse(request, REFUSED)
-    _refuse_values(request)
+    _refuse(request)
     messages = decode_messages(request.messages)
     body: dict[str, Any] = {"messages": messages, **request.sampled(model)}
     if (limit := request.max_completion_tokens or request.max_tokens) is not None:
@@ -192,8 +191,11 @@ async def _passed(answer: Answer, tier: str | None) -> AsyncGenerator[bytes, Non
                 yield chunk.replace(_TIER, replacement)
 
 
-def _refuse_values(request: ChatRequest) -> None:
-    """Parameters that are served for some of their values."""
+def _refuse(request: ChatRequest) -> None:
+    """Parameters that are not served, and values of others; an empty object counts as set, as `web_search_options: {}` does for OpenAI."""
+    for name, reason in REFUSED.items():
+        if getattr(request, name) not in (None, False, []):
+            raise NotSupported(f"'{name}' is not supported here: {reason}", param=name)
     if request.metadata:
         raise InvalidRequest("'metadata' is only allowed when 'store' is true, and completions are not stored yet.", param="metadata")
     for name, (served, reason) in PARTLY.items():
