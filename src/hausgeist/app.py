@@ -74,6 +74,15 @@ class EngineTable:
         found = await asyncio.gather(*(self(name).models() for name in names))
         return [model for models in found for model in models]
 
+    def find(self, name: str) -> InstalledModel | None:
+        """A model that is in no list: the fake engine makes some from their names."""
+        if not self._settings.fake:
+            return None
+        from hausgeist.engines.fake import Fake
+
+        fake = self("fake")
+        return fake.model(name) if isinstance(fake, Fake) else None
+
     async def close(self) -> None:
         await asyncio.gather(*(engine.close() for engine in self._made.values()))
 
@@ -129,7 +138,7 @@ class App:
 
         Raises `HausgeistError` for a file that is no model."""
         await self.library.start()
-        self.library.bring(await self.engines.models())
+        self.library.bring(await self.engines.models(), find=self.engines.find)
         for file in files:
             await self.library.offer(file)
         self.pool.start()

@@ -133,6 +133,7 @@ def test_it_serves(served: tuple[int, subprocess.Popen[bytes]], tmp_path: Path) 
     port, process = served
     health = _answer(f"http://127.0.0.1:{port}/health", process, tmp_path / "log")
     assert health
+    assert _answer(f"http://127.0.0.1:{port}/ready", process, tmp_path / "log")
     models = json.loads(_answer(f"http://127.0.0.1:{port}/v1/models", process, tmp_path / "log"))
     assert "fake:echo" in {model["id"] for model in models["data"]}
     process.send_signal(signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""A running server on loopback, as it is when a user starts it: the app, its gate and its sockets, with fake models and tiny ones of random weights."""
+"""A running server on loopback as users start it, with its gate and sockets, fake models and tiny ones of random weights."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from hausgeist.http.server import Server
 from hausgeist.settings import load_settings
 
 T = TypeVar("T")
+C = TypeVar("C")
 START, STOP = 60, 30
 
 
@@ -37,6 +38,7 @@ class Live:
     _leave: asyncio.Event | None = None
     _up: Future[None] = field(default_factory=Future)
     _thread: threading.Thread | None = None
+    _clients: list[Any] = field(default_factory=list)
 
     @property
     def app(self) -> App:
@@ -49,22 +51,27 @@ class Live:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(STOP)
 
     def openai(self, **options: Any) -> openai.OpenAI:
-        return openai.OpenAI(base_url=f"{self.url}/v1", api_key="anything", max_retries=0, timeout=60, **options)
+        """A client of the official SDK; closed with the server. The asynchronous ones are for `async with`."""
+        return self._kept(openai.OpenAI(base_url=f"{self.url}/v1", api_key="anything", max_retries=0, timeout=60, **options))
 
     def async_openai(self, **options: Any) -> openai.AsyncOpenAI:
         return openai.AsyncOpenAI(base_url=f"{self.url}/v1", api_key="anything", max_retries=0, timeout=60, **options)
 
     def anthropic(self, **options: Any) -> anthropic.Anthropic:
-        return anthropic.Anthropic(base_url=self.url, api_key="anything", max_retries=0, timeout=60, **options)
+        return self._kept(anthropic.Anthropic(base_url=self.url, api_key="anything", max_retries=0, timeout=60, **options))
 
     def async_anthropic(self, **options: Any) -> anthropic.AsyncAnthropic:
         return anthropic.AsyncAnthropic(base_url=self.url, api_key="anything", max_retries=0, timeout=60, **options)
 
     def ollama(self, **options: Any) -> ollama.Client:
-        return ollama.Client(host=self.url, timeout=60, **options)
+        return self._kept(ollama.Client(host=self.url, timeout=60, **options))
 
     def async_ollama(self, **options: Any) -> ollama.AsyncClient:
         return ollama.AsyncClient(host=self.url, timeout=60, **options)
+
+    def _kept(self, client: C) -> C:
+        self._clients.append(client)
+        return client
 
     def start(self) -> None:
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="server", daemon=True)
@@ -75,6 +82,8 @@ class Live:
         assert self._loop is not None
         assert self._leave is not None
         assert self._thread is not None
+        for client in self._clients:
+            getattr(client, "close", getattr(client, "_client", client).close)()
         self._loop.call_soon_threadsafe(self._leave.set)
         self._thread.join(STOP)
         assert not self._thread.is_alive(), "the server did not stop"

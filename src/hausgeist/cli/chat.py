@@ -60,19 +60,24 @@ class Chat:
             except EOFError:
                 return
             first = False
+            command = text.startswith("/") and not _is_path(text)
             text = _unquoted(text)
             if not text:
                 continue
             try:
-                if text.startswith("/") and not _is_path(text):
+                if command:
                     obey(self, text)
                     print()
                 else:
                     self.ask(text)
             except Leave:
                 return
+            except KeyboardInterrupt:  # in a command, or twice in an answer
+                self.link.drop()
+                hint("\nstopped")
             except HausgeistError as error:
                 fail(error.message)
+                print()
 
     def attach(self, path: Path) -> None:
         """Send this image with the next question."""
@@ -102,6 +107,7 @@ class Chat:
             fail(error.message)
             if isinstance(error, ContextExceeded) or "context" in error.message:
                 hint("/clear starts anew, /set context N makes room")
+            print()
         except BaseException:
             self.conversation.keep(outcome)
             raise
@@ -172,13 +178,14 @@ def _session(history: Path | None, models: Any) -> PromptSession[str]:
 
 
 def _keys() -> Any:
-    """Enter sends, except inside triple quotes; Alt-Enter (or Esc, Enter) and Ctrl-J make a new line. Pasted text keeps its lines."""
+    """Enter sends, except inside triple quotes; Alt-Enter (or Esc, Enter) makes a new line. Pasted text keeps its lines."""
     from prompt_toolkit.filters import has_focus
     from prompt_toolkit.key_binding import KeyBindings
 
     keys = KeyBindings()
 
     @keys.add("enter", filter=has_focus("DEFAULT_BUFFER"))
+    @keys.add("c-j", filter=has_focus("DEFAULT_BUFFER"))  # Enter, when it was pressed during the answer before
     def _(event: Any) -> None:
         buffer = event.current_buffer
         text = buffer.text.strip()
@@ -190,7 +197,6 @@ def _keys() -> Any:
             buffer.validate_and_handle()
 
     @keys.add("escape", "enter")
-    @keys.add("c-j")
     def _(event: Any) -> None:
         event.current_buffer.insert_text("\n")
 

@@ -173,7 +173,9 @@ class _QuietKeyboard:
             descriptor = sys.stdin.fileno()
             self._before = termios.tcgetattr(descriptor)
             quiet = list(self._before)
-            quiet[3] = int(quiet[3]) & ~termios.ECHO  # type: ignore[call-overload]
+            # Ctrl-C stays a signal; Enter and Ctrl-D are left for the prompt to understand.
+            quiet[0] = int(quiet[0]) & ~termios.ICRNL  # type: ignore[call-overload]
+            quiet[3] = int(quiet[3]) & ~(termios.ECHO | termios.ICANON)  # type: ignore[call-overload]
             termios.tcsetattr(descriptor, termios.TCSANOW, quiet)  # type: ignore[arg-type]
         except (ImportError, OSError, ValueError):  # not a terminal, or not a POSIX one
             self._before = None
@@ -196,7 +198,7 @@ def _dim(text: str) -> Line:
 def footer(outcome: Outcome, *, verbose: bool) -> str:
     """What the answer took, in a line, or in a few."""
     final = outcome.final
-    parts = [f"{outcome.tokens} tokens", f"{outcome.rate('eval'):.1f} tokens/s", f"{outcome.seconds:.1f} s"]
+    parts = [f"{outcome.tokens} token{'s' if outcome.tokens != 1 else ''}", f"{outcome.rate('eval'):.1f} tokens/s", f"{outcome.seconds:.1f} s"]
     if final.get("done_reason") == "length":
         parts.append("stopped at the token limit")
     if not verbose:

@@ -87,11 +87,13 @@ class EventStream(Response):
             pump.result()
 
     async def _pump(self, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         clock = time.monotonic
         try:
+            self._writing_since = clock()
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             if self._first:
                 await send({"type": "http.response.body", "body": self._first, "more_body": True})
+            self._writing_since = 0.0
             async for event in self._events:
                 self._writing_since = clock()
                 await send({"type": "http.response.body", "body": event, "more_body": True})

@@ -159,6 +159,9 @@ class Egress:
         if not isinstance(timeout, ClientTimeout):
             timeout = ClientTimeout(total=timeout, sock_connect=_CONNECT_SECONDS)
         proxy, proxy_headers = self._proxy(target)
+        if target.scheme == "http" and proxy_headers:
+            # aiohttp sends these with CONNECT only, which plain requests do without.
+            headers = {**headers, **proxy_headers}
         try:
             return await self._open().request(
                 method,
@@ -190,7 +193,8 @@ class Egress:
     def _refused(self, reason: str, target: URL | None, wish: _Wish) -> EgressRefused:
         # The refusal stands, whether or not the disk takes the row; the failure is in the log.
         with suppress(StoreError):
-            self._governor.record(wish.who, _ACTION, target=_shown(target), origin=wish.origin, outcome="refused", detail=f"{wish.purpose}: {reason}")
+            shown = _shown(target) if target is not None else ""
+            self._governor.record(wish.who, _ACTION, target=shown, origin=wish.origin, outcome="refused", detail=f"{wish.purpose}: {reason}")
         return EgressRefused(reason)
 
     def _proxy(self, target: URL) -> tuple[URL | None, dict[str, str] | None]:

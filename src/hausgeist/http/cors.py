@@ -22,15 +22,13 @@ def is_preflight(facts: RequestFacts) -> bool:
     return facts.method == "OPTIONS" and "origin" in facts.headers and "access-control-request-method" in facts.headers
 
 
-def preflight(facts: RequestFacts, site: Site) -> Response:
-    """Yes: `site` was let in. Cookies never travel to other origins, so credentials are not allowed."""
+def preflight(facts: RequestFacts) -> Response:
+    """Yes, beside `allowing`: the page was let in. Cookies never travel to other origins, so credentials are not allowed."""
     headers = {
         "access-control-allow-methods": _METHODS,
         "access-control-max-age": _SECONDS,
         "vary": "Origin, Access-Control-Request-Headers",
     }
-    if site.origin:
-        headers["access-control-allow-origin"] = site.origin
     wanted = facts.one("access-control-request-headers") or ""
     if _HEADER_NAMES.fullmatch(wanted):
         headers["access-control-allow-headers"] = wanted

@@ -92,11 +92,12 @@ class Gate:
                 raise
             if not isinstance(error, HausgeistError) and status_of(error) == 500:
                 log.exception("a request failed")
-            if not exchange.started:
-                request = Request(scope, exchange.receive)
-                response = self._tongues.of(facts.path, facts.headers).error(request, error)
-                await response(scope, exchange.receive, exchange.send)
-            # Once the response has begun, returning without its end makes the server close the connection, which is how HTTP says it.
+            if exchange.started:
+                # The server then closes the connection before the response's end, which is how HTTP says it.
+                raise HausgeistError("The response broke off; the log has the reason.") from None
+            request = Request(scope, exchange.receive)
+            response = self._tongues.of(facts.path, facts.headers).error(request, error)
+            await response(scope, exchange.receive, exchange.send)
 
     async def _admit(self, scope: Scope, facts: RequestFacts, exchange: Exchange) -> bool:
         """Find out who asks; false: answered already."""
@@ -110,7 +111,7 @@ class Gate:
             site = site_of(facts, self._rules)
             exchange.extra += allowing(site)
             if is_preflight(facts):
-                await preflight(facts, site)(scope, exchange.receive, exchange.send)
+                await preflight(facts)(scope, exchange.receive, exchange.send)
                 return False
             state["principal"], state["origin"] = identify(facts, self._rules, self._workspace, site=site)
         except NotAuthenticated as error:

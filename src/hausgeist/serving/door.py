@@ -104,7 +104,8 @@ class Door:
         """Unload a model and remove it from the library."""
         await self._authorise(who, "model.delete", name, origin)
         model = self._library.get(name)
-        await self._pool.unload(model.id)
+        if model.removable:  # else the library says why not
+            await self._pool.unload(model.id)
         await self._library.remove(model.id)
 
     # -- the steps, in their order ----------------------------------------------------------------------------------------------------------

@@ -43,7 +43,8 @@ def launch_plan(model: InstalledModel, task: Task, settings: Settings, *, contex
         adapters=options.adapters,
         draft=options.draft,
         speculation=options.speculation,
-        pooling=options.pooling or (model.shape.pooling or None),
+        # Without pooling an engine gives one vector per token, which no client expects.
+        pooling=options.pooling or model.shape.pooling or ("mean" if task == "embed" else None),
     )
 
 

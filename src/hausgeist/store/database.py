@@ -26,7 +26,7 @@ from sqlalchemy.pool import NullPool
 
 from hausgeist.errors import HausgeistError, StoreError
 from hausgeist.store import schema
-from hausgeist.store.failures import file_failures, sql_failure
+from hausgeist.store.failures import FOREIGN, file_failures, sql_failure
 from hausgeist.store.writer import Write, Writer
 
 __all__ = ["FILE_NAME", "Database"]
@@ -84,7 +84,7 @@ class Database:
         try:
             raw.execute("BEGIN")
             return fn(connection)
-        except (DBAPIError, sqlite3.Error) as error:
+        except FOREIGN as error:
             raise self._translate(error) from error
         finally:
             if raw.in_transaction:

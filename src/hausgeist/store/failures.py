@@ -12,9 +12,12 @@ from pathlib import Path
 
 from sqlalchemy.exc import DBAPIError
 
-from hausgeist.errors import Conflict, DiskFull, HausgeistError, StoreError
+from hausgeist.errors import Conflict, DiskFull, HausgeistError, InvalidRequest, StoreError
 
-__all__ = ["disk_full", "file_failure", "file_failures", "sql_failure"]
+__all__ = ["FOREIGN", "disk_full", "file_failure", "file_failures", "sql_failure"]
+
+FOREIGN = (DBAPIError, sqlite3.Error, UnicodeEncodeError, OverflowError)
+"""What `sql_failure` turns into words. The last two: a lone surrogate or a huge number, sent by somebody, that SQLite cannot take."""
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +37,8 @@ def disk_full(path: Path) -> DiskFull:
 
 def sql_failure(error: Exception, path: Path) -> HausgeistError:
     """The error to raise instead of `error`, which came from SQLAlchemy or sqlite3 working on the database at `path`."""
+    if isinstance(error, (UnicodeEncodeError, OverflowError)):
+        return InvalidRequest("The request holds text that is not valid Unicode, or a number that is too large.")
     origin = error.orig if isinstance(error, DBAPIError) else error
     code = getattr(origin, "sqlite_errorcode", None)
     if code in _CONSTRAINTS:

@@ -133,7 +133,7 @@ class Jobs:
         """The job once it is finished. Raises `NotFound`, `TimeoutError`."""
         async with asyncio.timeout(timeout):
             # It may be finished by another process, which wakes nobody here.
-            while not (job := self.get(job_id)).finished:  # noqa: ASYNC110
+            while not (job := self.get(job_id)).finished:
                 await asyncio.sleep(min(0.05, self._poll))
         return job
 

@@ -21,9 +21,9 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
 
 from hausgeist.errors import StoreError
+from hausgeist.store.failures import FOREIGN
 
 __all__ = ["Write", "Writer"]
 
@@ -165,7 +165,7 @@ class Writer:
                 raise RuntimeError("a write must not end its transaction")
             raw.execute("RELEASE one")
         except BaseException as error:
-            write.error = self._translate(error) if isinstance(error, (DBAPIError, sqlite3.Error)) else error
+            write.error = self._translate(error) if isinstance(error, FOREIGN) else error
             # A full disk, for one, makes SQLite give up the transaction with all that went before in it.
             if not raw.in_transaction:
                 raise StoreError("The transaction was given up.") from error

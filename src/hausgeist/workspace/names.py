@@ -22,7 +22,8 @@ def new_id(prefix: str) -> str:
 
 
 def fold(name: str) -> str:
-    """What two names have in common that count as the same: case, width and composition are ignored."""
+    """What two names have in common that count as the same: case, width and composition are ignored. Always valid Unicode."""
+    name = name.encode("utf-8", "replace").decode()
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
 
 

@@ -15,7 +15,7 @@ from hausgeist.identity import DEFAULT_PROJECT, LOCAL_OWNER, Principal, Role
 from hausgeist.store.database import Database
 from hausgeist.workspace import access, membership, people, secret
 from hausgeist.workspace.access import Found
-from hausgeist.workspace.names import fold, parse_name, parse_role
+from hausgeist.workspace.names import fold, parse_name, parse_role, weaker
 from hausgeist.workspace.passwords import Passwords, Throttle
 from hausgeist.workspace.records import Key, Member, Project, User
 
@@ -45,13 +45,16 @@ class Workspace:
         return self._database.read(lambda connection: people.find_user(connection, id_or_name))
 
     async def create_user(self, name: str, *, role: Role = "member", password: str | None = None) -> User:
-        """A new person, with the same role in the default project. Raises `Conflict`, `InvalidRequest`."""
+        """A new person, who works in the default project, as a member or a reader. Raises `Conflict`, `InvalidRequest`.
+
+        An owner of the house owns that project like every other; not saying so there leaves nothing behind when the role is taken back.
+        """
         name, role = parse_name(name, "user"), parse_role(role)
         hashed = await self._passwords.hash(password) if password is not None else None
 
         def create(connection: Connection) -> User:
             user = people.add_user(connection, name, role, hashed)
-            membership.put_member(connection, DEFAULT_PROJECT, user.id, role)
+            membership.put_member(connection, DEFAULT_PROJECT, user.id, weaker(role, "member"))
             return user
 
         return await self._database.write(create)
@@ -61,7 +64,7 @@ class Workspace:
         return await self._database.write(lambda connection: people.delete_user(connection, id_or_name))
 
     async def set_role(self, id_or_name: str, role: Role) -> User:
-        """What a person may do on the whole server. Raises `NotFound`, `Conflict` for the last owner."""
+        """What a person may do on the whole server; memberships in projects stay as they are. Raises `NotFound`, `Conflict` for the last owner."""
         role = parse_role(role)
         return await self._database.write(lambda connection: people.set_house_role(connection, id_or_name, role))
 

@@ -117,7 +117,10 @@ def test_messages_that_are_none(message: dict[str, Any]) -> None:
         ({"role": "user", "content": [{"type": "file", "file": {"file_id": "x"}}]}, "messages.0.content.0"),
         ({"role": "user", "content": [{"type": "text", "text": "a", "prompt_cache_breakpoint": {"mode": "explicit"}}]}, "messages.0.content.0"),
         ({"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x", "detail": "low"}}]}, "messages.0.content.0"),
-        ({"role": "assistant", "content": None, "tool_calls": [{"id": "1", "type": "custom", "custom": {"name": "x", "input": ""}}]}, "messages.0.tool_calls.0"),
+        (
+            {"role": "assistant", "content": None, "tool_calls": [{"id": "1", "type": "custom", "custom": {"name": "x", "input": ""}}]},
+            "messages.0.tool_calls.0",
+        ),
     ],
 )
 def test_messages_that_are_not_served_yet(message: dict[str, Any], param: str) -> None:
@@ -195,7 +198,12 @@ def test_a_function_without_parameters_takes_none() -> None:
 
 
 ENFORCED = [
-    {"type": "object", "properties": {"a": {"type": "integer", "minimum": 0, "exclusiveMaximum": 9}}, "required": ["a"], "additionalProperties": False},
+    {
+        "type": "object",
+        "properties": {"a": {"type": "integer", "minimum": 0, "exclusiveMaximum": 9}},
+        "required": ["a"],
+        "additionalProperties": False,
+    },
     {"$ref": "#/$defs/Node", "$defs": {"Node": {"type": "object", "properties": {"next": {"anyOf": [{"$ref": "#/$defs/Node"}, {"type": "null"}]}}}}},
     {"type": "string", "format": "date-time", "title": "t", "description": "d", "default": "x"},
     {"type": "string", "pattern": "^a+$"},

@@ -154,7 +154,10 @@ SERVED: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {
             },
         ),
     ],
-    "reasoning_effort": [({"reasoning_effort": "none"}, {"reasoning_effort": "none"}), ({"reasoning_effort": "low"}, {"reasoning_budget_tokens": 1024})],
+    "reasoning_effort": [
+        ({"reasoning_effort": "none"}, {"reasoning_effort": "none"}),
+        ({"reasoning_effort": "low"}, {"reasoning_budget_tokens": 1024}),
+    ],
 }
 """What becomes of a parameter in the engine's body."""
 

@@ -50,7 +50,11 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Iterator[People]:
 
 HOME = Path("/nonexistent")
 LOOPBACK = Settings(home=HOME)
-NAMED = Settings(home=HOME, names=("spirit.example", "10.9.8.7"), origins=("https://chat.example", "http://notes.example:3000", "chrome-extension://abc", "vscode-webview://*"))
+NAMED = Settings(
+    home=HOME,
+    names=("spirit.example", "10.9.8.7"),
+    origins=("https://chat.example", "http://notes.example:3000", "chrome-extension://abc", "vscode-webview://*"),
+)
 DEMANDING = Settings(home=HOME, keys_required=True)
 ANY_PAGE = Settings(home=HOME, origins=("*",))
 FILES = Settings(home=HOME, origins=("null",))
@@ -140,14 +144,38 @@ CASES: list[tuple[str, Settings, dict[str, Any], dict[str, str], Any]] = [
     ("proxied with key", PROXY, {}, {**OUT, "x-forwarded-for": "203.0.113.9", "authorization": "Bearer {key}"}, KEY),
     ("proxied, host rewritten", PROXY, {}, {**H, "x-forwarded-host": "ai.example", "authorization": "Bearer {key}"}, KEY),
     ("proxied for a foreign name", PROXY, {}, {**H, "x-forwarded-host": "evil.example", "authorization": "Bearer {key}"}, REFUSED),
-    ("own page through the proxy", PROXY, {}, {**OUT, "x-forwarded-proto": "https", "origin": "https://ai.example", "cookie": "__Host-hausgeist_session={session}"}, USER),
-    ("own page, host rewritten", PROXY, {}, {**H, "origin": "https://ai.example", "sec-fetch-site": "same-origin", "cookie": "hausgeist_session={session}"}, USER),
+    (
+        "own page through the proxy",
+        PROXY,
+        {},
+        {**OUT, "x-forwarded-proto": "https", "origin": "https://ai.example", "cookie": "__Host-hausgeist_session={session}"},
+        USER,
+    ),
+    (
+        "own page, host rewritten",
+        PROXY,
+        {},
+        {**H, "origin": "https://ai.example", "sec-fetch-site": "same-origin", "cookie": "hausgeist_session={session}"},
+        USER,
+    ),
     ("foreign page, host rewritten", PROXY, {}, {**H, "origin": "https://evil.example", "sec-fetch-site": "same-origin"}, REFUSED),
     # web pages
     ("own page", LOOPBACK, {"method": "POST"}, {**H, "origin": "http://localhost:4287"}, LOCAL),
     ("page of this machine", LOOPBACK, {"method": "POST"}, {**H, "origin": "http://localhost:3000"}, LOCAL),
-    ("page of this machine, other name", LOOPBACK, {"method": "POST"}, {**H, "origin": "http://127.0.0.1:3000", "sec-fetch-site": "cross-site"}, LOCAL),
-    ("page of this machine, keys demanded", DEMANDING, {"method": "POST"}, {**H, "origin": "http://localhost:3000", "authorization": "Bearer {key}"}, REFUSED),
+    (
+        "page of this machine, other name",
+        LOOPBACK,
+        {"method": "POST"},
+        {**H, "origin": "http://127.0.0.1:3000", "sec-fetch-site": "cross-site"},
+        LOCAL,
+    ),
+    (
+        "page of this machine, keys demanded",
+        DEMANDING,
+        {"method": "POST"},
+        {**H, "origin": "http://localhost:3000", "authorization": "Bearer {key}"},
+        REFUSED,
+    ),
     ("foreign page", LOOPBACK, {"method": "POST"}, {**H, "origin": "https://evil.example"}, REFUSED),
     ("foreign page with key", LOOPBACK, {"method": "POST"}, {**H, "origin": "https://evil.example", "authorization": "Bearer {key}"}, REFUSED),
     ("foreign page, upper case", LOOPBACK, {"method": "POST"}, {**H, "origin": "HTTPS://EVIL.EXAMPLE"}, REFUSED),
@@ -169,12 +197,48 @@ CASES: list[tuple[str, Settings, dict[str, Any], dict[str, str], Any]] = [
     ("named scheme", NAMED, {"method": "POST"}, {**H, "origin": "vscode-webview://xyz"}, LOCAL),
     ("any page without key", ANY_PAGE, {"method": "POST"}, {**H, "origin": "https://evil.example"}, NOBODY),
     ("any page with key", ANY_PAGE, {"method": "POST"}, {**H, "origin": "https://evil.example", "authorization": "Bearer {key}"}, KEY),
-    ("rebound page", LOOPBACK, {"method": "POST"}, {"host": "evil.example:4287", "origin": "http://evil.example:4287", "sec-fetch-site": "same-origin"}, REFUSED),
-    ("image in a foreign page", LOOPBACK, {"path": "/api/tags"}, {**H, "sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors", "sec-fetch-dest": "image"}, REFUSED),
-    ("foreign link to a page", LOOPBACK, {"path": "/"}, {**H, "sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}, LOCAL),
-    ("foreign link to the api", LOOPBACK, {"path": "/api/tags"}, {**H, "sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}, REFUSED),
-    ("foreign frame", LOOPBACK, {"path": "/"}, {**H, "sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "iframe"}, REFUSED),
-    ("foreign form", LOOPBACK, {"method": "POST", "path": "/"}, {**H, "sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}, REFUSED),
+    (
+        "rebound page",
+        LOOPBACK,
+        {"method": "POST"},
+        {"host": "evil.example:4287", "origin": "http://evil.example:4287", "sec-fetch-site": "same-origin"},
+        REFUSED,
+    ),
+    (
+        "image in a foreign page",
+        LOOPBACK,
+        {"path": "/api/tags"},
+        {**H, "sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors", "sec-fetch-dest": "image"},
+        REFUSED,
+    ),
+    (
+        "foreign link to a page",
+        LOOPBACK,
+        {"path": "/"},
+        {**H, "sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"},
+        LOCAL,
+    ),
+    (
+        "foreign link to the api",
+        LOOPBACK,
+        {"path": "/api/tags"},
+        {**H, "sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"},
+        REFUSED,
+    ),
+    (
+        "foreign frame",
+        LOOPBACK,
+        {"path": "/"},
+        {**H, "sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "iframe"},
+        REFUSED,
+    ),
+    (
+        "foreign form",
+        LOOPBACK,
+        {"method": "POST", "path": "/"},
+        {**H, "sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"},
+        REFUSED,
+    ),
     ("typed address", LOOPBACK, {"path": "/"}, {**H, "sec-fetch-site": "none", "sec-fetch-mode": "navigate"}, LOCAL),
     ("strange sec-fetch-site", LOOPBACK, {}, {**H, "sec-fetch-site": "banana"}, REFUSED),
     # sessions
@@ -182,7 +246,13 @@ CASES: list[tuple[str, Settings, dict[str, Any], dict[str, str], Any]] = [
     ("session beside a strange cookie", LOOPBACK, {}, {**H, "cookie": 'x="; y z; hausgeist_session={session}'}, USER),
     ("session, own page", LOOPBACK, {"method": "POST"}, {**H, "origin": "http://localhost:4287", "cookie": "hausgeist_session={session}"}, USER),
     ("session, same-origin", LOOPBACK, {"method": "POST"}, {**H, "sec-fetch-site": "same-origin", "cookie": "hausgeist_session={session}"}, USER),
-    ("session from another port counts not", LOOPBACK, {"method": "POST"}, {**H, "origin": "http://localhost:3000", "cookie": "hausgeist_session={session}"}, LOCAL),
+    (
+        "session from another port counts not",
+        LOOPBACK,
+        {"method": "POST"},
+        {**H, "origin": "http://localhost:3000", "cookie": "hausgeist_session={session}"},
+        LOCAL,
+    ),
     ("session ended, on loopback", LOOPBACK, {}, {**H, "cookie": "hausgeist_session=gone"}, LOCAL),
     ("session and key: the key", LOOPBACK, {}, {**H, "authorization": "Bearer {key}", "cookie": "hausgeist_session={session}"}, KEY),
     ("session ended, keys demanded", DEMANDING, {}, {**H, "cookie": "hausgeist_session=gone"}, NOBODY),
@@ -198,18 +268,51 @@ CASES: list[tuple[str, Settings, dict[str, Any], dict[str, str], Any]] = [
     ("public, unknown name", PUBLIC, {"peer": "192.168.1.7", "tls": True}, {"host": "other.example", "x-api-key": "{key}"}, REFUSED),
     ("public, session", PUBLIC, {"peer": "192.168.1.7", "tls": True}, {**OUT, "cookie": "__Host-hausgeist_session={session}"}, USER),
     ("public, session without prefix", PUBLIC, {"peer": "192.168.1.7", "tls": True}, {**OUT, "cookie": "hausgeist_session={session}"}, NOBODY),
-    ("public, own page", PUBLIC, {"peer": "192.168.1.7", "tls": True, "method": "POST"}, {**OUT, "origin": "https://ai.example", "cookie": "__Host-hausgeist_session={session}"}, USER),
-    ("public, page without tls", PUBLIC, {"peer": "192.168.1.7", "tls": True, "method": "POST"}, {**OUT, "origin": "http://ai.example", "cookie": "__Host-hausgeist_session={session}"}, REFUSED),
-    ("public, foreign page with key", PUBLIC, {"peer": "192.168.1.7", "tls": True, "method": "POST"}, {**OUT, "origin": "https://evil.example", "x-api-key": "{key}"}, REFUSED),
-    ("public, page on loopback", PUBLIC, {"peer": "192.168.1.7", "tls": True, "method": "POST"}, {**OUT, "origin": "http://localhost:3000", "x-api-key": "{key}"}, REFUSED),
+    (
+        "public, own page",
+        PUBLIC,
+        {"peer": "192.168.1.7", "tls": True, "method": "POST"},
+        {**OUT, "origin": "https://ai.example", "cookie": "__Host-hausgeist_session={session}"},
+        USER,
+    ),
+    (
+        "public, page without tls",
+        PUBLIC,
+        {"peer": "192.168.1.7", "tls": True, "method": "POST"},
+        {**OUT, "origin": "http://ai.example", "cookie": "__Host-hausgeist_session={session}"},
+        REFUSED,
+    ),
+    (
+        "public, foreign page with key",
+        PUBLIC,
+        {"peer": "192.168.1.7", "tls": True, "method": "POST"},
+        {**OUT, "origin": "https://evil.example", "x-api-key": "{key}"},
+        REFUSED,
+    ),
+    (
+        "public, page on loopback",
+        PUBLIC,
+        {"peer": "192.168.1.7", "tls": True, "method": "POST"},
+        {**OUT, "origin": "http://localhost:3000", "x-api-key": "{key}"},
+        REFUSED,
+    ),
     ("one address, itself", ONE_ADDRESS, {"peer": "192.168.1.20", "tls": True}, {"host": "192.168.1.20:4287"}, NOBODY),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("setup", "about", "headers", "expected"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
 def test_table(people: People, setup: Settings, about: dict[str, Any], headers: dict[str, str], expected: Any) -> None:
-    filled = {name: [value.replace("{key}", people.key).replace("{revoked}", people.revoked).replace("{session}", people.session)] for name, value in headers.items()}
-    facts = RequestFacts(peer=about.get("peer", "127.0.0.1"), method=about.get("method", "GET"), path=about.get("path", "/v1/models"), tls=about.get("tls", False), headers=filled)
+    filled = {
+        name: [value.replace("{key}", people.key).replace("{revoked}", people.revoked).replace("{session}", people.session)]
+        for name, value in headers.items()
+    }
+    facts = RequestFacts(
+        peer=about.get("peer", "127.0.0.1"),
+        method=about.get("method", "GET"),
+        path=about.get("path", "/v1/models"),
+        tls=about.get("tls", False),
+        headers=filled,
+    )
     rules = BindingRules.of(setup)
     if isinstance(expected, str):
         who, origin = identify(facts, rules, people.workspace)
@@ -280,9 +383,11 @@ def test_settings_that_cannot_be_understood_are_named(field: dict[str, Any]) -> 
 NAMES = ["host", "origin", "authorization", "x-api-key", "cookie", "forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "via"]
 NAMES += ["x-real-ip", "sec-fetch-site", "sec-fetch-mode", "sec-fetch-dest", "openai-project", "user-agent"]
 JUNK = st.text(st.characters(max_codepoint=0xFF), max_size=40) | st.sampled_from(
-    [*("localhost", "localhost:4287", "127.0.0.1", "[::1]", "evil.example", "null", "http://localhost:4287", "https://evil.example", "cross-site"),
-     *("same-origin", "navigate", "document", "hg-x", "Bearer hg-x", "for=1.2.3.4", "1.2.3.4", "hausgeist_session=x", "https")]
-)  # fmt: skip
+    [
+        *("localhost", "localhost:4287", "127.0.0.1", "[::1]", "evil.example", "null", "http://localhost:4287", "https://evil.example", "cross-site"),
+        *("same-origin", "navigate", "document", "hg-x", "Bearer hg-x", "for=1.2.3.4", "1.2.3.4", "hausgeist_session=x", "https"),
+    ]
+)
 SETTINGS = st.sampled_from([LOOPBACK, NAMED, DEMANDING, ANY_PAGE, PROXY, PUBLIC])
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, text
 
-from hausgeist.errors import Conflict, DiskFull, NotFound, StoreError
+from hausgeist.errors import Conflict, DiskFull, InvalidRequest, NotFound, StoreError
 from hausgeist.store.database import FILE_NAME, Database
 
 
@@ -120,6 +120,17 @@ async def test_a_full_disk_is_said_and_undone(database: Database) -> None:
     # The small one was either committed and acknowledged, or undone and told so.
     assert database.read(count) == (results[0] == "small")
     assert await database.write(lambda connection: put(connection, "after")) == "after"
+
+
+async def test_text_and_numbers_that_sqlite_cannot_take(database: Database) -> None:
+    def look(connection: Connection, value: object) -> object:
+        return connection.execute(text("SELECT 1 FROM models WHERE id = :id"), {"id": value}).scalar()
+
+    for value in ("\ud800", 2**70):
+        with pytest.raises(InvalidRequest):
+            database.read(lambda connection, value=value: look(connection, value))
+        with pytest.raises(InvalidRequest):
+            await database.write(lambda connection, value=value: look(connection, value))
 
 
 def test_reads_cannot_write(database: Database) -> None:

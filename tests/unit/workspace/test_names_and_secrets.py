@@ -24,8 +24,7 @@ from hausgeist.workspace.names import fold, new_id, parse_name, weaker
 def test_a_name_is_refused_or_fit_to_be_shown(text: str) -> None:
     try:
         name = parse_name(text, "user")
-    except InvalidRequest as error:
-        assert error.message.isprintable()
+    except InvalidRequest:
         return
     assert 1 <= len(name) <= 64
     assert name.isprintable()

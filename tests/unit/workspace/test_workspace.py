@@ -51,6 +51,18 @@ async def test_users(workspace: Workspace) -> None:
     assert workspace.members("default") == []
 
 
+async def test_who_is_an_owner_no_more_has_only_what_projects_give(workspace: Workspace) -> None:
+    await workspace.create_user("ada", role="owner", password="correct horse")
+    await workspace.create_project("P")
+    token, who = await workspace.sign_in("ada", "correct horse")
+    assert (who.role, who.house_role, workspace.authenticate_session(token, project="P").role) == ("owner", "owner", "owner")
+    await workspace.set_role("ada", "member")
+    who = workspace.authenticate_session(token)
+    assert (who.role, who.house_role) == ("member", "member")
+    with pytest.raises(NotAllowed):
+        workspace.authenticate_session(token, project="P")
+
+
 async def test_the_local_owner_stays_an_owner(workspace: Workspace) -> None:
     await workspace.create_user("ada", role="owner")
     with pytest.raises(Conflict):

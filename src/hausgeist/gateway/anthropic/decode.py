@@ -30,6 +30,7 @@ from hausgeist.gateway.anthropic.schema import (
 )
 from hausgeist.gateway.bodies import refuse
 from hausgeist.gateway.images import data_url, demand_vision
+from hausgeist.gateway.prefill import PREFILL
 from hausgeist.model import InstalledModel
 
 __all__ = ["cache_seconds", "decode", "image_addresses"]
@@ -54,8 +55,7 @@ def decode(request: CountTokensRequest, model: InstalledModel, images: Images) -
         messages.add(message, f"messages.{index}", last=index == len(request.messages) - 1)
     body: dict[str, Any] = {"messages": messages.done()}
     if messages.prefilled:
-        body["continue_final_message"] = True
-        body["add_generation_prompt"] = False
+        body |= PREFILL
     body |= _tools(request) | _output(request, model) | _thinking(request, model)
     if isinstance(request, MessagesRequest):
         body |= _limits(request, model)

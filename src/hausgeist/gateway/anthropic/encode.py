@@ -25,7 +25,7 @@ _DELTA = {"text": ("text_delta", "text"), "thinking": ("thinking_delta", "thinki
 def message(request: MessagesRequest, reply: dict[str, Any], usage: Usage, *, context: int) -> dict[str, Any]:
     """Anthropic's Message for a chat completion."""
     choice = reply["choices"][0]
-    said = choice["message"]
+    said = choice["message"] if request.max_tokens else {}
     content: list[dict[str, Any]] = []
     if thought := said.get("reasoning_content") or said.get("reasoning"):
         shown = "" if _hidden(request) else thought
@@ -39,7 +39,7 @@ def message(request: MessagesRequest, reply: dict[str, Any], usage: Usage, *, co
             {"type": "tool_use", "id": call.get("id") or _id("toolu"), "name": function["name"], "input": _arguments(function.get("arguments") or "")}
         )
     reason, sequence = _stop(request, choice, usage, context, called=bool(calls))
-    return _message(request.model, content, reason, sequence, _usage(usage))
+    return _message(request.model, content, reason, sequence, _usage(usage, request))
 
 
 class MessageEvents:
@@ -63,7 +63,7 @@ class MessageEvents:
         if not self._started:
             out += self._start(chunk)
         for choice in chunk.get("choices") or ():
-            delta = choice.get("delta") or {}
+            delta = (choice.get("delta") or {}) if self._request.max_tokens else {}
             if thought := delta.get("reasoning_content") or delta.get("reasoning"):
                 self._say(out, "thinking", thought)
             if text := delta.get("content"):
@@ -80,14 +80,14 @@ class MessageEvents:
         self._close(out)
         reason, sequence = _stop(self._request, self._choice, usage, self._context, called=self._called)
         delta = {"stop_reason": reason, "stop_sequence": sequence, "stop_details": None, "container": None}
-        out.append(_event("message_delta", {"type": "message_delta", "delta": delta, "usage": _usage(usage)}))
+        out.append(_event("message_delta", {"type": "message_delta", "delta": delta, "usage": _usage(usage, self._request)}))
         out.append(_event("message_stop", {"type": "message_stop"}))
         return b"".join(out)
 
     def _start(self, chunk: dict[str, Any]) -> list[bytes]:
         self._started = True
         progress = chunk.get("prompt_progress") or {}
-        counted = _usage(Usage(prompt_tokens=int(progress.get("total") or 0), cached_tokens=int(progress.get("cache") or 0)))
+        counted = _usage(Usage(prompt_tokens=int(progress.get("total") or 0), cached_tokens=int(progress.get("cache") or 0)), self._request)
         begun = _message(self._request.model, [], None, None, counted)
         return [_event("message_start", {"type": "message_start", "message": begun}), _event("ping", {"type": "ping"})]
 
@@ -169,12 +169,13 @@ def _stop(request: MessagesRequest, choice: dict[str, Any], usage: Usage, contex
     return "end_turn", None
 
 
-def _usage(usage: Usage) -> dict[str, Any]:
+def _usage(usage: Usage, request: MessagesRequest) -> dict[str, Any]:
     return {
         "input_tokens": max(0, usage.prompt_tokens - usage.cached_tokens),
         "cache_creation_input_tokens": 0,
         "cache_read_input_tokens": usage.cached_tokens,
-        "output_tokens": usage.completion_tokens,
+        # With `max_tokens` 0 only the prompt is read; engines say a token all the same, which nobody sees.
+        "output_tokens": usage.completion_tokens if request.max_tokens else 0,
         "service_tier": "standard",
     }
 

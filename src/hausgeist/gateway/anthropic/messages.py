@@ -17,6 +17,7 @@ from hausgeist.gateway.anthropic.schema import CountTokensRequest, MessagesReque
 from hausgeist.gateway.bodies import json_body
 from hausgeist.gateway.defaults import with_defaults
 from hausgeist.gateway.images import resolve_images
+from hausgeist.gateway.prefill import without_prefill
 from hausgeist.gateway.services import Services
 from hausgeist.gateway.streaming import EventStream, attend
 from hausgeist.http.endpoint import Endpoint, Handler
@@ -63,13 +64,14 @@ def _create(services: Services) -> Handler:
         who, origin = request.state.principal, request.state.origin
         model = services.door.model(who, wanted.model)
         images = await resolve_images(image_addresses(wanted), services, who, origin)
+        body = with_defaults(model, decode(wanted, model, images))
         streaming = bool(wanted.stream)
         answer = await services.door.call(
             who,
             Call(
                 model=wanted.model,
                 operation="chat",
-                body=with_defaults(model, decode(wanted, model, images)),
+                body=body,
                 origin=_signed(origin, wanted),
                 stream=streaming,
                 keep_alive=_keep_alive(services, model, wanted),
@@ -81,7 +83,7 @@ def _create(services: Services) -> Handler:
         if streaming:
             return await EventStream.begin(_events(answer, wanted), failure=partial(failure_event, identifier=identifier), headers=headers)
         async with answer:
-            reply = await answer.json()
+            reply = without_prefill(await answer.json(), body, model)
             return JSONResponse(message(wanted, reply, answer.usage, context=answer.context), headers=headers)
 
     return create

@@ -16,6 +16,7 @@ from hausgeist.gateway.ollama.encode import Lines, answer, idle
 from hausgeist.gateway.ollama.errors import OLLAMA, failure_line
 from hausgeist.gateway.ollama.options import context_of
 from hausgeist.gateway.ollama.schema import ChatRequest, GenerateRequest
+from hausgeist.gateway.prefill import without_prefill
 from hausgeist.gateway.services import Services
 from hausgeist.gateway.streaming import EventStream, attend
 from hausgeist.http.endpoint import Endpoint
@@ -87,7 +88,7 @@ async def _answer(
         lines = _infilled(given, wanted.model) if operation == "infill" else _lines(given, wanted.model, chat=chatting)
         return await EventStream.begin(lines, failure=failure_line, media_type=LINES)
     async with given:
-        reply = await given.json()
+        reply = without_prefill(await given.json(), body, given.model)
         return JSONResponse(answer(wanted.model, reply, given.usage, chat=chatting))
 
 

@@ -16,6 +16,7 @@ from hausgeist.gateway.defaults import with_defaults
 from hausgeist.gateway.images import data_url, demand_vision
 from hausgeist.gateway.ollama.options import checked
 from hausgeist.gateway.ollama.schema import ChatRequest, GenerateRequest, Message, ToolCall
+from hausgeist.gateway.prefill import PREFILL
 from hausgeist.model import InstalledModel
 
 __all__ = ["chat", "generate", "only_loads"]
@@ -49,7 +50,7 @@ def chat(request: ChatRequest, model: InstalledModel) -> dict[str, Any]:
     if last.get("role") == "assistant":
         if last.get("tool_calls"):
             raise InvalidRequest("The last message calls tools; their results must follow.", param="messages")
-        body |= {"continue_final_message": True, "add_generation_prompt": False}
+        body |= PREFILL
     if request.tools:
         body["tools"] = [
             {

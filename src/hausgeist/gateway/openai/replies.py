@@ -136,6 +136,8 @@ async def rewritten(answer: Answer, *, logprobs: Logprobs | None, usage: bool, t
     last: dict[str, Any] = {}
     async with answer:
         async for data in answer.events():
+            if tier is not None:
+                data["service_tier"] = tier
             if data.get("usage") is not None:
                 totals.add(data["usage"], same_prompt=True)
                 if not data.get("choices"):
@@ -145,8 +147,6 @@ async def rewritten(answer: Answer, *, logprobs: Logprobs | None, usage: bool, t
             for choice in data.get("choices") or ():
                 if logprobs is not None:
                     choice["logprobs"] = logprobs.clean(choice.get("logprobs"))
-            if tier is not None:
-                data["service_tier"] = tier
             last = data
             yield event(data)
         if usage:

@@ -1,0 +1,175 @@
+"""The 210 operations of the SDK: an operation is served when a route says so and its round trips through the official SDK pass, here.
+
+Every other one is answered 501 in OpenAI's shape; a path that OpenAI does not have, 404.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import io
+import typing
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import openai
+import pytest
+from openai.types.chat import ChatCompletionChunk
+from pydantic import BaseModel
+
+from hausgeist.gateway.openai import endpoints
+from tests.contract.conftest import Live
+from tests.data.openai_surface import operations
+
+OPERATIONS = operations(openai.OpenAI(api_key="x"))
+SERVED = {operation for endpoint in endpoints(typing.cast("Any", None)) for operation in endpoint.operations}
+MESSAGES: Any = [{"role": "user", "content": "hello there"}]
+
+
+class Colour(BaseModel):
+    name: typing.Literal["red", "blue"]
+    strong: bool
+
+
+def _chat_create(client: openai.OpenAI) -> None:
+    for model in ("fake:echo", "tiny"):
+        answer = client.chat.completions.create(model=model, messages=MESSAGES, max_tokens=5)
+        assert answer.model == model
+        assert answer.object == "chat.completion"
+        assert answer.choices[0].message.role == "assistant"
+        assert answer.usage is not None
+        assert answer.usage.total_tokens == answer.usage.prompt_tokens + answer.usage.completion_tokens > 0
+        chunks = list(client.chat.completions.create(model=model, messages=MESSAGES, max_tokens=5, stream=True))
+        assert all(isinstance(chunk, ChatCompletionChunk) and chunk.model == model for chunk in chunks)
+        assert chunks[-1].choices[0].finish_reason in ("length", "stop")
+
+
+def _chat_parse(client: openai.OpenAI) -> None:
+    for model in ("fake:obeys", "tiny"):
+        messages: Any = [{"role": "user", "content": "json"}]
+        answer = client.chat.completions.parse(model=model, messages=messages, response_format=Colour, max_tokens=200, temperature=0)
+        assert isinstance(answer.choices[0].message.parsed, Colour)
+
+
+def _chat_stream(client: openai.OpenAI) -> None:
+    with client.chat.completions.stream(model="fake:echo", messages=MESSAGES) as stream:
+        text = "".join(event.delta for event in stream if event.type == "content.delta")
+        assert text == stream.get_final_completion().choices[0].message.content == "hello there"
+
+
+def _completions_create(client: openai.OpenAI) -> None:
+    answer = client.completions.create(model="tiny", prompt=["one", "two"], max_tokens=4, echo=True)
+    assert [choice.index for choice in answer.choices] == [0, 1]
+    assert answer.choices[0].text.startswith("one")
+    filled = client.completions.create(model="tiny", prompt="def f(a):", suffix="return a", max_tokens=4, temperature=0)
+    streamed = client.completions.create(model="tiny", prompt="def f(a):", suffix="return a", max_tokens=4, temperature=0, stream=True)
+    assert "".join(part.choices[0].text for part in streamed) == filled.choices[0].text
+
+
+def _embeddings_create(client: openai.OpenAI) -> None:
+    packed = client.embeddings.create(model="tiny-embed", input=["one", "two"])
+    plain = client.embeddings.create(model="tiny-embed", input=["one", "two"], encoding_format="float")
+    assert [entry.index for entry in packed.data] == [0, 1]
+    for left, right in zip(packed.data, plain.data, strict=True):
+        assert left.embedding == pytest.approx(right.embedding, abs=1e-6)
+    assert packed.usage.prompt_tokens > 0
+
+
+def _models_list(client: openai.OpenAI) -> None:
+    assert {"tiny", "fake:echo"} <= {model.id for model in client.models.list()}
+
+
+def _models_retrieve(client: openai.OpenAI) -> None:
+    model = client.models.retrieve("tiny")
+    assert (model.id, model.object, model.owned_by) == ("tiny", "model", "hausgeist")
+    assert model.model_extra == {}
+
+
+def _models_delete(client: openai.OpenAI) -> None:
+    assert client.models.delete("to-be/deleted:now").deleted
+    with pytest.raises(openai.NotFoundError):
+        client.models.retrieve("to-be/deleted:now")
+
+
+ROUND_TRIPS: dict[str, Callable[[openai.OpenAI], None]] = {
+    "chat.completions.create": _chat_create,
+    "chat.completions.parse": _chat_parse,
+    "chat.completions.stream": _chat_stream,
+    "completions.create": _completions_create,
+    "embeddings.create": _embeddings_create,
+    "models.delete": _models_delete,
+    "models.list": _models_list,
+    "models.retrieve": _models_retrieve,
+}
+
+
+def test_there_are_as_many_operations_as_were_counted() -> None:
+    assert len(OPERATIONS) == 210
+    assert set(OPERATIONS) >= SERVED
+    assert set(ROUND_TRIPS) == SERVED, "an operation is served when its round trip is here, and only then"
+
+
+@pytest.mark.parametrize("operation", sorted(ROUND_TRIPS))
+def test_what_is_served_comes_round(operation: str, live: Live) -> None:
+    if operation == "models.delete":
+        live.run(live.app.library.create("to-be/deleted:now", source="tiny", system="s"))
+    ROUND_TRIPS[operation](live.openai())
+
+
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "fine_tuning.jobs.create": {"model": "m", "training_file": "file-1"},
+    "responses.stream": {"model": "m", "input": "x"},
+    "uploads.upload_file_chunked": {"file": b"x", "filename": "a", "bytes": 1, "mime_type": "text/plain", "purpose": "assistants"},
+}
+"""Where what `_dummy` makes up from the signature does not do."""
+
+
+def _dummy(name: str, annotation: str) -> Any:
+    """Something that the SDK sends for a required argument."""
+    if name == "file":
+        return ("a.txt", io.BytesIO(b"x"))
+    if name == "data":
+        return io.BytesIO(b"x")
+    if annotation == "int":
+        return 1
+    return [] if any(word in annotation for word in ("Iterable", "List", "Sequence")) else "x"
+
+
+def call(client: openai.OpenAI, operation: str) -> Any:
+    method = functools.reduce(getattr, operation.split("."), client)
+    required = {
+        name: _dummy(name, str(parameter.annotation))
+        for name, parameter in inspect.signature(method).parameters.items()
+        if parameter.default is inspect.Parameter.empty and parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
+    }
+    result = method(**(ARGUMENTS.get(operation) or required))
+    if hasattr(result, "__enter__"):
+        with result as opened:
+            return opened
+    return result
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("operation", sorted(set(OPERATIONS) - SERVED))
+def test_what_is_not_served_says_so(operation: str, live: Live) -> None:
+    with pytest.raises(openai.APIStatusError) as caught:
+        call(live.openai(admin_api_key="anything"), operation)
+    assert caught.value.status_code == 501, caught.value
+    assert caught.value.type == "not_supported_error"
+    assert caught.value.code == "not_supported"
+    # The SDK would try again otherwise.
+    assert caught.value.response.headers["x-should-retry"] == "false"
+
+
+@pytest.mark.parametrize("path", ["/v1/nothing", "/v1", "/v1/chat", "/v1/embeddings/x", "/v1/filesystem"])
+def test_what_openai_does_not_have_is_unknown(path: str, live: Live) -> None:
+    response = httpx.post(live.url + path, json={})
+    assert response.status_code == 404
+    assert response.json()["error"]["type"] == "invalid_request_error"
+
+
+def test_a_wrong_method_is_named(live: Live) -> None:
+    response = httpx.get(f"{live.url}/v1/embeddings")
+    assert response.status_code == 405
+    assert response.json()["error"]["message"]
