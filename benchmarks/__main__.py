@@ -1,4 +1,4 @@
-"""`make bench`: measure, print, and keep what was measured in docs/lab.md (`python -m benchmarks [gateway] [startup] [engines] [--keep] [--no-rival]`)."""
+"""`make bench`: measure, print, and keep what was measured in docs/lab.md."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 
 from benchmarks.report import Figure, keep, table
 from benchmarks.servers import BUILD
+
 from hausgeist.engines.specimen import write_shaped, write_specimen
 
 _TITLES = {"startup": "The server at rest", "gateway": "The way through the gateway", "engines": "Built engine against wheel"}

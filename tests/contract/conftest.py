@@ -83,7 +83,7 @@ class Live:
         assert self._leave is not None
         assert self._thread is not None
         for client in self._clients:
-            getattr(client, "close", getattr(client, "_client", client).close)()
+            client.close()
         self._loop.call_soon_threadsafe(self._leave.set)
         self._thread.join(STOP)
         assert not self._thread.is_alive(), "the server did not stop"

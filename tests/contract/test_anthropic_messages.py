@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +14,8 @@ import httpx
 import pytest
 from PIL import Image
 from pydantic import BaseModel
+
+from hausgeist.identity import LOCAL_OWNER
 
 HELLO = [{"role": "user", "content": "Hello there"}]
 ADD = {"name": "add", "description": "adds", "input_schema": {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}}
@@ -349,6 +352,21 @@ def test_what_goes_over_the_wire(http: httpx.Client) -> None:
     assert names[-3:] == ["content_block_stop", "message_delta", "message_stop"]
     assert "[DONE]" not in response.text
     assert "__verbose" not in response.text
+
+
+def test_who_leaves_makes_room(live: Any, client: anthropic.Anthropic) -> None:
+    def running() -> int:
+        return sum(one.running for one in live.app.door.loaded(LOCAL_OWNER) if one.model.id == "fake:stalls")
+
+    with client.messages.stream(model="fake:stalls", max_tokens=50, messages=HELLO) as stream:
+        next(stream.text_stream)
+        assert running() == 1
+    with pytest.raises(anthropic.APITimeoutError):
+        client.with_options(timeout=0.5).messages.create(model="fake:stalls", max_tokens=50, messages=HELLO)
+    deadline = time.monotonic() + 1.5
+    while running() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert running() == 0
 
 
 def test_a_key_in_x_api_key_is_taken(http: httpx.Client) -> None:

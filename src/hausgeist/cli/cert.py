@@ -21,7 +21,7 @@ __all__ = ["register"]
 
 _EXAMPLES = examples(
     "hausgeist cert export hausgeist-ca.crt",
-    "hausgeist cert export - | ssh laptop 'cat > hausgeist-ca.crt'",
+    "hausgeist cert export | ssh laptop 'cat > hausgeist-ca.crt'",
     "SSL_CERT_FILE=hausgeist-ca.crt python my_openai_client.py",
 )
 
@@ -34,7 +34,7 @@ def register(app: typer.Typer) -> None:
 
 
 def export(
-    file: Annotated[Path, typer.Argument(help="file to write; - is standard output.")] = Path("hausgeist-ca.crt"),
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="file to write; without one, standard output.", show_default=False)] = Path("-"),
     *,
     home: Home = None,
 ) -> None:

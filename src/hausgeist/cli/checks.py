@@ -217,10 +217,9 @@ def _server(settings: Settings) -> _Found:
 
 
 def _port(settings: Settings) -> _Found:
-    running = find(settings.home)
+    if find(settings.home) is not None:  # it holds them itself
+        return
     for port in filter(None, (settings.port, settings.ollama_port)):
-        if running is not None and running.address.rsplit(":", 1)[-1] == str(port):
-            continue
         try:
             family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
             with socket.socket(family) as tried:

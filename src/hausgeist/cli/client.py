@@ -101,11 +101,17 @@ class Client:
         try:
             yield
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            if "CERTIFICATE_VERIFY_FAILED" in str(error):
+                raise ServerUnreachable(
+                    f"the certificate of {self.address} is not trusted here: write it there with 'hausgeist cert export hausgeist-ca.crt', "
+                    "bring that file here, and set SSL_CERT_FILE to it."
+                ) from error
             raise ServerUnreachable(
                 f"no server answers at {self.address} ({_reason(error)}). Start it with 'hausgeist serve', or name another one with --host."
             ) from error
         except httpx.RemoteProtocolError as error:
-            raise ServerUnreachable(f"the server at {self.address} broke the connection; its log says why. Try again.") from error
+            secure = " Does it speak https?" if self.address.startswith("http:") and self.running is None else ""
+            raise ServerUnreachable(f"the server at {self.address} broke the connection; its log says why.{secure}") from error
         except httpx.TransportError as error:
             raise ServerUnreachable(f"the connection to {self.address} failed: {_reason(error)}. Try again.") from error
 
@@ -194,6 +200,8 @@ def _check(status: int, body: bytes) -> None:
     if isinstance(error, dict):
         error = error.get("error", error)
         error = error.get("message") if isinstance(error, dict) else error
+    if status == 401 and not os.environ.get("HAUSGEIST_API_KEY"):
+        raise NotAuthenticated("the server wants an API key: set HAUSGEIST_API_KEY. Its owner makes one with 'hausgeist key create'.")
     raise _ERRORS.get(status, RequestFailed)(str(error) if error else f"the server answered with status {status}")
 
 
@@ -227,4 +235,3 @@ def _event(line: bytes) -> dict[str, Any]:
 
 def _reason(error: Exception) -> str:
     return str(error) or type(error).__name__
-

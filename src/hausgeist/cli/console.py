@@ -127,6 +127,6 @@ def age(seconds: float) -> str:
     """A span of time for people: "3 minutes"."""
     for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
         if seconds >= length:
-            count = int(seconds // length)
+            count = round(seconds / length)
             return f"{count} {unit}{'s' if count != 1 else ''}"
     return f"{max(0, int(seconds))} seconds"

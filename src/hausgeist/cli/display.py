@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from typing import Protocol
+from typing import Literal, Protocol
 
 from hausgeist.cli.console import is_terminal, out, paint
 from hausgeist.cli.conversation import Outcome
@@ -77,27 +77,38 @@ class _Plain:
 
 
 class _Screen:
-    """For people: a spinner until something comes, reasoning in a few dim lines that fold up, then the answer."""
+    """For people: a spinner until something comes, reasoning in a few dim lines that fold up, then the answer.
+
+    The thread that reads is blocked most of the time, so another one turns the spinner and draws what the last frame left out.
+    """
 
     def __init__(self, waiting_for: str, *, markdown: bool) -> None:
         self._region = Region(sys.stdout)
         self._markdown = MarkdownStream(self._region, out()) if markdown else None
         self._plain = _Plain()
-        self._spinner = _Spinner(self._region, waiting_for)
         self._quiet = _QuietKeyboard()
+        self._waiting_for = neutralise(waiting_for)
+        self._began = 0.0
+        self._state: Literal["waiting", "reasoning", "answering"] = "waiting"
         self._reasoning = ""
-        self._reasoning_since: float | None = None
+        self._reasoning_since = 0.0
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._ticker = threading.Thread(target=self._tick, daemon=True)
 
     def __enter__(self) -> Display:
         self._quiet.__enter__()
         self._region.__enter__()
-        self._spinner.start()
+        self._began = time.monotonic()
+        self._ticker.start()
         return self
 
     def __exit__(self, *exc: object) -> None:
         try:
-            self._spinner.stop()
+            self._ended.set()
+            self._ticker.join()
             self._fold()
+            self._region.show([])
             if self._markdown is not None:
                 self._markdown.finish()
             self._region.__exit__(*exc)
@@ -106,58 +117,52 @@ class _Screen:
             self._quiet.__exit__(*exc)
 
     def add(self, thinking: str, content: str) -> None:
-        self._spinner.stop()
-        if thinking:
-            self._think(thinking)
-        if content:
-            self._fold(before_answer=True)
-            if self._markdown is not None:
-                self._markdown.add(content)
-            else:
-                self._plain.add("", content)
+        with self._lock:
+            if thinking:
+                if self._state != "reasoning":
+                    self._state, self._reasoning_since = "reasoning", time.monotonic()
+                self._reasoning = (self._reasoning + neutralise(thinking))[-2000:]
+            if content:
+                if self._state == "waiting":
+                    self._region.show([])
+                self._fold(before_answer=True)
+                self._state = "answering"
+                if self._markdown is not None:
+                    self._markdown.add(content)
+                else:
+                    self._plain.add("", content)
 
-    def _think(self, text: str) -> None:
-        if self._reasoning_since is None:
-            self._reasoning_since = time.monotonic()
-        self._reasoning = (self._reasoning + neutralise(text))[-2000:]
+    def _tick(self) -> None:
+        frame = 0
+        while not self._ended.wait(_TICK):
+            with self._lock:
+                match self._state:
+                    case "waiting":
+                        self._wait(frame)
+                    case "reasoning":
+                        self._reason()
+                    case "answering":
+                        if self._markdown is not None:
+                            self._markdown.refresh()
+            frame += 1
+
+    def _wait(self, frame: int) -> None:
+        seconds = time.monotonic() - self._began
+        if seconds >= _PATIENCE:
+            since = f" {seconds:.0f} s" if seconds >= 2 else ""
+            self._region.show([_dim(f"{_SPINNER[frame % len(_SPINNER)]} {self._waiting_for}{since}")])
+
+    def _reason(self) -> None:
         width = min(self._region.columns - 1, 100) - 2
         lines = [line[i : i + width] for line in self._reasoning.splitlines() for i in range(0, len(line), width)]
         self._region.show([_dim("thinking"), *(_dim("  " + line) for line in lines[-_REASONING_LINES:])])
 
     def _fold(self, *, before_answer: bool = False) -> None:
         """The reasoning is over: one line says how long it took."""
-        if self._reasoning_since is not None:
+        if self._state == "reasoning":
             seconds = time.monotonic() - self._reasoning_since
-            self._reasoning_since = None
             self._region.commit([_dim(f"thought for {seconds:.1f} s"), *([("", 0)] if before_answer else [])])
-
-
-class _Spinner:
-    """Says what is waited for, from a thread of its own, as the main one is blocked in reading."""
-
-    def __init__(self, region: Region, waiting_for: str) -> None:
-        self._region = region
-        self._text = neutralise(waiting_for)
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._turn, daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        if not self._stopped.is_set():
-            self._stopped.set()
-            self._thread.join()
-            self._region.show([])
-
-    def _turn(self) -> None:
-        began = time.monotonic()
-        self._stopped.wait(_PATIENCE)
-        frame = 0
-        while not self._stopped.wait(_TICK):
-            seconds = time.monotonic() - began
-            self._region.show([_dim(f"{_SPINNER[frame % len(_SPINNER)]} {self._text}" + (f" {seconds:.0f} s" if seconds >= 2 else ""))])
-            frame += 1
+            self._state = "answering"
 
 
 class _QuietKeyboard:

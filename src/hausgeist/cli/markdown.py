@@ -100,13 +100,20 @@ class MarkdownStream:
         self._printed = 0
         """Lines of the pending block that are printed already, because it is taller than the screen."""
         self._next_frame = 0.0
+        self._undrawn = False
         self._first = True
 
     def add(self, text: str) -> None:
         self._pending += neutralise(text)
+        self._undrawn = True
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Draw what has come since the last frame, if it is time for one."""
         now = self._clock()
-        if now < self._next_frame:
+        if not self._undrawn or now < self._next_frame:
             return
+        self._undrawn = False
         self._draw()
         self._next_frame = self._clock() + max(_FRAME, (self._clock() - now) * _BUSY_SHARE)
 

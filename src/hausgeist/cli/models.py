@@ -231,4 +231,4 @@ def _until(stamp: Any) -> str:
     when = _time(stamp)
     if when is None or when - time.time() > 10 * 365 * 86400:
         return "for ever"
-    return f"in {age(when - time.time())}" if when > time.time() else "now"
+    return f"in {age(when - time.time() + 0.5)}" if when > time.time() else "now"

@@ -34,6 +34,8 @@ class Running:
     version: str
     transient: bool = False
     """Belongs to a 'hausgeist run' and ends with it."""
+    network: str = ""
+    """The address by which other machines reach it, where they can."""
     token: str = ""
     """Lets commands of the user who can read this file in without a key."""
     authority: str = ""

@@ -15,6 +15,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -48,7 +49,8 @@ def serve(
     files: Annotated[list[Path] | None, typer.Argument(metavar="FILE", help="GGUF files to offer, each under its stem.", show_default=False)] = None,
     *,
     host: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="address to listen on. anything but loopback demands keys and TLS.", show_default="127.0.0.1")
+        str | None,
+        typer.Option(metavar="ADDRESS", help="address to listen on. anything but loopback demands keys and TLS.", show_default="127.0.0.1"),
     ] = None,
     port: Annotated[int | None, typer.Option(metavar="PORT", help="port to listen on; 0: any that is free.", show_default="4287")] = None,
     ollama_port: Annotated[int | None, typer.Option(metavar="PORT", help="a second port for Ollama clients (11434).", show_default=False)] = None,
@@ -56,11 +58,15 @@ def serve(
     offline: Annotated[bool | None, typer.Option("--offline/--online", help="refuse every outbound connection.", show_default=False)] = None,
     tls: Annotated[bool | None, typer.Option("--tls/--no-tls", help="speak HTTPS; unset: on any bind but loopback.", show_default=False)] = None,
     behind_proxy: Annotated[bool | None, typer.Option("--behind-proxy", help="a reverse proxy ends TLS in front.", show_default=False)] = None,
-    keys: Annotated[bool | None, typer.Option("--keys/--no-keys", help="demand API keys; unset: on any bind but loopback.", show_default=False)] = None,
+    keys: Annotated[
+        bool | None, typer.Option("--keys/--no-keys", help="demand API keys; unset: on any bind but loopback.", show_default=False)
+    ] = None,
     name: Annotated[list[str] | None, typer.Option("--name", metavar="NAME", help="a further host name of this server; several times.")] = None,
     context: Annotated[int | None, typer.Option(metavar="TOKENS", help="tokens per request.", show_default="4096")] = None,
     slots: Annotated[int | None, typer.Option(metavar="N", help="requests that one model answers side by side.", show_default="4")] = None,
-    keep_alive: Annotated[str | None, typer.Option(metavar="TIME", help="how long idle models stay loaded: 10m; -1: for ever.", show_default="5m")] = None,
+    keep_alive: Annotated[
+        str | None, typer.Option(metavar="TIME", help="how long idle models stay loaded: 10m; -1: for ever.", show_default="5m")
+    ] = None,
     memory: Annotated[str | None, typer.Option(metavar="SIZE", help="memory for all models together: 16G.", show_default="what is free")] = None,
     engine: Annotated[Literal["auto", "wheel", "built", "binary"] | None, typer.Option(help="which llama.cpp to run.", show_default="auto")] = None,
     fake: Annotated[bool | None, typer.Option("--fake", help="offer the fake models, for tests of clients.", show_default=False)] = None,
@@ -147,6 +153,7 @@ def _bound(app: App, settings: Settings, *, transient: bool) -> Server:
 
 def _running(app: App, server: Server, *, transient: bool) -> Running:
     from hausgeist import __version__
+    from hausgeist.cli.welcome import network_addresses
 
     settings = app.settings
     authority = settings.tls_certificate or settings.home / "tls" / "ca.crt"
@@ -156,6 +163,7 @@ def _running(app: App, server: Server, *, transient: bool) -> Running:
         started=time.time(),
         version=__version__,
         transient=transient,
+        network=next(iter(network_addresses(settings, server.addresses[0])), ""),
         token=app.owner_token,
         authority=str(authority.absolute()) if settings.tls_on else "",
     )
@@ -186,7 +194,7 @@ def _end_with_parent(server: Server) -> None:
 
 
 @contextlib.contextmanager
-def _hangup(server: Server):  # type: ignore[no-untyped-def]
+def _hangup(server: Server) -> Iterator[None]:
     """A terminal that is closed ends the server in good order, too."""
     hangup = getattr(signal, "SIGHUP", None)
     loop = asyncio.get_running_loop()

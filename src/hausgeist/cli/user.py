@@ -126,4 +126,4 @@ def role(user: Name, role: Annotated[Role, typer.Argument(help="owner, member or
 def _link(house: House, token: str) -> str:
     """The one-time link of a token, at the address where the server runs; the path alone where none does."""
     running = find(house.home)
-    return f"{running.address if running else ''}/sign-in#{token}"
+    return f"{(running.network or running.address) if running else ''}/sign-in#{token}"

@@ -13,8 +13,9 @@ from hausgeist.cli.terminal import one_line
 if TYPE_CHECKING:
     from hausgeist.app import App
     from hausgeist.model import InstalledModel
+    from hausgeist.settings import Settings
 
-__all__ = ["welcome"]
+__all__ = ["network_addresses", "welcome"]
 
 _MOST_MODELS = 12
 
@@ -25,12 +26,17 @@ def welcome(app: App, addresses: Sequence[str], files: Sequence[Path]) -> list[s
     from hausgeist.http.advice import advice
     from hausgeist.http.rules import BindingRules
 
-    settings, address = app.settings, addresses[0]
+    settings = app.settings
+    main = [one for one in addresses if _port(one) == _port(addresses[0])]
+    network = network_addresses(settings, addresses[0])
+    address = next(iter(network), addresses[0])
     stems = {file.stem for file in files}
     models = sorted(app.library.models(), key=lambda model: (model.id.removesuffix(":latest") not in stems, model.id))
     keys = BindingRules.of(settings).keys_demanded
     lines = [paint(f"hausgeist {__version__} is ready", "strong"), ""]
-    lines += _row("address", [paint(one, "accent") for one in addresses])
+    lines += _row("address", [paint(one, "accent") for one in main])
+    lines += _row("network", [paint(one, "accent") for one in network])
+    lines += _row("ollama", [paint(one, "accent") for one in addresses if one not in main])
     lines += _row("home", [str(settings.home)])
     if settings.offline:
         lines += _row("offline", ["every outbound connection is refused"])
@@ -48,6 +54,28 @@ def welcome(app: App, addresses: Sequence[str], files: Sequence[Path]) -> list[s
     if said:
         lines += ["", *(paint("note:", "careful") + " " + one for one in said)]
     return [*lines, "", paint("Ctrl-C ends it", "quiet")]
+
+
+def _port(address: str) -> str:
+    return address.rpartition(":")[2]
+
+
+def network_addresses(settings: Settings, address: str) -> list[str]:
+    """How other machines reach a server that listens on all addresses: by name, and by number where names are not known."""
+    if settings.host not in {"0.0.0.0", "::"}:  # noqa: S104
+        return []
+    import socket
+
+    import psutil
+
+    scheme, port = address.partition("://")[0], _port(address)
+    numbers = [
+        one.address
+        for interface in psutil.net_if_addrs().values()
+        for one in interface
+        if one.family == socket.AF_INET and not one.address.startswith(("127.", "169.254."))
+    ]
+    return [f"{scheme}://{name}:{port}" for name in dict.fromkeys([*settings.names, socket.gethostname(), *numbers])][:4]
 
 
 def _row(title: str, values: Sequence[str]) -> list[str]:

@@ -1,8 +1,9 @@
 """The port to whatever computes: an `Engine` starts `Worker`s, a worker answers operations over HTTP-shaped bytes.
 
-Requests are the OpenAI platform's (chat, completion, embeddings, rerank); an adapter maps an operation to its own path and leaves the body
-alone. Engines are never asked in Anthropic's shape: llama-server's /v1/messages drops `id_slot` and `cache_prompt` (so prefixes would be shared
-between projects) and turns a named `tool_choice` into "any"; gateway/anthropic translates to chat instead (see docs/adr). Replies are passed on as bytes, so that a token costs no parsing on its way through.
+Requests are the OpenAI platform's (chat, completion, embeddings, rerank); an adapter maps an operation to its own path and leaves the body alone.
+Replies are passed on as bytes, so that a token costs no parsing on its way through. Engines are never asked in Anthropic's shape: llama-server's
+/v1/messages drops `id_slot` and `cache_prompt`, so prefixes would be shared between projects, and turns a named `tool_choice` into "any";
+gateway/anthropic translates to chat instead (docs/adr/0004).
 """
 
 from __future__ import annotations

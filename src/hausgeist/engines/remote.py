@@ -364,7 +364,7 @@ class RemoteWorker:
         if refused := self._upstream.refused(response.status, body):
             raise refused
         message = _message(body)
-        if response.status == 404 and self._model in message:
+        if response.status == 404 and re.search(rf"(?<![\w/]){re.escape(self._model)}(?![\w/])", message):
             raise EngineFailed(f"The upstream '{self._upstream.name}' has no model '{self._model}' any more: {message}")
         unknown = (404, 405, 501) if operation in _PATHS or self._upstream.llama_server else (400, 404, 405, 422, 501)
         if response.status in unknown:

@@ -89,14 +89,12 @@ class Exchange:
 
     async def _drain(self) -> None:
         """Take what the client is still sending, for a moment: a connection closed over unread data loses the response that explains why."""
-        left = 2 * self._limit
         if self._expecting:
             return
         with suppress(TimeoutError):
             async with asyncio.timeout(_DRAIN_SECONDS):
-                while self._incomplete and left > 0:
+                while self._incomplete:
                     message = await self._receive()
-                    left -= len(message.get("body", b""))
                     self._incomplete = message["type"] == "http.request" and message.get("more_body", False)
 
     def _too_large(self) -> TooLarge:

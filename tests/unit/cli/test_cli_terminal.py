@@ -74,7 +74,9 @@ def test_messages_are_neutralised(capsys: pytest.CaptureFixture[str]) -> None:
     assert captured.out == "␛[2Jyes\n"
 
 
-@pytest.mark.parametrize(("count", "text"), [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (5 << 30, "5.0 GiB"), (300 << 20, "300 MiB"), (2 << 40, "2.0 TiB")])
+@pytest.mark.parametrize(
+    ("count", "text"), [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (5 << 30, "5.0 GiB"), (300 << 20, "300 MiB"), (2 << 40, "2.0 TiB")]
+)
 def test_sizes(count: int, text: str) -> None:
     assert console.size(count) == text
 

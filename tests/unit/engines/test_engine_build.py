@@ -1,6 +1,7 @@
 """Building an engine: the real cmake, ninja and compiler, on a source package of a few lines instead of llama.cpp."""
 
 import asyncio
+import contextlib
 import hashlib
 import io
 import json
@@ -10,14 +11,19 @@ import sys
 import tarfile
 from pathlib import Path
 
+import psutil
 import pytest
 
+from hausgeist.engines.contract import CHECKS, Outcome
 from hausgeist.engines.llamacpp import build as making
 from hausgeist.engines.llamacpp import source, toolchain
+from hausgeist.engines.llamacpp import verify as proving
 from hausgeist.engines.llamacpp.build import Progress, build, publish
 from hausgeist.engines.llamacpp.command import CommandFailed, run
-from hausgeist.engines.llamacpp.providers import built_binary, choose, provider
-from hausgeist.errors import Conflict, DiskFull, EgressRefused, InvalidRequest, LoadFailed, NotFound, Unavailable
+from hausgeist.engines.llamacpp.providers import Provider, built_binary, choose, provider
+from hausgeist.engines.llamacpp.verify import Comparison, Speed, Step, compare, judge, renew, verify
+from hausgeist.engines.specimen import ModelShape
+from hausgeist.errors import Conflict, DiskFull, EgressRefused, EngineFailed, InvalidRequest, LoadFailed, NotFound, Unavailable
 from hausgeist.settings import Settings
 
 TOP = f"llama_cpp_python-{source.VERSION}"
@@ -223,8 +229,8 @@ async def test_commands_are_killed_with_all_they_started(tmp_path: Path) -> None
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asyncio.wait_for(task, 15)
-    with pytest.raises(ProcessLookupError):
-        os.kill(int(stubborn.read_text()), 0)
+    with contextlib.suppress(psutil.NoSuchProcess):
+        assert psutil.Process(int(stubborn.read_text())).status() == psutil.STATUS_ZOMBIE
 
 
 async def test_long_lines_and_strange_bytes_are_read(tmp_path: Path) -> None:
@@ -237,3 +243,85 @@ async def test_long_lines_and_strange_bytes_are_read(tmp_path: Path) -> None:
     with pytest.raises(CommandFailed) as caught:
         await run(["sh", "-c", "echo bad; exit 3"])
     assert (caught.value.code, caught.value.lines) == (3, ["bad"])
+
+
+WHEEL = Provider("wheel", None, "", ("cpu",))
+
+
+async def test_the_wheel_is_verified_whole(tmp_path: Path) -> None:
+    outcomes = [outcome async for outcome in verify(WHEEL, folder=tmp_path)]
+    assert [outcome.check for outcome in outcomes] == list(CHECKS)
+    assert {outcome.result for outcome in outcomes} == {"passed"}
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_engines_are_measured_in_turns(tmp_path: Path) -> None:
+    shape = ModelShape(
+        architecture="llama", layers=1, width=256, inner=256, heads=4, kv_heads=4, head=64, vocabulary=2048, context=1024, rope_base=1e4, tied=True
+    )
+    steps: list[Step] = []
+    [found] = await compare(WHEEL, WHEEL, folder=tmp_path, shape=shape, precisions=["Q8_0"], rounds=3, progress=steps.append)
+    assert found.precision == "Q8_0"
+    assert min(found.old.prefill, found.new.prefill, found.old.generation, found.new.generation) > 0
+    assert all(0.1 < ratio < 10 for ratio in found.ratios)
+    assert [step.done for step in steps if step.kind == "measure"] == [1, 2, 3]
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("ratios", "better"),
+    [([1.9, 1.1], True), ([1.0, 1.0], False), ([2.0, 0.94], False), ([1.02, 1.05], True), ([1.02, 1.03], False), ([0.96, 1.2], True)],
+)
+def test_only_what_is_faster_and_nowhere_slower_is_better(ratios: list[float], better: bool) -> None:
+    prefill, generation = ratios
+    verdict = judge([Comparison("Q4_K_M", Speed(100, 10), Speed(100 * prefill, 10 * generation))])
+    assert verdict.better is better
+    assert verdict.reason
+
+
+def built_stub(home: Path, monkeypatch: pytest.MonkeyPatch, *, result: str, ratio: float) -> Settings:
+    """`renew` without the minutes that llama.cpp takes to compile: the engine is a script, its checks and its speed are given."""
+
+    async def build(home: Path, **_: object) -> making.Built:
+        folder = home / "engines" / "1-native"
+        folder.mkdir(parents=True)
+        (home / "engines" / "work").mkdir()
+        (folder / "llama-server").write_text("#!/bin/sh\necho broken >&2\nexit 1\n")
+        (folder / "llama-server").chmod(0o755)
+        return making.Built(folder / "llama-server", "1", "native", ("cpu",), 1.0)
+
+    async def outcomes(provider: Provider, *, folder: Path):
+        yield Outcome(CHECKS[0], result, "no good")
+
+    async def speeds(new: Provider, old: Provider, **_: object) -> list[Comparison]:
+        assert (new.name, old.name) == ("built", "wheel")
+        return [Comparison("Q8_0", Speed(10, 10), Speed(10 * ratio, 10 * ratio))]
+
+    monkeypatch.setattr(proving, "build", build)
+    monkeypatch.setattr(proving, "compare", speeds)
+    if result != "real":
+        monkeypatch.setattr(proving, "verify", outcomes)
+    return Settings(home=home)
+
+
+async def test_a_better_engine_is_used_from_then_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = built_stub(tmp_path, monkeypatch, result="passed", ratio=1.5)
+    renewal = await renew(settings)
+    assert renewal.verdict.better
+    assert provider(settings).name == "built"
+
+
+async def test_an_engine_that_is_no_better_is_there_but_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = built_stub(tmp_path, monkeypatch, result="passed", ratio=1.0)
+    assert not (await renew(settings)).verdict.better
+    assert provider(settings).name == "wheel"
+    assert built_binary(tmp_path).is_file()
+
+
+@pytest.mark.parametrize(("result", "error"), [("broken", EngineFailed), ("real", LoadFailed)])
+async def test_an_engine_that_is_not_right_is_neither(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, result: str, error: type[Exception]) -> None:
+    settings = built_stub(tmp_path, monkeypatch, result=result, ratio=2.0)
+    with pytest.raises(error):
+        await renew(settings)
+    assert provider(settings).name == "wheel"
+    assert not built_binary(tmp_path).exists()

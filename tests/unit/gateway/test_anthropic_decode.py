@@ -195,6 +195,19 @@ def test_thinking_and_effort() -> None:
     assert chat(output_config={"effort": "max"})["reasoning_effort"] == "high"
 
 
+def test_a_model_that_thinks_does_so_when_asked() -> None:
+    clever = InstalledModel(
+        id="m", engine="llamacpp", path=None, digest="0" * 64, modified=0.0, shape=Shape(chat_template="<think>{{ reasoning_effort }}")
+    )
+    assert chat(clever)["chat_template_kwargs"] == {"enable_thinking": False}
+    assert "chat_template_kwargs" not in chat(clever, thinking={"type": "adaptive"})
+    assert chat(clever, output_config={"effort": "low"})["reasoning_effort"] == "low"
+    assert "chat_template_kwargs" not in chat(clever, output_config={"effort": "low"})
+    far = InstalledModel(id="m", engine="remote", path=None, digest="0" * 64, modified=0.0)
+    with pytest.raises(NotSupported, match="budget"):
+        chat(far, max_tokens=5000, thinking={"type": "enabled", "budget_tokens": 2000})
+
+
 def test_cache_control_asks_for_time() -> None:
     assert cache_seconds(request()) == 0
     assert cache_seconds(request(cache_control={"type": "ephemeral"})) == 300

@@ -99,7 +99,7 @@ def test_formats() -> None:
 
 def test_log_probabilities() -> None:
     assert chat(logprobs=True, top_logprobs=2)["top_logprobs"] == 2
-    assert chat(logprobs=True)["logprobs"] is True
+    assert (chat(logprobs=True)["logprobs"], chat(logprobs=True)["top_logprobs"]) == (True, 1)
     assert generate(raw=True, logprobs=True, top_logprobs=4)[1]["logprobs"] == 4
     assert "logprobs" not in chat(logprobs=False)
 

@@ -34,7 +34,7 @@ MODEL = InstalledModel(
 
 
 def lines(*chunks: dict[str, Any], chat: bool = True) -> list[dict[str, Any]]:
-    stream = Lines("asked", chat=chat)
+    stream = Lines("asked", chat=chat, alternatives=1)
     raw = b"".join([*(stream.feed(chunk) for chunk in chunks), stream.end(USAGE)])
     found = [json.loads(one) for one in raw.splitlines()]
     for one in found:

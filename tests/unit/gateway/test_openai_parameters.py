@@ -440,6 +440,6 @@ def test_vectors_are_cut_and_brought_back_to_length_one() -> None:
 def test_end_users_are_named_in_the_origin() -> None:
     origin = Origin("127.0.0.1", "agent", "req_1")
     assert identified(origin, None) is origin
-    assert identified(origin, "ada") == Origin("127.0.0.1", "agent (user ada)", "req_1")
+    assert identified(origin, "ada") == Origin("127.0.0.1", "user ada via agent", "req_1")
     with pytest.raises(InvalidRequest):
         identified(origin, "a\nb")

@@ -56,6 +56,7 @@ class Answers:
         if scope["path"] == "/flood":
             while True:
                 await send({"type": "http.response.body", "body": b"x" * 65536, "more_body": True})
+                await asyncio.sleep(0)  # to a client that has left, sending returns at once
         said = {"scheme": scope["scheme"], "path": scope["path"], "client": scope["client"][0]}
         await send({"type": "http.response.body", "body": json.dumps(said).encode(), "more_body": False})
 

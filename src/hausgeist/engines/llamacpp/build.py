@@ -162,11 +162,11 @@ def _fresh_log(folder: Path) -> Path:
 
 def _reason(lines: Sequence[str]) -> str:
     """The first line that says what is wrong."""
-    marks = ("CMake Error", "error:", "fatal:", "FAILED:", "Killed", "internal compiler error")
-    for number, line in enumerate(lines):
-        if any(mark in line for mark in marks):
-            more = " ".join(part.strip() for part in lines[number + 1 : number + 4] if part.strip()) if "CMake Error" in line else ""
-            return f"{line.strip()} {more}".strip()[:500]
+    for mark in ("CMake Error", "error:", "fatal:", "Killed", "FAILED:"):
+        for number, line in enumerate(lines):
+            if mark in line:
+                more = " ".join(part.strip() for part in lines[number + 1 : number + 4]) if mark == "CMake Error" else ""
+                return f"{line.strip()} {more}".strip()[:500]
     return (lines[-1].strip() if lines else "the compiler said nothing.")[:500]
 
 

@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import sys
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
@@ -106,8 +107,10 @@ async def _end(process: asyncio.subprocess.Process) -> None:
                 process.kill() if force else process.terminate()
             else:
                 os.killpg(process.pid, signal.SIGKILL if force else signal.SIGTERM)
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(process.wait(), _PATIENCE)
+        deadline = time.monotonic() + _PATIENCE
+        while process.returncode is None and time.monotonic() < deadline:  # `wait` would wait for whoever holds the pipe, too
+            await asyncio.sleep(0.02)
     if process.stdout is not None:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(process.stdout.read(), _PATIENCE)
+    await process.wait()

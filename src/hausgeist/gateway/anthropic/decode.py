@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from hausgeist.errors import InvalidRequest, NotSupported
-from hausgeist.gateway.abilities import demand_thinking
+from hausgeist.gateway.abilities import demand_thinking, thinks
 from hausgeist.gateway.anthropic.schema import (
     UNSERVED,
     Block,
@@ -299,7 +299,9 @@ def _output(request: CountTokensRequest, model: InstalledModel) -> dict[str, Any
 def _thinking(request: CountTokensRequest, model: InstalledModel) -> dict[str, Any]:
     thinking = request.thinking
     if thinking is None:
-        return {}
+        # Anthropic's models do not think unless asked, and clients that did not ask look for text in the first block.
+        effort = request.output_config is not None and request.output_config.effort is not None
+        return {"chat_template_kwargs": {"enable_thinking": False}} if thinks(model) and not effort else {}
     if thinking.type == "between_tools":
         raise NotSupported("thinking: type 'between_tools' is not supported here; use 'enabled' or 'adaptive'.", param="thinking.type")
     if thinking.type != "enabled":
@@ -311,6 +313,8 @@ def _thinking(request: CountTokensRequest, model: InstalledModel) -> dict[str, A
         raise InvalidRequest("thinking.budget_tokens: this field is required.", param="thinking.budget_tokens")
     if isinstance(request, MessagesRequest) and request.max_tokens <= thinking.budget_tokens:
         raise InvalidRequest("max_tokens must be greater than thinking.budget_tokens.", param="max_tokens")
+    if model.engine == "remote":
+        raise NotSupported("thinking: the server that runs this model knows no budget; use type 'adaptive'.", param="thinking.budget_tokens")
     return {"chat_template_kwargs": {"enable_thinking": True}, "thinking_budget_tokens": thinking.budget_tokens}
 
 

@@ -83,18 +83,19 @@ async def _answer(
             keep_alive=seconds(wanted.keep_alive),
         ),
     )
-    chatting = isinstance(wanted, ChatRequest)
+    chatting, alternatives = isinstance(wanted, ChatRequest), wanted.top_logprobs or 0
     if streaming:
-        lines = _infilled(given, wanted.model) if operation == "infill" else _lines(given, wanted.model, chat=chatting)
+        lines = (
+            _infilled(given, wanted.model) if operation == "infill" else _lines(given, Lines(wanted.model, chat=chatting, alternatives=alternatives))
+        )
         return await EventStream.begin(lines, failure=failure_line, media_type=LINES)
     async with given:
         reply = without_prefill(await given.json(), body, given.model)
-        return JSONResponse(answer(wanted.model, reply, given.usage, chat=chatting))
+        return JSONResponse(answer(wanted.model, reply, given.usage, chat=chatting, alternatives=alternatives))
 
 
-async def _lines(given: Answer, model: str, *, chat: bool) -> AsyncGenerator[bytes, None]:
+async def _lines(given: Answer, lines: Lines) -> AsyncGenerator[bytes, None]:
     async with given:
-        lines = Lines(model, chat=chat)
         async for event in given.events():
             if said := lines.feed(event):
                 yield said

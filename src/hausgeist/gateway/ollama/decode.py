@@ -181,7 +181,8 @@ def _think(request: GenerateRequest | ChatRequest, model: InstalledModel) -> dic
 
 def _logprobs(request: GenerateRequest | ChatRequest) -> dict[str, Any]:
     if request.logprobs:
-        return {"logprobs": True, "top_logprobs": request.top_logprobs or 0}
+        # Asked for no alternatives, llama-server tells nothing at all; the one too many is taken off again.
+        return {"logprobs": True, "top_logprobs": max(1, request.top_logprobs or 0)}
     if request.top_logprobs:
         raise InvalidRequest("'top_logprobs' goes together with 'logprobs': true.", param="top_logprobs")
     return {}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from starlette.requests import Request
@@ -28,6 +30,9 @@ __all__ = ["endpoints", "unit"]
 _SPECIAL = 8
 """Tokens that models put around a text of their own accord, and then some."""
 _CUTS = 3
+_BATCH = 32
+"""Texts that go to the engine at once, so that other requests get their turn between them."""
+_TOO_LONG = re.compile(r"input \((\d{1,9}) tokens\) is too large.*batch size: (\d{1,9})")
 
 
 def endpoints(services: Services) -> list[Endpoint]:
@@ -97,6 +102,15 @@ class _Embedding:
         if not texts:
             await self._door.load(self._who, self._model, origin=self._origin, task="embed", keep_alive=self._keep_alive, context=self._context)
             return [], Usage()
+        vectors: list[list[float]] = []
+        total = Usage()
+        for start in range(0, len(texts), _BATCH):
+            found, usage = await self._batch(texts[start : start + _BATCH])
+            vectors += found
+            total = replace(total, prompt_tokens=total.prompt_tokens + usage.prompt_tokens, load_ms=total.load_ms + usage.load_ms)
+        return vectors, total
+
+    async def _batch(self, texts: Sequence[str]) -> tuple[list[list[float]], Usage]:
         for _ in range(_CUTS):
             try:
                 return await self._ask(texts)
@@ -107,7 +121,13 @@ class _Embedding:
         return await self._ask(texts)
 
     async def _ask(self, texts: Sequence[str]) -> tuple[list[list[float]], Usage]:
-        reply, usage = await self._call("embeddings", {"input": list(texts), "encoding_format": "float"})
+        try:
+            reply, usage = await self._call("embeddings", {"input": list(texts), "encoding_format": "float"})
+        except EngineFailed as error:
+            # llama-server has no error of its own for a text that does not fit into a batch, which is its context.
+            if too_long := _TOO_LONG.search(error.message):
+                raise ContextExceeded(int(too_long[1]), int(too_long[2])) from error
+            raise
         found = sorted(reply.get("data") or (), key=lambda item: item.get("index", 0))
         if len(found) != len(texts):
             raise EngineFailed("The engine did not return one embedding for each text.")

@@ -40,11 +40,11 @@ def idle(model: str, *, chat: bool, reason: str) -> dict[str, Any]:
     return {"model": model, "created_at": now(), **_wrap(chat)({}), "done": True, "done_reason": reason}
 
 
-def answer(model: str, reply: dict[str, Any], usage: Usage, *, chat: bool) -> dict[str, Any]:
-    """The whole answer at once, from a chat, a completion or an infill."""
+def answer(model: str, reply: dict[str, Any], usage: Usage, *, chat: bool, alternatives: int = 0) -> dict[str, Any]:
+    """The whole answer at once, from a chat, a completion or an infill. `alternatives`: how many log probabilities beside each token's own."""
     said: Said = {"content": "", "thinking": "", "tool_calls": [], "logprobs": []}
     reason = None
-    for part, ended in _parts(reply):
+    for part, ended in _parts(reply, alternatives):
         _gather(said, part)
         reason = ended or reason
     calls = [_tool_call(call, index) for index, call in enumerate(said.pop("tool_calls"))]
@@ -57,8 +57,9 @@ def answer(model: str, reply: dict[str, Any], usage: Usage, *, chat: bool) -> di
 class Lines:
     """A stream: `feed` each event of the engine, then `end` once. Tool calls leave whole, since Ollama's clients get arguments as objects."""
 
-    def __init__(self, model: str, *, chat: bool) -> None:
+    def __init__(self, model: str, *, chat: bool, alternatives: int = 0) -> None:
         self._model = model
+        self._alternatives = alternatives
         self._wrap = _wrap(chat)
         self._calls: list[dict[str, Any]] = []
         self._sent = 0
@@ -66,7 +67,7 @@ class Lines:
 
     def feed(self, event: dict[str, Any]) -> bytes:
         out = b""
-        for part, ended in _parts(event):
+        for part, ended in _parts(event, self._alternatives):
             self._reason = ended or self._reason
             _merge(self._calls, part.pop("tool_calls", ()))
             if len(self._calls) > self._sent + 1:
@@ -105,7 +106,7 @@ def _as_response(said: Said) -> dict[str, Any]:
     return {"response": said.get("content", ""), **{name: said[name] for name in ("thinking", "logprobs") if said.get(name)}}
 
 
-def _parts(event: dict[str, Any]) -> list[tuple[Said, str | None]]:
+def _parts(event: dict[str, Any], alternatives: int) -> list[tuple[Said, str | None]]:
     """What an event or a reply says, and the reason to stop if it was the last."""
     if "choices" not in event:
         # llama-server's own shape, which infill has.
@@ -117,7 +118,7 @@ def _parts(event: dict[str, Any]) -> list[tuple[Said, str | None]]:
             "content": said.get("content") or "",
             "thinking": said.get("reasoning_content") or said.get("reasoning") or "",
             "tool_calls": said.get("tool_calls") or (),
-            "logprobs": _logprobs(choice.get("logprobs")),
+            "logprobs": _logprobs(choice.get("logprobs"), alternatives),
         }
         parts.append((part, choice.get("finish_reason")))
     return parts
@@ -162,12 +163,12 @@ def _tool_call(call: dict[str, Any], index: int) -> dict[str, Any]:
     return {**identifier, "function": {"index": index, "name": call["name"], "arguments": arguments}}
 
 
-def _logprobs(given: dict[str, Any] | None) -> list[dict[str, Any]]:
+def _logprobs(given: dict[str, Any] | None, alternatives: int) -> list[dict[str, Any]]:
     """Chat's and completion's log probabilities alike, in Ollama's shape."""
     found = []
     for token in (given or {}).get("content") or ():
-        alternatives = [_token(one) for one in token.get("top_logprobs") or ()]
-        found.append(_token(token) | ({"top_logprobs": alternatives} if alternatives else {}))
+        others = [_token(one) for one in (token.get("top_logprobs") or ())[:alternatives]]
+        found.append(_token(token) | ({"top_logprobs": others} if others else {}))
     return found
 
 

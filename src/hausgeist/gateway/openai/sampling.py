@@ -146,4 +146,4 @@ def identified(origin: Origin, user: str | None) -> Origin:
         return origin
     if not user.isprintable():
         raise InvalidRequest("'user' contains characters that cannot be printed.", param="user")
-    return Origin(address=origin.address, agent=f"{origin.agent} (user {user[:128]})".strip(), request_id=origin.request_id)
+    return Origin(address=origin.address, agent=f"user {user[:128]} via {origin.agent}", request_id=origin.request_id)
