@@ -107,7 +107,6 @@ class Settings(BaseSettings):
     queue: int = Field(64, ge=0, description="Requests that may wait per model before callers are told to come back (429).")
     memory: int | None = Field(None, ge=0, description="Bytes of host memory that all models together may use. Unset: what is free, less a reserve.")
     memory_reserve: int = Field(512 * 2**20, ge=0, description="Bytes of host memory that are left alone.")
-    prompt_cache: int = Field(0, ge=0, description="Bytes of prefix cache per worker, shared within a project only.")
     body_limit: int = Field(64 * 2**20, ge=1024, description="Largest request body in bytes.")
     drain: float = Field(30.0, ge=0, description="Seconds that running answers get to finish after SIGTERM.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What is logged. Prompts and answers never are.")

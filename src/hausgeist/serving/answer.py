@@ -18,6 +18,9 @@ __all__ = ["EngineAnswer"]
 
 _END = b"\n\n"
 _LARGEST_EVENT = 16 * 2**20
+_OURS = (b'"usage"', b'"timings"', b'"error"')
+_ENDS = {"infill": b'"stop":true'}
+"""What the last event of a stream contains where it is not `[DONE]`; inside an answer the quotes would be escaped."""
 Finish = Callable[[Usage, str, bool], Awaitable[None]]
 """usage, outcome ("ok", "cancelled", "failed: ..."), and whether the engine has come to its end by itself."""
 
@@ -92,6 +95,7 @@ class EngineAnswer:
         rename: tuple[bytes, bytes] | None = None
         rest = b""
         done = False
+        last = _ENDS.get(self._call.operation, b"[DONE]")
         try:
             async for chunk in self._reply.chunks():
                 if rest:
@@ -107,9 +111,9 @@ class EngineAnswer:
                 if not self._first_ms:
                     self._first_ms = (time.perf_counter() - self._started) * 1000
                     rename = self._renaming(chunk)
-                if self._call.report_stop or b'"usage"' in chunk or b'"error"' in chunk or b"error:" in chunk:
+                if self._call.report_stop or b'"usage"' in chunk or b'"timings"' in chunk or b'"error"' in chunk or b"error:" in chunk:
                     chunk = self._inspect(chunk)
-                if b"[DONE]" in chunk:
+                if last in chunk:
                     done = True
                 if rename:
                     chunk = chunk.replace(*rename)
@@ -151,7 +155,7 @@ class EngineAnswer:
                 continue
             if event.startswith(b"error:"):
                 raise stream_failure(_data(b"data" + event[5:]) or {})
-            data = _data(event) if self._call.report_stop or b'"usage"' in event or b'"error"' in event else None
+            data = _data(event) if self._call.report_stop or any(mark in event for mark in _OURS) else None
             if data is None:
                 kept.append(event)
                 continue

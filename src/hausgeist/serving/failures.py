@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from hausgeist.errors import Busy, ContextExceeded, EngineFailed, HausgeistError, InvalidRequest, NotSupported, TooLarge, Unavailable
 
 __all__ = ["failure", "stream_failure"]
+
+_TOO_LONG = re.compile(r"input \((\d{1,9}) tokens\) is too large.*batch size: (\d{1,9})")
+"""How llama-server says, with status 500, that a text is longer than the context of an embedding or ranking model."""
 
 
 def failure(status: int, body: bytes) -> HausgeistError:
@@ -34,6 +38,8 @@ def _translate(status: int, parsed: Any, *, fallback: str) -> HausgeistError:
     kind = str(error.get("type", ""))
     if kind == "exceed_context_size_error" or "n_prompt_tokens" in error:
         return ContextExceeded(int(error.get("n_prompt_tokens") or 0), int(error.get("n_ctx") or 0))
+    if too_long := _TOO_LONG.search(message):
+        return ContextExceeded(int(too_long[1]), int(too_long[2]))
     if status == 501 or kind == "not_supported_error":
         return NotSupported(message)
     if status == 413:

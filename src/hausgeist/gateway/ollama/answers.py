@@ -77,17 +77,14 @@ async def _answer(
             operation=operation,
             body=body,
             origin=request.state.origin,
-            # The engine's infill ends its stream without the mark by which a whole answer is told from a broken one.
-            stream=streaming and operation != "infill",
+            stream=streaming,
             context=context_of(wanted.options),
             keep_alive=seconds(wanted.keep_alive),
         ),
     )
     chatting, alternatives = isinstance(wanted, ChatRequest), wanted.top_logprobs or 0
     if streaming:
-        lines = (
-            _infilled(given, wanted.model) if operation == "infill" else _lines(given, Lines(wanted.model, chat=chatting, alternatives=alternatives))
-        )
+        lines = _lines(given, Lines(wanted.model, chat=chatting, alternatives=alternatives))
         return await EventStream.begin(lines, failure=failure_line, media_type=LINES)
     async with given:
         reply = without_prefill(await given.json(), body, given.model)
@@ -99,13 +96,6 @@ async def _lines(given: Answer, lines: Lines) -> AsyncGenerator[bytes, None]:
         async for event in given.events():
             if said := lines.feed(event):
                 yield said
-        yield lines.end(given.usage)
-
-
-async def _infilled(given: Answer, model: str) -> AsyncGenerator[bytes, None]:
-    async with given:
-        lines = Lines(model, chat=False)
-        yield lines.feed(await given.json())
         yield lines.end(given.usage)
 
 

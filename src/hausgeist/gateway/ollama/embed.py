@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -32,7 +31,6 @@ _SPECIAL = 8
 _CUTS = 3
 _BATCH = 32
 """Texts that go to the engine at once, so that other requests get their turn between them."""
-_TOO_LONG = re.compile(r"input \((\d{1,9}) tokens\) is too large.*batch size: (\d{1,9})")
 
 
 def endpoints(services: Services) -> list[Endpoint]:
@@ -121,13 +119,7 @@ class _Embedding:
         return await self._ask(texts)
 
     async def _ask(self, texts: Sequence[str]) -> tuple[list[list[float]], Usage]:
-        try:
-            reply, usage = await self._call("embeddings", {"input": list(texts), "encoding_format": "float"})
-        except EngineFailed as error:
-            # llama-server has no error of its own for a text that does not fit into a batch, which is its context.
-            if too_long := _TOO_LONG.search(error.message):
-                raise ContextExceeded(int(too_long[1]), int(too_long[2])) from error
-            raise
+        reply, usage = await self._call("embeddings", {"input": list(texts), "encoding_format": "float"})
         found = sorted(reply.get("data") or (), key=lambda item: item.get("index", 0))
         if len(found) != len(texts):
             raise EngineFailed("The engine did not return one embedding for each text.")
