@@ -510,3 +510,13 @@ def test_who_leaves_makes_room(live: Any, http: httpx.Client) -> None:
 def test_paths_that_are_not_there(http: httpx.Client) -> None:
     assert http.get("/api/generate").status_code == 405
     assert set(http.get("/api/nothing").json()) == {"error"}
+
+
+def test_an_uploaded_file_may_be_larger_than_any_other_body(live: Any, http: httpx.Client) -> None:
+    pieces = 65
+    piece = bytes(2**20)
+    digest = hashlib.sha256(piece * pieces).hexdigest()
+    assert http.post(f"/api/blobs/sha256:{digest}", content=(piece for _ in range(pieces))).status_code == 201
+    assert live.app.blobs.size(digest) == pieces * 2**20
+    assert http.post("/api/chat", content=piece * pieces).status_code == 413
+    live.app.blobs.remove(digest)

@@ -15,7 +15,6 @@ import pytest
 from openai import pydantic_function_tool
 from openai.types.chat import ChatCompletion
 from pydantic import BaseModel
-
 from tests.contract.conftest import Live
 
 
@@ -112,6 +111,18 @@ def test_an_answer_in_a_schema(client: openai.OpenAI) -> None:
 def test_an_answer_in_json(client: openai.OpenAI) -> None:
     answer = client.chat.completions.create(model="fake:obeys", messages=says('json {"a": 1}'), response_format={"type": "json_object"})
     assert isinstance(json.loads(answer.choices[0].message.content or ""), dict)
+
+
+def test_an_answer_is_continued(client: openai.OpenAI) -> None:
+    """The engine's whole reply repeats the beginning, its stream does not."""
+    messages: Any = [*says("tell me a story"), {"role": "assistant", "content": "Once upon a time"}]
+    whole = client.chat.completions.create(model="tiny", messages=messages, max_tokens=5, seed=4)
+    streamed = client.chat.completions.create(model="tiny", messages=messages, max_tokens=5, seed=4, stream=True)
+    text = "".join(choice.delta.content or "" for chunk in streamed for choice in chunk.choices)
+    assert whole.choices[0].message.content == text
+    assert not text.startswith("Once upon a time")
+    assert whole.usage is not None
+    assert whole.usage.completion_tokens > 0
 
 
 def test_log_probabilities(client: openai.OpenAI) -> None:

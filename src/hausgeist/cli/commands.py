@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from hausgeist.cli.console import hint, note, paint, say
 from hausgeist.cli.conversation import OPTIONS
@@ -15,11 +15,36 @@ from hausgeist.cli.terminal import neutralise, one_line
 from hausgeist.errors import InvalidRequest
 
 if TYPE_CHECKING:
-    from hausgeist.cli.chat import Chat
+    from hausgeist.cli.answering import Link
+    from hausgeist.cli.conversation import Conversation, Outcome
 
-__all__ = ["COMMANDS", "ChatCommand", "Leave", "obey"]
+__all__ = ["COMMANDS", "KEYS", "Chat", "ChatCommand", "Leave", "obey"]
 
+KEYS: tuple[tuple[str, str], ...] = (
+    ("Enter", "sends"),
+    ("Alt-Enter", "begins a new line (or Esc, then Enter)"),
+    ('"""', "begins and ends a message of several lines"),
+    ("./photo.jpg", "a path to an image in a message sends the image with it"),
+    ("Ctrl-C", "stops an answer"),
+    ("Ctrl-D", "leaves"),
+)
 _SWITCHES = ("think", "verbose", "markdown")
+
+
+class Chat(Protocol):
+    """What commands need of the chat."""
+
+    link: Link
+    conversation: Conversation
+    last: Outcome
+    verbose: bool
+    markdown: bool
+
+    def answer(self) -> None: ...
+
+    def attach(self, path: Path) -> None: ...
+
+    def models(self) -> list[str]: ...
 
 
 class Leave(Exception):
@@ -51,14 +76,7 @@ def _help(chat: Chat, rest: str) -> None:
     for command in COMMANDS.values():
         print(f"  {f'{command.name} {command.usage}':<{width}}  {paint(command.meaning, 'quiet')}")
     print()
-    for key, meaning in (
-        ("Enter", "sends"),
-        ("Alt-Enter", "begins a new line (or Esc, then Enter)"),
-        ('"""', "begins and ends a message of several lines"),
-        ("./photo.jpg", "a path to an image in a message sends the image with it"),
-        ("Ctrl-C", "stops an answer"),
-        ("Ctrl-D", "leaves"),
-    ):
+    for key, meaning in KEYS:
         print(f"  {key:<{width}}  {paint(meaning, 'quiet')}")
 
 

@@ -13,16 +13,14 @@ from hausgeist.cli.console import paint
 __all__ = ["Command", "Group", "examples"]
 
 _HEADING = re.compile(r"^(?:  )?(usage|commands|options|arguments|examples|exit codes):", re.IGNORECASE | re.MULTILINE)
-_REPLACED = (
-    ("Show this message and exit.", "show this page."),
-    ("Install completion for the current shell.", "set up completion for your shell."),
-    (
-        re.compile(r"Show completion for the current shell, to copy it or\s+customize the installation\."),
-        "print the completion script of your shell.",
-    ),
-)
+_REPLACED = {
+    "Show this message and exit.": "show this page.",
+    "Install completion for the current shell.": "set up completion for your shell.",
+    "Show completion for the current shell, to copy it or customize the installation.": "print the completion script of your shell.",
+}
 """What Typer says, in our voice."""
 _REQUIRED = re.compile(r"\{([A-Z|]+)\}")
+_DEFAULT = re.compile(r"\[default:(\s+)\(([^)]*)\)\]")
 _TYPE = re.compile(r" <(str|path|Path|list\[\w+\])>")
 
 
@@ -33,8 +31,9 @@ def examples(*lines: str) -> str:
 
 def _tidy(page: str) -> str:
     """Lower-case headings, in bold on a terminal."""
-    for theirs, ours in _REPLACED:
-        page = theirs.sub(ours, page) if isinstance(theirs, re.Pattern) else page.replace(theirs, ours)
+    for theirs, ours in _REPLACED.items():
+        page = re.sub(r"\s+".join(map(re.escape, theirs.split())), ours, page)  # it may be broken into lines
+    page = _DEFAULT.sub(r"[default:\1\2]", page)
     page = _REQUIRED.sub(r"\1", page, count=8)
     page = _TYPE.sub(lambda match: " " * len(match.group()), page)  # the name of an argument says it better
     return _HEADING.sub(lambda match: paint(f"{match.group(1).lower()}:", "strong", sys.stdout), page)

@@ -13,7 +13,7 @@ import typer
 
 from hausgeist.cli.console import age, err, hint, note, paint, print_json, say, size, table
 from hausgeist.cli.help import Command, examples
-from hausgeist.cli.options import Address, Force, Home, Json
+from hausgeist.cli.options import Address, Force, Home, Json, complete_model
 from hausgeist.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ __all__ = ["offer_file", "print_model", "register"]
 
 _CHUNK = 1 << 20
 
-Names = Annotated[list[str], typer.Argument(metavar="MODEL", help="names of models.", show_default=False)]
+Names = Annotated[list[str], typer.Argument(metavar="MODEL", help="names of models.", show_default=False, autocompletion=complete_model)]
 
 
 def register(app: typer.Typer) -> None:
@@ -61,7 +61,7 @@ def list_models(*, as_json: Json = False, host: Address = None, home: Home = Non
 
 
 def show(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="name of a model.", show_default=False)],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="name of a model.", show_default=False, autocompletion=complete_model)],
     *,
     template: Annotated[bool, typer.Option("--template", help="print the chat template only.")] = False,
     system: Annotated[bool, typer.Option("--system", help="print the system message only.")] = False,
@@ -133,7 +133,9 @@ def ps(*, as_json: Json = False, host: Address = None, home: Home = None) -> Non
 
 
 def stop(
-    models: Annotated[list[str] | None, typer.Argument(metavar="MODEL", help="names of loaded models.", show_default=False)] = None,
+    models: Annotated[
+        list[str] | None, typer.Argument(metavar="MODEL", help="names of loaded models.", show_default=False, autocompletion=complete_model)
+    ] = None,
     *,
     everything: Annotated[bool, typer.Option("--all", help="all that are loaded.")] = False,
     host: Address = None,

@@ -110,9 +110,19 @@ def cli_page() -> str:
         "`hausgeist --install-completion` sets up completion for your shell.\n",
         f"| exit code | meaning |\n|---|---|\n{codes}\n",
     ]
+    parts.append(_chat())
     for name, help_text in _help_pages():
         parts.append(f"{'#' * (1 + len(name.split()))} `{name}`\n\n```text\n{help_text.rstrip()}\n```\n")
     return "\n".join(parts)
+
+
+def _chat() -> str:
+    """What can be typed into a chat."""
+    from hausgeist.cli.commands import COMMANDS, KEYS
+
+    commands = "\n".join(f"| `{f'{command.name} {command.usage}'.strip()}` | {command.meaning} |" for command in COMMANDS.values())
+    keys = "\n".join(f"| `{key}` | {meaning} |" for key, meaning in KEYS)
+    return f"## In a chat\n\n| key | |\n|---|---|\n{keys}\n\n| command | |\n|---|---|\n{commands}\n"
 
 
 def _help_pages() -> Iterator[tuple[str, str]]:

@@ -11,7 +11,7 @@ import typer
 from hausgeist.cli.console import fail, hint, note, paint, print_json
 from hausgeist.cli.exits import INTERRUPTED
 from hausgeist.cli.help import Command, examples
-from hausgeist.cli.options import Address, Home
+from hausgeist.cli.options import Address, Home, complete_file_or_model
 from hausgeist.errors import InvalidRequest, NotFound
 
 if TYPE_CHECKING:
@@ -36,7 +36,9 @@ def register(app: typer.Typer) -> None:
 
 
 def run(
-    model: Annotated[str, typer.Argument(metavar="MODEL|FILE", help="name of a model, or a GGUF file.", show_default=False)],
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL|FILE", help="name of a model, or a GGUF file.", show_default=False, autocompletion=complete_file_or_model)
+    ],
     prompt: Annotated[list[str] | None, typer.Argument(metavar="PROMPT", help="what to ask; without it, a chat.", show_default=False)] = None,
     *,
     system: Annotated[str, typer.Option(metavar="TEXT", help="how the model shall behave.", show_default=False)] = "",

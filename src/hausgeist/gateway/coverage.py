@@ -71,8 +71,10 @@ def surfaces(surface: Path) -> dict[str, list[str]]:
 
 
 def _in_scope(name: str) -> bool:
-    """Of Anthropic's beta resources, those that are not beta elsewhere."""
-    return not name.startswith("beta.") or name.startswith(("beta.messages.", "beta.models."))
+    """Not the console of Anthropic's platform, nor beta resources but those of what is served."""
+    return (
+        name.startswith(("beta.messages.", "beta.models.")) if name.startswith("beta.") else not name.startswith(("organization.", "user_profiles."))
+    )
 
 
 def _walk(resource: Any, path: str) -> Iterator[str]:

@@ -22,12 +22,14 @@ class Action:
     scope: Literal["house", "project"]
     least: Role
     audited: bool = True
+    flushed: bool = True
+    """Its rows survive a power cut, not only the death of the process. Asking a model happens too often to wait for the disk each time."""
 
 
 ACTIONS: dict[str, Action] = {
     action.name: action
     for action in (
-        Action("model.use", "ask a model for an answer, embeddings or a ranking", "project", "reader"),
+        Action("model.use", "ask a model for an answer, embeddings or a ranking", "project", "reader", flushed=False),
         Action("model.list", "see which models are installed and loaded", "project", "reader", audited=False),
         Action("model.load", "load a model into memory, or unload it", "project", "member"),
         Action("model.create", "install a model or make one from another", "house", "owner"),

@@ -9,6 +9,7 @@ from typing import Literal
 
 from sqlalchemy import Connection, Row, select
 
+from hausgeist.governance.actions import ACTIONS
 from hausgeist.governance.journal import Journal, clean
 from hausgeist.governance.records import audit
 from hausgeist.identity import Origin, Principal
@@ -50,7 +51,7 @@ class AuditLog:
     def append(
         self, who: Principal | None, action: str, *, target: str, origin: Origin | None, outcome: Outcome, detail: str = ""
     ) -> Awaitable[None]:
-        """Taken at once; the awaitable is done when the row is on disk."""
+        """Taken at once; the awaitable is done when the row is committed."""
         return self._journal.append(
             (
                 time.time(),
@@ -64,7 +65,8 @@ class AuditLog:
                 clean(origin.request_id, 100) if origin else None,
                 outcome,
                 clean(detail, 1000),
-            )
+            ),
+            flush=ACTIONS[action].flushed,
         )
 
     def entries(

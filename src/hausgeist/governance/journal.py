@@ -55,12 +55,14 @@ class Journal:
         self.columns: tuple[str, ...] = tuple(column.name for column in table.columns if column.name != "id")
         names = ", ".join(f'"{name}"' for name in self.columns)
         self._insert = f"INSERT INTO {table.name} ({names}) VALUES ({', '.join('?' * len(self.columns))})"  # noqa: S608
-        self._waiting: list[tuple[Row, asyncio.Future[None]]] = []
+        self._waiting: list[tuple[Row, bool, asyncio.Future[None]]] = []
         self._writer: asyncio.Task[None] | None = None
 
-    def append(self, row: Row) -> Awaitable[None]:
-        """Take a row (values in the order of `columns`). The awaitable is done when the row is on disk, and raises `StoreError` when it cannot be;
-        whoever does not wait for it finds that in the log. Without a running event loop it is written before this returns."""
+    def append(self, row: Row, *, flush: bool = True) -> Awaitable[None]:
+        """Take a row (values in the order of `columns`). The awaitable is done when the row is committed, and raises `StoreError` when it cannot
+        be; whoever does not wait for it finds that in the log. Without a running event loop it is written before this returns.
+
+        Without `flush` a power cut within the next second may undo it, not the death of the process (see `Database.write`)."""
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
@@ -68,7 +70,7 @@ class Journal:
             return DONE
         future: asyncio.Future[None] = loop.create_future()
         future.add_done_callback(self._settled)
-        self._waiting.append((row, future))
+        self._waiting.append((row, flush, future))
         if self._writer is None or self._writer.done() or self._writer.get_loop() is not loop:
             self._writer = loop.create_task(self._drain())
         return future
@@ -82,19 +84,19 @@ class Journal:
         loop = asyncio.get_running_loop()
         while self._waiting:
             batch, self._waiting = self._waiting, []
-            write = _Write(self._insert, [row for row, _ in batch])
+            write = _Write(self._insert, [row for row, _, _ in batch])
             error: BaseException | None = None
             try:
-                await self._database.write(write)
+                await self._database.write(write, flush=any(flush for _, flush, _ in batch))
             except asyncio.CancelledError:
                 # The loop is ending. The write may have been withdrawn; said again, it does nothing if it was not.
                 self._post(write)
-                self._post(_Write(self._insert, [row for row, _ in self._waiting]))
+                self._post(_Write(self._insert, [row for row, _, _ in self._waiting]))
                 self._waiting = []
                 raise
             except Exception as failure:
                 error = failure
-            for _, future in batch:
+            for _, _, future in batch:
                 if future.done() or future.get_loop() is not loop:
                     continue
                 if error is None:

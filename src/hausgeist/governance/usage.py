@@ -54,7 +54,7 @@ class UsageLog:
         self._journal = Journal(database, usage)
 
     async def append(self, row: UsageRow) -> None:
-        """Done when the row is on disk. Raises `StoreError`."""
+        """Done when the row is committed. Raises `StoreError`."""
         took = row.usage
         await self._journal.append(
             (
@@ -75,7 +75,8 @@ class UsageLog:
                 took.total_ms,
                 clean(row.status, 200),
                 clean(row.request_id, 100),
-            )
+            ),
+            flush=False,
         )
 
     def totals(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from starlette.routing import compile_path
 from starlette.types import ASGIApp
 
 from hausgeist.governance.service import Governor
@@ -30,6 +31,7 @@ def application(
     owner_token: str = "",
 ) -> ASGIApp:
     """Raises `InvalidRequest` for settings that cannot be understood. `owner_token`: see `BindingRules`."""
+    uploads = tuple(compile_path(endpoint.path)[0] for endpoint in endpoints if endpoint.upload)
     return Gate(
         Router(endpoints, governor=governor, tongues=tongues),
         rules=BindingRules.of(settings, owner_token=owner_token),
@@ -38,4 +40,5 @@ def application(
         tongues=tongues,
         metrics=metrics,
         body_limit=settings.body_limit,
+        uploads=uploads,
     )

@@ -39,5 +39,7 @@ class Endpoint:
     action: str | None = None
     body: type[BaseModel] | None = None
     operations: Sequence[str] = ()
+    upload: bool = False
+    """Its body is a file, read as a stream: as large as the disk allows, whatever the limit of other bodies."""
     open: bool = False
     """Answers without a key (health, sign-in)."""

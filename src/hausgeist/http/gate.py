@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import re
 import secrets
+import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -48,13 +51,16 @@ class Gate:
         tongues: Tongues,
         metrics: Metrics,
         body_limit: int,
+        uploads: Sequence[re.Pattern[str]] = (),
     ) -> None:
+        """`uploads`: paths whose bodies have no limit."""
         self._app = app
         self._rules = rules
         self._workspace = workspace
         self._tongues = tongues
         self._metrics = metrics
         self._body_limit = body_limit
+        self._uploads = uploads
         self._refusals = _Refusals(governor)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -66,7 +72,7 @@ class Gate:
         started = time.perf_counter()
         facts = RequestFacts.of(scope, f"req_{secrets.token_hex(12)}")
         state: dict[str, Any] = scope.setdefault("state", {})
-        exchange = Exchange(receive, send, headers=facts.headers, body_limit=self._body_limit)
+        exchange = Exchange(receive, send, headers=facts.headers, body_limit=self._limit(facts.path))
         exchange.extra.append((b"x-request-id", facts.request_id.encode()))
         try:
             await self._answer(scope, facts, exchange)
@@ -80,6 +86,9 @@ class Gate:
             if refused := state.get("refused"):
                 self._refusals.record(facts, state["origin"], refused)
             self._note(facts, state, exchange.status, time.perf_counter() - started)
+
+    def _limit(self, path: str) -> int:
+        return sys.maxsize if any(pattern.match(path) for pattern in self._uploads) else self._body_limit
 
     async def _answer(self, scope: Scope, facts: RequestFacts, exchange: Exchange) -> None:
         try:

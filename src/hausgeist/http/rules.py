@@ -10,7 +10,7 @@ from hausgeist.errors import InvalidRequest
 from hausgeist.http.facts import UNIX, Address, WebOrigin, parse_address, parse_authority, parse_origin
 from hausgeist.settings import Settings
 
-__all__ = ["BindingRules", "is_loopback_host", "own_names"]
+__all__ = ["BindingRules", "is_loopback_host", "loopback_peer", "own_names"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

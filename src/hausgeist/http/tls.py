@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from hausgeist.errors import InvalidRequest, StoreError
 from hausgeist.http.facts import parse_address
-from hausgeist.http.rules import BindingRules
+from hausgeist.http.rules import BindingRules, own_names
 from hausgeist.settings import Settings
 
 if TYPE_CHECKING:
@@ -54,16 +54,42 @@ class _Pair:
     certificate: Certificate
 
 
+@dataclass(frozen=True, slots=True)
+class _Called:
+    """Names and addresses of the server."""
+
+    names: set[str]
+    addresses: set[str]
+
+    def within(self, authority: Certificate) -> _Called:
+        """Those that the authority may certify: one name outside of its constraints would void the whole certificate."""
+        from cryptography import x509
+
+        try:
+            constraints = authority.extensions.get_extension_for_class(x509.NameConstraints).value.permitted_subtrees or []
+        except x509.ExtensionNotFound:
+            return _Called(set(), set())
+        bases = [one.value for one in constraints if isinstance(one, x509.DNSName)]
+        networks = [one.value for one in constraints if isinstance(one, x509.IPAddress)]
+        return _Called(
+            {name for name in self.names if any(name == base or name.endswith("." + base) for base in bases)},
+            {
+                address
+                for address in self.addresses
+                if any(ip_address(address) in network for network in networks if isinstance(network, (IPv4Network, IPv6Network)))
+            },
+        )
+
+
 class Certificates:
     """Of one start: what it is called decides what must be certified."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._folder = settings.home / "tls"
-        rules = BindingRules.of(settings)
-        found = {"localhost", *rules.names}
-        self._names = sorted(name for name in found if parse_address(name) is None)
-        self._addresses = sorted({"127.0.0.1", "::1", *(name for name in found if parse_address(name) is not None), *_addresses(settings)})
+        names, addresses = _told(settings)
+        self._told = _Called(names, addresses)
+        self._found = _Called(names | (own_names() if not settings.loopback else set()), addresses | _interfaces(settings))
 
     @property
     def own(self) -> bool:
@@ -111,118 +137,111 @@ class Certificates:
 
     def _ensure_server(self) -> Path:
         authority, path = self._authority(), self._folder / "server.pem"
+        called = self._found.within(authority.certificate)
         present = _load(path)
-        if present is None or not self._still_good(present, authority):
-            present = self._issue_server(authority)
+        if present is None or not _still_good(present.certificate, authority.certificate, called):
+            present = _issue_server(authority, called)
             _store(path, _pem(present))
-            log.info("a server certificate was made", extra={"fields": {"names": ",".join([*self._names, *self._addresses])}})
+            log.info("a server certificate was made", extra={"fields": {"names": ",".join(sorted(called.names | called.addresses))}})
         return path
 
     def _authority(self) -> _Pair:
         path = self._folder / "ca.pem"
         present = _load(path)
-        if present is not None and present.certificate.not_valid_after_utc - datetime.now(UTC) > timedelta(days=_SERVER_DAYS):
-            if not (outside := self._outside(present)):
-                return present
+        if present is None or not self._is_enough(present.certificate):
+            made = _make_authority(self._found)
+            _store(path, _pem(made), new=present is None)
+            present = _load(path) or made
+        shown = _pem(present, key=False)
+        if not self.authority_file.is_file() or self.authority_file.read_bytes() != shown:
+            _store(self.authority_file, shown, mode=0o644)
+        return present
+
+    def _is_enough(self, authority: Certificate) -> bool:
+        """Whether it lasts, and covers what the owner said that this server is called. What was merely found may change with every network
+        and container: that is certified where it is covered, and never a reason for a new authority."""
+        if authority.not_valid_after_utc - datetime.now(UTC) < timedelta(days=_SERVER_DAYS):
+            return False
+        covered = self._told.within(authority)
+        outside = sorted((self._told.names - covered.names) | (self._told.addresses - covered.addresses))
+        if outside:
             log.warning(
-                "'%s' is beyond what the local authority may certify: a new one is made; run 'hausgeist cert export' and install it.", outside
+                "'%s' is beyond what the local authority may certify: a new one is made; run 'hausgeist cert export' and install it.", outside[0]
             )
-        made = self._make_authority()
-        _store(path, _pem(made), new=present is None)
-        made = _load(path) or made
-        _store(self.authority_file, _pem(made, key=False), mode=0o644)
-        return made
+        return not outside
 
-    def _outside(self, authority: _Pair) -> str:
-        """A name or address that the authority's constraints do not cover; empty: none."""
-        from cryptography import x509
 
-        constraints = authority.certificate.extensions.get_extension_for_class(x509.NameConstraints).value.permitted_subtrees or []
-        names = [one.value for one in constraints if isinstance(one, x509.DNSName)]
-        networks = [one.value for one in constraints if isinstance(one, x509.IPAddress)]
-        for name in self._names:
-            if not any(name == base or name.endswith("." + base) for base in names):
-                return name
-        for address in self._addresses:
-            if not any(ip_address(address) in network for network in networks if isinstance(network, (IPv4Network, IPv6Network))):
-                return address
-        return ""
+def _make_authority(called: _Called) -> _Pair:
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import NameOID
 
-    def _make_authority(self) -> _Pair:
-        from cryptography import x509
-        from cryptography.hazmat.primitives import hashes
-        from cryptography.hazmat.primitives.asymmetric import ec
-        from cryptography.x509.oid import NameOID
+    key = ec.generate_private_key(ec.SECP256R1())
+    names = sorted({*_LOCAL_NAMES, *called.names})
+    networks = [*_LOCAL_NETWORKS, *(ip_network(one) for one in sorted(called.addresses) if not _is_local(one))]
+    # The random part tells authorities apart that were made one after the other.
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"Hausgeist local authority {secrets.token_hex(4)}")])
+    now = datetime.now(UTC)
+    permitted: list[GeneralName] = [*(x509.DNSName(name) for name in names), *(x509.IPAddress(network) for network in networks)]
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - _CLOCKS_DIFFER)
+        .not_valid_after(now + timedelta(days=_AUTHORITY_DAYS))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_key_usage(authority=True), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.NameConstraints(permitted, None), critical=True)
+    )
+    return _Pair(key, builder.sign(key, hashes.SHA256()))
 
-        key = ec.generate_private_key(ec.SECP256R1())
-        names = sorted({*_LOCAL_NAMES, *self._names})
-        networks = [*_LOCAL_NETWORKS, *(ip_network(one) for one in self._addresses if not any(ip_address(one) in local for local in _LOCAL_NETWORKS))]
-        # The random part tells authorities apart that were made one after the other.
-        label = f"Hausgeist local authority {secrets.token_hex(4)} ({self._names[0] if self._names != ['localhost'] else 'this machine'})"
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, label[:64])])
-        now = datetime.now(UTC)
-        identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
-        builder = (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(subject)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - _CLOCKS_DIFFER)
-            .not_valid_after(now + timedelta(days=_AUTHORITY_DAYS))
-            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-            .add_extension(_key_usage(authority=True), critical=True)
-            .add_extension(identifier, critical=False)
-            .add_extension(
-                x509.NameConstraints([*(x509.DNSName(name) for name in names), *(x509.IPAddress(network) for network in networks)], None),
-                critical=True,
-            )
-        )
-        return _Pair(key, builder.sign(key, hashes.SHA256()))
 
-    def _issue_server(self, authority: _Pair) -> _Pair:
-        from cryptography import x509
-        from cryptography.hazmat.primitives import hashes
-        from cryptography.hazmat.primitives.asymmetric import ec
-        from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+def _issue_server(authority: _Pair, called: _Called) -> _Pair:
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-        key = ec.generate_private_key(ec.SECP256R1())
-        now = datetime.now(UTC)
-        alternatives: list[GeneralName] = [x509.DNSName(name) for name in self._names]
-        alternatives += [x509.IPAddress(ip_address(address)) for address in self._addresses]
-        issuer = authority.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
-        builder = (
-            x509.CertificateBuilder()
-            .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Hausgeist server")]))
-            .issuer_name(authority.certificate.subject)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - _CLOCKS_DIFFER)
-            .not_valid_after(now + timedelta(days=_SERVER_DAYS))
-            .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
-            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(_key_usage(authority=False), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(issuer), critical=False)
-        )
-        return _Pair(key, builder.sign(authority.key, hashes.SHA256()))
+    key = ec.generate_private_key(ec.SECP256R1())
+    now = datetime.now(UTC)
+    alternatives: list[GeneralName] = [x509.DNSName(name) for name in sorted(called.names)]
+    alternatives += [x509.IPAddress(ip_address(address)) for address in sorted(called.addresses)]
+    issuer = authority.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Hausgeist server")]))
+        .issuer_name(authority.certificate.subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - _CLOCKS_DIFFER)
+        .not_valid_after(now + timedelta(days=_SERVER_DAYS))
+        .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_key_usage(authority=False), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(issuer), critical=False)
+    )
+    return _Pair(key, builder.sign(authority.key, hashes.SHA256()))
 
-    def _still_good(self, server: _Pair, authority: _Pair) -> bool:
-        from cryptography import x509
-        from cryptography.exceptions import InvalidSignature
 
-        certificate = server.certificate
-        now = datetime.now(UTC)
-        if not certificate.not_valid_before_utc <= now < certificate.not_valid_after_utc - _RENEW_BEFORE:
-            return False
-        try:
-            certificate.verify_directly_issued_by(authority.certificate)
-            alternatives = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        except (InvalidSignature, ValueError, TypeError, x509.ExtensionNotFound):
-            return False
-        addresses = {str(address) for address in alternatives.get_values_for_type(x509.IPAddress)}
-        return set(self._names) <= set(alternatives.get_values_for_type(x509.DNSName)) and set(self._addresses) <= addresses
+def _still_good(server: Certificate, authority: Certificate, called: _Called) -> bool:
+    from cryptography import x509
+    from cryptography.exceptions import InvalidSignature
+
+    if not server.not_valid_before_utc <= datetime.now(UTC) < server.not_valid_after_utc - _RENEW_BEFORE:
+        return False
+    try:
+        server.verify_directly_issued_by(authority)
+        alternatives = server.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (InvalidSignature, ValueError, TypeError, x509.ExtensionNotFound):
+        return False
+    addresses = {str(address) for address in alternatives.get_values_for_type(x509.IPAddress)}
+    return called.names <= set(alternatives.get_values_for_type(x509.DNSName)) and called.addresses <= addresses
 
 
 def _key_usage(*, authority: bool) -> KeyUsage:
@@ -241,17 +260,29 @@ def _key_usage(*, authority: bool) -> KeyUsage:
     )
 
 
-def _addresses(settings: Settings) -> set[str]:
-    """Addresses that the server is reached at: the one it is bound to, or all of this machine's."""
+def _told(settings: Settings) -> tuple[set[str], set[str]]:
+    """Names and addresses that the owner gave this server."""
+    given = {"localhost", "127.0.0.1", "::1", *BindingRules.of(settings).names} - (own_names() - set(settings.names))
     bound = parse_address(settings.host)
     if bound is not None and not bound.is_unspecified:
-        return {str(bound)}
-    if settings.loopback:
+        given.add(str(bound))
+    addresses = {str(address) for one in given if (address := parse_address(one)) is not None}
+    return {one for one in given if parse_address(one) is None}, addresses
+
+
+def _interfaces(settings: Settings) -> set[str]:
+    """This machine's addresses in local networks, where it listens on all of them. Public ones change with the provider's mood."""
+    bound = parse_address(settings.host)
+    if settings.loopback or (bound is not None and not bound.is_unspecified):
         return set()
     import psutil
 
     found = (parse_address(one.address) for interface in psutil.net_if_addrs().values() for one in interface)
-    return {str(address) for address in found if address is not None and not address.is_link_local}
+    return {str(address) for address in found if address is not None and not address.is_link_local and _is_local(str(address))}
+
+
+def _is_local(address: str) -> bool:
+    return any(ip_address(address) in network for network in _LOCAL_NETWORKS)
 
 
 def _pem(pair: _Pair, *, key: bool = True) -> bytes:

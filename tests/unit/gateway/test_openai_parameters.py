@@ -174,7 +174,6 @@ ELSEWHERE = {
 MEANT_ALREADY = {
     "metadata": {},
     "modalities": ["text"],
-    "prompt_cache_key": "a hint: prefixes are found by what they are",
     "prompt_cache_options": {"mode": "implicit"},
     "prompt_cache_retention": "in_memory",
     "service_tier": "default",
@@ -191,6 +190,7 @@ REFUSED: dict[str, Any] = {
     "modalities": ["text", "audio"],
     "moderation": {"model": "omni-moderation-latest"},
     "prediction": {"type": "content", "content": "x"},
+    "prompt_cache_key": "k",
     "prompt_cache_options": {"mode": "explicit"},
     "prompt_cache_retention": "24h",
     "service_tier": "flex",

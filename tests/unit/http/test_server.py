@@ -300,6 +300,19 @@ def test_certificates_last_are_private_and_are_renewed(tmp_path: Path) -> None:
     assert (folder / "ca.pem").read_bytes() == before[1]
     Certificates(Settings(home=tmp_path, host="0.0.0.0", names=("ai.example.org",))).context()
     assert (folder / "ca.pem").read_bytes() != before[1]
+    assert (folder / "ca.crt").read_bytes() == Certificates(Settings(home=tmp_path, host="0.0.0.0", names=("ai.example.org",))).export()
+
+
+def test_a_new_name_of_the_machine_is_no_reason_to_install_a_new_authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings(home=tmp_path, host="0.0.0.0", names=("spirit.lan",))
+    Certificates(settings).context()
+    authority = (tmp_path / "tls" / "ca.pem").read_bytes()
+    monkeypatch.setattr(socket, "gethostname", lambda: "d34db33f.provider.example")
+    Certificates(settings).context()
+    assert (tmp_path / "tls" / "ca.pem").read_bytes() == authority
+    names = certificate(tmp_path / "tls" / "server.pem").extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert {"spirit.lan", "d34db33f.local"} <= set(names.get_values_for_type(x509.DNSName))
+    assert "d34db33f.provider.example" not in names.get_values_for_type(x509.DNSName)
 
 
 def test_a_certificate_is_renewed_before_it_expires(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,11 @@ from hausgeist.engines.base import Operation, SlotState, WorkerGone
 from hausgeist.engines.llamacpp.parameters import parameters
 from hausgeist.engines.llamacpp.process import Process, run_folder
 from hausgeist.engines.llamacpp.providers import Provider
+from hausgeist.engines.llamacpp.replies import LlamaCppReply, WholeReply, collect, question
 from hausgeist.errors import LoadFailed, NotSupported
 from hausgeist.model import Footprint, InstalledModel, LaunchPlan
 
-__all__ = ["LlamaCpp", "LlamaCppReply", "LlamaCppWorker"]
+__all__ = ["LlamaCpp", "LlamaCppWorker"]
 
 _PATHS: dict[Operation, str] = {
     "chat": "/v1/chat/completions",
@@ -77,37 +78,6 @@ class LlamaCpp:
         return self._folder
 
 
-class LlamaCppReply:
-    """An answer of llama-server. Closing it early closes its connection, which is how the engine learns to stop."""
-
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
-        self._response = response
-
-    @property
-    def status(self) -> int:
-        return self._response.status
-
-    @property
-    def streaming(self) -> bool:
-        return self._response.content_type == "text/event-stream"
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        try:
-            async for chunk in self._response.content.iter_any():
-                yield chunk
-        except (aiohttp.ClientError, ConnectionError) as error:
-            raise WorkerGone("The connection to the engine broke in the middle of an answer.") from error
-
-    async def read(self) -> bytes:
-        try:
-            return await self._response.read()
-        except (aiohttp.ClientError, ConnectionError) as error:
-            raise WorkerGone("The connection to the engine broke in the middle of an answer.") from error
-
-    async def close(self) -> None:
-        self._response.close()
-
-
 class LlamaCppWorker:
     """A loaded model in a process of its own."""
 
@@ -149,21 +119,26 @@ class LlamaCppWorker:
             ended.cancel()
         raise LoadFailed(f"The engine could not load '{self._plan.model.id}'. {self._process.reason()}")
 
-    async def call(self, operation: Operation, body: bytes) -> LlamaCppReply:
+    async def call(self, operation: Operation, body: bytes) -> LlamaCppReply | WholeReply:
         path = _PATHS.get(operation)
         if path is None:
             raise NotSupported(f"This engine does not do '{operation}'.")
-        if not self.alive or self._session is None:
-            raise WorkerGone(self._process.reason())
+        asked = question(operation, body)
+        reply = LlamaCppReply(await self._post(path, asked.body))
+        return await collect(reply, operation, answers=asked.answers) if asked.whole else reply
+
+    async def _post(self, path: str, body: bytes) -> aiohttp.ClientResponse:
         for last in (False, True):
+            if not self.alive or self._session is None:
+                raise WorkerGone(self._process.reason())
             try:
-                return LlamaCppReply(await self._session.post(self._base + path, data=body))
+                return await self._session.post(self._base + path, data=body)
             except (aiohttp.ClientError, ConnectionError, TimeoutError) as error:
                 # The process may be gone a moment before we are told. One that lives has dropped a connection before it said anything.
                 await asyncio.sleep(_POLL)
-                if last or not self.alive:
-                    raise WorkerGone(self._process.reason() if not self.alive else f"The engine does not answer: {error}") from error
-        raise AssertionError("unreachable")
+                if last and self.alive:
+                    raise WorkerGone(f"The engine does not answer: {error}") from error
+        raise WorkerGone(self._process.reason())
 
     async def slots(self) -> Sequence[SlotState]:
         if not self.alive or self._session is None:

@@ -192,10 +192,10 @@ class Report:
             "prompt_cache": prompt_cache,
             "runtime": resident + _RUNTIME + self.vocabulary * _SAMPLER * plan.slots,
         }
-        for name, size in self._projector_devices.items():
+        for name, mebibytes in self._projector_devices.items():
             if not _on_host(name):
-                devices[name] = devices.get(name, 0) + round(size * _MIB)
-                host -= round(size * _MIB)
+                devices[name] = devices.get(name, 0) + round(mebibytes * _MIB)
+                host -= round(mebibytes * _MIB)
         host += sum(extras.values())
         parts |= {name: size for name, size in extras.items() if size}
         return Footprint(host=host, devices=devices, parts=parts, source="fit")

@@ -117,7 +117,11 @@ def _program(machine: str) -> list[tuple[int, int, int, int]]:
         checks.insert(0, (_AT_LEAST, _X32))
     # Layout: [arch check][load nr][checks...][is it socket?][load domain][is it AF_UNIX?][allow][refuse]
     tail = 5
-    program: list[tuple[int, int, int, int]] = [(_LOAD, 0, 0, _ARCHITECTURE), (_EQUAL, 0, len(checks) + tail, _ARCHITECTURES[machine]), (_LOAD, 0, 0, _NUMBER)]
+    program: list[tuple[int, int, int, int]] = [
+        (_LOAD, 0, 0, _ARCHITECTURE),
+        (_EQUAL, 0, len(checks) + tail, _ARCHITECTURES[machine]),
+        (_LOAD, 0, 0, _NUMBER),
+    ]
     for position, (operation, number) in enumerate(checks):
         program.append((operation, len(checks) - position - 1 + tail - 1, 0, number))
     program += [

@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import threading
+from importlib import import_module
 from typing import Any, NoReturn
 
 from hausgeist.engines.llamacpp import sandbox
@@ -40,8 +41,7 @@ def _run_wheel(config: dict[str, Any]) -> NoReturn:
     os.dup2(2, 1)
     threading.Thread(target=_watch_parent, args=(lambda: os._exit(0),), daemon=True).start()
     try:
-        import xllamacpp
-
+        xllamacpp = import_module("xllamacpp")
         server = xllamacpp.Server(_wheel_parameters(xllamacpp, config))
     except Exception as error:
         _say(f"{type(error).__name__}: {error}")

@@ -32,7 +32,7 @@ def save(path: Path, architecture: str, describe: Callable[[Any], None], stream:
             writer.write_tensors_to_file()
         else:
             writer.write_ti_data_to_file()
-            file = writer.fout[0]
+            file = next(iter(writer.fout or ()))
             writer.write_padding(file, file.tell())
             stream(file, lambda size: writer.write_padding(file, size))
         writer.close()

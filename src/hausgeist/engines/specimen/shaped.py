@@ -114,8 +114,10 @@ def _tensors(form: ModelShape, precision: Precision) -> Iterator[_Tensor]:
             for name, length in (("attn_q", queries), ("attn_k", keys), ("attn_v", keys)):
                 yield vector(f"{block}{name}.bias", length)
         if form.gemma:
-            for name, length in (("attn_q_norm", form.head), ("attn_k_norm", form.head), ("post_attention_norm", form.width), ("post_ffw_norm", form.width)):
-                yield vector(f"{block}{name}.weight", length)
+            for name in ("attn_q_norm", "attn_k_norm"):
+                yield vector(f"{block}{name}.weight", form.head)
+            for name in ("post_attention_norm", "post_ffw_norm"):
+                yield vector(f"{block}{name}.weight", form.width)
         yield matrix(block + "attn_output.weight", form.width, queries)
         yield vector(block + "ffn_norm.weight", form.width)
         yield matrix(block + "ffn_gate.weight", form.inner, form.width)
@@ -156,7 +158,7 @@ class _Source:
             fill = 0.0 if tensor.name.endswith(".bias") else 1.0
             yield memoryview(np.full(tensor.shape, fill, np.float32)).cast("B")
             return
-        pool = self._pools.get(tensor.kind)
+        pool: Any = self._pools.get(tensor.kind)
         if pool is None:
             pool = self._pools[tensor.kind] = _BLOCKS[tensor.kind](self._random)
         width = pool.shape[1]
@@ -164,7 +166,7 @@ class _Source:
         start = int(self._random.integers(len(pool)))
         while left:
             part = pool[start : start + left // width]
-            yield memoryview(part.reshape(-1))
+            yield memoryview(part.reshape(-1)).cast("B")
             left -= part.size
             start = 0
 

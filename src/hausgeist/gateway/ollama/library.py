@@ -53,7 +53,7 @@ def endpoints(services: Services) -> list[Endpoint]:
         route("GET", "/api/version", _version, "The version of the API"),
         route("POST", "/api/create", _create(services), "Create a model", action="model.create", body=CreateRequest, operations=("create",)),
         route("HEAD", "/api/blobs/{digest}", _has_blob(services), "Whether a file was uploaded", action="model.create"),
-        route("POST", "/api/blobs/{digest}", _add_blob(services), "Upload a file", action="model.create", operations=("create_blob",)),
+        route("POST", "/api/blobs/{digest}", _add_blob(services), "Upload a file", action="model.create", upload=True, operations=("create_blob",)),
         route("POST", "/api/copy", _copy(services), "Copy a model", action="model.create", body=CopyRequest, operations=("copy",)),
         route("DELETE", "/api/delete", _delete(services), "Delete a model", body=ModelRequest, operations=("delete",)),
         route("POST", "/api/pull", _transfer("pull"), "Download a model", body=TransferRequest),

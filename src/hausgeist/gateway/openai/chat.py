@@ -41,6 +41,7 @@ REFUSED: Mapping[str, str] = {
     "functions": "use 'tools'.",
     "moderation": "there is no moderation model yet.",
     "prediction": "there are no predicted outputs; leave it out.",
+    "prompt_cache_key": "prefixes are found by what they are, within the project; leave it out.",
     "store": "completions are not stored yet; leave it out or set it to false.",
     "web_search_options": "this server does not search the web.",
 }
@@ -48,6 +49,7 @@ REFUSED: Mapping[str, str] = {
 
 
 PARTLY: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "metadata": (lambda value: not value, "it is for stored completions, and completions are not stored yet."),
     "modalities": (lambda value: value == ["text"], "models here answer in text; use ['text']."),
     "prompt_cache_options": (
         lambda value: value.mode != "explicit" and value.ttl is None,
@@ -148,15 +150,17 @@ async def create(request: Request, services: Services) -> Response:
         demand_vision(model, param=places[0][0])
         await resolve_images(body["messages"], lambda url, place: resolve_image(url, services, who, origin, param=place))
     many = asked.n or 1
+    # Only a stream tells what each of several answers took, and leaves out the beginning of an answer that is to be continued: the engine's
+    # whole reply counts one answer, and repeats what the last message said. Its parts are put together again below.
+    folded = not asked.streamed and (many > 1 or asked.messages[-1].role == "assistant")
     origin = identified(origin, asked.safety_identifier or asked.user)
     call = Call(
         model=asked.model,
         operation="chat",
         body=with_defaults(model, body),
         origin=origin,
-        # Only a stream tells what each of several answers took; its parts are put together again below.
-        stream=asked.streamed or many > 1,
-        stream_usage=asked.stream_usage or many > 1,
+        stream=asked.streamed or folded,
+        stream_usage=asked.stream_usage or folded or many > 1,
         context=asked.num_ctx,
         keep_alive=asked.keep_alive,
         share=many,
@@ -169,7 +173,7 @@ async def create(request: Request, services: Services) -> Response:
         events = rewritten(answer, logprobs=logprobs, usage=asked.stream_usage, tier=tier) if parsed else _passed(answer, tier)
         return await EventStream.begin(events, failure=error_event)
     async with answer:
-        if many > 1:
+        if folded:
             fold = ChatFold(asked.model)
             async for event in answer.events():
                 fold.add(event)
@@ -196,8 +200,6 @@ def _refuse(request: ChatRequest) -> None:
     for name, reason in REFUSED.items():
         if getattr(request, name) not in (None, False, []):
             raise NotSupported(f"'{name}' is not supported here: {reason}", param=name)
-    if request.metadata:
-        raise InvalidRequest("'metadata' is only allowed when 'store' is true, and completions are not stored yet.", param="metadata")
     for name, (served, reason) in PARTLY.items():
         value = getattr(request, name)
         if value is not None and not served(value):

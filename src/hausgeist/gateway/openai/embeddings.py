@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import math
-import re
 import sys
 from array import array
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from hausgeist.errors import ContextExceeded, EngineFailed, InvalidRequest
+from hausgeist.errors import EngineFailed, InvalidRequest
 from hausgeist.gateway.bodies import json_body
 from hausgeist.gateway.openai.completions import Tokens
 from hausgeist.gateway.openai.errors import naming
@@ -31,7 +30,6 @@ __all__ = ["EmbeddingRequest", "create", "shortened"]
 
 _BATCH = 32
 _INPUTS = 2048
-_TOO_LONG = re.compile(r"input \((\d{1,9}) tokens\) is too large.*batch size: (\d{1,9})")
 
 
 class EmbeddingRequest(StrictBody):
@@ -78,11 +76,8 @@ async def create(request: Request, services: Services) -> Response:
         # Numbers are cheaper to pack than to parse: what must be cut is asked for in base64, whatever the caller wants.
         body = {"input": batch, "encoding_format": "base64" if packed or asked.dimensions else "float"}
         with naming("input"):
-            try:
-                async with await services.door.call(who, replace(call, body=body)) as answer:
-                    reply = await answer.json()
-            except EngineFailed as error:
-                raise _too_long(error) from error
+            async with await services.door.call(who, replace(call, body=body)) as answer:
+                reply = await answer.json()
         vectors = _in_order(reply.get("data"), len(batch))
         data += [
             {"object": "embedding", "index": start + number, "embedding": shortened(vector, asked.dimensions, packed=packed)}
@@ -132,9 +127,3 @@ def _in_order(data: Any, count: int) -> list[Any]:
     if len(entries) != count:
         raise EngineFailed(f"The engine answered {len(entries)} of {count} inputs.")
     return [entry["embedding"] for entry in entries]
-
-
-def _too_long(error: EngineFailed) -> Exception:
-    """llama-server has no error of its own for an input that does not fit into a batch, which is its context."""
-    found = _TOO_LONG.search(error.message)
-    return ContextExceeded(int(found[1]), int(found[2])) if found else error
