@@ -273,6 +273,17 @@ def test_history_is_kept_for_its_user_only(served: Served) -> None:
     assert "say kept" in history.read_text()
 
 
+def test_ctrl_c_ends_a_command_that_answers_once(served: Served) -> None:
+    terminal = Terminal("run", "fake:obeys", "stall", env=environment(served.home))
+    try:
+        terminal.expect("loading fake:obeys")
+        terminal.type(CTRL_C)
+        assert terminal.wait() == 130
+        assert "Traceback" not in terminal.text
+    finally:
+        terminal.close()
+
+
 def test_a_model_that_is_not_there(served: Served) -> None:
     terminal = Terminal("run", "nothing", env=environment(served.home))
     try:

@@ -186,6 +186,11 @@ def test_a_port_in_use(served: Served, home: Path) -> None:
     assert "--port" in done.stderr
 
 
+def test_a_chat_takes_another_port_when_its_own_is_in_use(served: Served, home: Path) -> None:
+    port = served.about["address"].rpartition(":")[2]
+    assert hausgeist(home, "run", "fake:echo", "hi", HAUSGEIST_PORT=port).stdout == "hi\n"
+
+
 def test_a_broken_pipe_is_quiet(served: Served) -> None:
     command = [sys.executable, "-m", "hausgeist", "run", "fake:obeys", "length 4000"]
     running = subprocess.Popen(command, env=environment(served.home), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)

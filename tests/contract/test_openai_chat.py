@@ -6,7 +6,10 @@ import asyncio
 import base64
 import io
 import json
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, Literal
 
 import httpx
@@ -265,6 +268,42 @@ def test_images_that_are_none_or_elsewhere(client: openai.OpenAI, url: str, matc
     with pytest.raises(openai.BadRequestError, match=match) as caught:
         client.chat.completions.create(model="fake:echo", messages=[{"role": "user", "content": content}])
     assert caught.value.param == "messages.0.content.0.image_url"
+
+
+class Pictures(BaseHTTPRequestHandler):
+    """A host with one picture."""
+
+    def do_GET(self) -> None:
+        body = base64.b64decode(picture().partition(",")[2])
+        self.send_response(200)
+        self.send_header("content-type", "image/png")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args: Any) -> None:
+        """Not into the output of the tests."""
+
+
+def test_images_elsewhere_are_fetched_where_that_is_allowed(tmp_path: Path) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Pictures) as host:
+        threading.Thread(target=host.serve_forever, daemon=True).start()
+        address = f"127.0.0.1:{host.server_port}"
+        live = Live(home=tmp_path, settings={"remote_images": True, "allow": (address,)})
+        live.start()
+        try:
+            for url, seen in ((f"http://{address}/a.png", True), ("http://127.0.0.1:9/a.png", False)):
+                messages: Any = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": url}}]}]
+                if seen:
+                    answer = live.openai().chat.completions.create(model="fake:echo", messages=messages)
+                    assert "[image image/png" in (answer.choices[0].message.content or "")
+                else:
+                    with pytest.raises(openai.PermissionDeniedError) as caught:
+                        live.openai().chat.completions.create(model="fake:echo", messages=messages)
+                    assert caught.value.code == "egress_refused"
+        finally:
+            live.stop()
+            host.shutdown()
 
 
 def test_a_context_can_be_asked_for(client: openai.OpenAI) -> None:

@@ -117,7 +117,7 @@ def test_a_prompt_that_is_too_long(client: openai.OpenAI) -> None:
 
 @pytest.mark.parametrize("model", ["fake:echo", "tiny"])
 def test_a_gap_is_filled(client: openai.OpenAI, model: str) -> None:
-    options: Any = {"prompt": "def add(a, b):\n    ", "suffix": "\n    return c", "max_tokens": 5, "seed": 1}
+    options: Any = {"prompt": "def add(a, b):\n    c =", "suffix": "\n    return c", "max_tokens": 5, "seed": 1}
     answer = client.completions.create(model=model, n=2, **options)
     assert [choice.index for choice in answer.choices] == [0, 1]
     assert answer.usage is not None
@@ -127,9 +127,12 @@ def test_a_gap_is_filled(client: openai.OpenAI, model: str) -> None:
     assert "".join(choice.text for chunk in chunks for choice in chunk.choices) == answer.choices[0].text
     assert chunks[-1].usage is not None
     assert chunks[-1].usage.completion_tokens > 0
-    likely = client.completions.create(model=model, logprobs=1, **options).choices[0].logprobs
-    assert likely is not None
-    assert likely.tokens
+
+
+def test_log_probabilities_of_what_fills_a_gap(client: openai.OpenAI) -> None:
+    answer = client.completions.create(model="tiny", prompt="def add(a, b):", suffix="return c", max_tokens=5, logprobs=1)
+    assert answer.choices[0].logprobs is not None
+    assert answer.choices[0].logprobs.tokens
 
 
 @pytest.mark.parametrize("model", ["fake:echo", "tiny-embed"])

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from hausgeist.cli.client import Client, client_for, local_client
+from hausgeist.cli.client import Client, client_for, configured_address, local_client
 from hausgeist.cli.conversation import Conversation, Outcome
 from hausgeist.cli.display import Display
 from hausgeist.cli.exits import ServerUnreachable
@@ -58,12 +58,14 @@ class Link:
             self._server = None
 
     def _connect(self) -> Client:
-        if self._address or (not self._settings.loopback and self._settings.host not in {"0.0.0.0", "::"}):  # noqa: S104
-            client = client_for(self._settings, self._address)
-            if self._address or client.running is not None or _answers(client):
+        if self._address:
+            return client_for(self._settings, self._address)
+        running = find(self._settings.home)
+        if running is None and configured_address(self._settings):
+            client = client_for(self._settings)
+            if _answers(client):
                 return client
             client.close()
-        running = find(self._settings.home)
         if running is None:
             if self._server is not None:
                 self._server.close()

@@ -13,14 +13,25 @@ from typing import TYPE_CHECKING, Any
 
 from hausgeist.cli.exits import ServerUnreachable
 from hausgeist.cli.running import Running, find
-from hausgeist.errors import Busy, Conflict, HausgeistError, ModelNotFound, NotAllowed, NotAuthenticated, NotFound, TooLarge, Unavailable
+from hausgeist.errors import (
+    Busy,
+    Conflict,
+    HausgeistError,
+    InvalidRequest,
+    ModelNotFound,
+    NotAllowed,
+    NotAuthenticated,
+    NotFound,
+    TooLarge,
+    Unavailable,
+)
 
 if TYPE_CHECKING:
     import httpx
 
     from hausgeist.settings import Settings
 
-__all__ = ["Client", "RequestFailed", "client_for", "local_client", "remote_address"]
+__all__ = ["Client", "RequestFailed", "client_for", "configured_address", "local_client", "remote_address"]
 
 _CONNECT = 5.0
 _ERRORS: dict[int, type[HausgeistError]] = {
@@ -91,7 +102,7 @@ class Client:
         with self._translated(), self._http.stream("POST", path, json=body) as response:
             if response.status_code >= 400:
                 _check(response.status_code, response.read())
-            yield _lines(response.iter_raw())
+            yield _lines(response.iter_bytes())
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -122,9 +133,17 @@ def client_for(settings: Settings, address: str | None = None) -> Client:
         return Client(_remote(remote_address(address, settings.port)))
     if (running := find(settings.home)) is not None:
         return local_client(running)
-    if not settings.loopback and settings.host not in {"0.0.0.0", "::"}:  # noqa: S104
-        return Client(_remote(remote_address(settings.host, settings.port)))
+    if elsewhere := configured_address(settings):
+        return Client(_remote(elsewhere))
     return Client(_in_process(settings))
+
+
+def configured_address(settings: Settings) -> str:
+    """The server that HAUSGEIST_HOST names, where that is an address of one machine; it may be another one than this."""
+    if settings.loopback or settings.host in {"0.0.0.0", "::"}:  # noqa: S104
+        return ""
+    address = remote_address(settings.host, settings.port)
+    return address if settings.tls_on else "http" + address.removeprefix("https")
 
 
 def local_client(running: Running) -> Client:
@@ -153,7 +172,9 @@ def remote_address(text: str, port: int) -> str:
     host = text
     if text.count(":") == 1:
         host, _, given = text.partition(":")
-        port = int(given) if given.isdigit() else port
+        if not given.isdigit() or int(given) > 65535:
+            raise InvalidRequest(f"'{text}' is not an address: write NAME, NAME:PORT or https://NAME:PORT.")
+        port = int(given)
     elif text.count(":") > 1 and not text.startswith("["):
         host = f"[{text}]"
     local = host in {"localhost", "[::1]"} or host.startswith("127.")

@@ -23,7 +23,8 @@ M = TypeVar("M", bound=BaseModel)
 class Body(BaseModel):
     """Base of request models: what it does not name is refused, numbers are finite."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
+    # Built when the first request of its kind comes: dozens of schemas at once would be felt at every start.
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=(), defer_build=True)
 
 
 async def json_body(request: Request, model: type[M]) -> M:

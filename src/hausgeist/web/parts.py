@@ -41,7 +41,7 @@ class Parts:
 class Body(BaseModel):
     """Base of request bodies: what is not named is refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 async def read_body(request: Request, model: type[M]) -> M:

@@ -102,7 +102,7 @@ def test_the_shell_completes_commands(words: str) -> None:
 
 def test_the_shell_completes_models_and_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802
+        def do_GET(self) -> None:
             body = json.dumps({"models": [{"name": "gemma:latest"}, {"name": "qwen:7b"}]}).encode()
             self.send_response(200)
             self.send_header("content-length", str(len(body)))

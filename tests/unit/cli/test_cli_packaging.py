@@ -68,7 +68,7 @@ def instructions() -> list[tuple[str, str]]:
 
 def test_the_container() -> None:
     found = instructions()
-    last = {word: rest for word, rest in found}
+    last = dict(found)
     for word, rest in found:
         if word == "COPY" and not rest.startswith("--from"):
             for source in rest.split()[:-1]:
