@@ -181,6 +181,7 @@ def test_ctrl_c_at_the_prompt(chat: Terminal) -> None:
     chat.expect("> ")
     chat.type(CTRL_C)
     chat.expect("Ctrl-D or /bye leaves")
+    chat.expect("> ")
     chat.type(CTRL_D)
     assert chat.wait() == 0
 

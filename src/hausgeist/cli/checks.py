@@ -252,15 +252,18 @@ def _holder(port: int) -> str:
 
 
 def _exposure(settings: Settings) -> _Found:
-    if settings.loopback and not settings.behind_proxy:
-        yield "ok", "only this machine can connect" + ("; keys are demanded" if settings.keys_demanded else "; no key is needed"), ""
-        return
-    if not settings.keys_demanded:
-        yield "warn", f"{settings.host} is reachable from outside, and no key is demanded", "remove keys_required = false"
-    if not settings.tls_on and not settings.behind_proxy:
-        yield "warn", f"{settings.host} is reachable from outside without TLS", "remove tls = false, or put a proxy in front and set behind_proxy"
-    if settings.keys_demanded and (settings.tls_on or settings.behind_proxy):
-        yield "ok", f"{settings.host} demands keys, {'with TLS' if settings.tls_on else 'behind a proxy that ends TLS'}", ""
+    from hausgeist.http.rules import BindingRules
+
+    keys = "keys are demanded" if BindingRules.of(settings).keys_demanded else "no key is needed"
+    if settings.behind_proxy:
+        yield "ok", f"reached through a reverse proxy that ends TLS; {keys}", ""
+    elif settings.loopback:
+        yield "ok", f"only this machine can connect; {keys}", ""
+    elif settings.tls_on:
+        yield "ok", f"{settings.host} can be reached from outside, with TLS; {keys}", ""
+    else:
+        found = f"{settings.host} can be reached from outside without TLS: keys and answers cross the network in the clear"
+        yield "warn", found, "remove tls = false, or put a proxy in front and set behind_proxy"
 
 
 def _egress(settings: Settings) -> _Found:

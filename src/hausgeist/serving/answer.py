@@ -184,7 +184,9 @@ class EngineAnswer:
     def _count(self, data: dict[str, Any]) -> None:
         usage = data.get("usage")
         if isinstance(usage, dict):
-            self._counts = usage
+            # Of several answers at once each has its own closing event; the prompt was processed once.
+            earlier = self._counts.get("completion_tokens", 0) if data.get("choices") == [] else 0
+            self._counts = {**usage, "completion_tokens": earlier + usage.get("completion_tokens", 0)}
         timings = data.get("timings")
         if isinstance(timings, dict):
             self._timings = timings

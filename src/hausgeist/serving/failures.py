@@ -12,6 +12,8 @@ __all__ = ["failure", "stream_failure"]
 
 _TOO_LONG = re.compile(r"input \((\d{1,9}) tokens\) is too large.*batch size: (\d{1,9})")
 """How llama-server says, with status 500, that a text is longer than the context of an embedding or ranking model."""
+_CALLERS_FAULT = re.compile(r"Jinja Exception: |image input is not supported|Failed to parse messages")
+"""What llama-server answers with status 500 although the request is to blame; of a template's complaint only the last line is for people."""
 
 
 def failure(status: int, body: bytes) -> HausgeistError:
@@ -40,6 +42,10 @@ def _translate(status: int, parsed: Any, *, fallback: str) -> HausgeistError:
         return ContextExceeded(int(error.get("n_prompt_tokens") or 0), int(error.get("n_ctx") or 0))
     if too_long := _TOO_LONG.search(message):
         return ContextExceeded(int(too_long[1]), int(too_long[2]))
+    if "does not match the expected" in message:
+        return EngineFailed("The answer did not come out in the form that tools or schema demand; a larger limit of tokens may help.")
+    if _CALLERS_FAULT.search(message):
+        return InvalidRequest(message.rpartition("Jinja Exception: ")[2].strip())
     if status == 501 or kind == "not_supported_error":
         return NotSupported(message)
     if status == 413:

@@ -165,3 +165,17 @@ async def test_a_whole_reply_is_counted_and_named() -> None:
     async with answer:
         assert (await answer.json())["model"] == "alias"
     assert ends[0][0].completion_tokens == 2
+
+
+async def test_several_answers_are_counted_together_and_their_prompt_once() -> None:
+    answer, ends = _answer(Scripted([CONTENT, FINISH, USAGE, USAGE, DONE]))
+    await _collect(answer)
+    assert (ends[0][0].prompt_tokens, ends[0][0].completion_tokens) == (7, 6)
+
+
+async def test_a_templates_complaint_is_the_callers_to_mend() -> None:
+    body = json.dumps({"error": {"code": 500, "message": "Unable to generate parser\n------\nJinja Exception: roles must alternate"}}).encode()
+    answer, _ = _answer(Scripted([body], status=500), stream=False)
+    async with answer:
+        with pytest.raises(InvalidRequest, match="^roles must alternate$"):
+            await answer.json()
