@@ -17,7 +17,7 @@ from hausgeist.errors import HausgeistError
 from hausgeist.gateway import anthropic, ollama, openai
 from hausgeist.gateway.anthropic.errors import ANTHROPIC
 from hausgeist.gateway.ollama.errors import OLLAMA
-from hausgeist.gateway.openai.errors import DIALECT as OPENAI
+from hausgeist.gateway.openai.errors import OPENAI
 from hausgeist.gateway.services import Services
 from hausgeist.governance.egress import Egress
 from hausgeist.governance.service import Governor

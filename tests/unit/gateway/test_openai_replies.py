@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from hausgeist import errors
-from hausgeist.gateway.openai.errors import DIALECT, error_body, error_event, naming
+from hausgeist.gateway.openai.errors import OPENAI, error_body, error_event, naming
 from hausgeist.gateway.openai.legacy import TextChoice, chosen, pieces
 from hausgeist.gateway.openai.replies import ChatFold, Logprobs, Totals, encode_chat, rewritten, usage_of
 
@@ -234,7 +234,7 @@ REQUEST = Request({"type": "http", "method": "GET", "path": "/v1/x", "headers": 
     ],
 )
 def test_errors_are_said_in_openai_s_shape(error: Exception, status: int, kind: str, code: str | None, param: str | None) -> None:
-    response = DIALECT.error(REQUEST, error)
+    response = OPENAI.error(REQUEST, error)
     assert response.status_code == status
     said = json.loads(bytes(response.body))["error"]
     assert said.keys() == {"message", "type", "param", "code"}

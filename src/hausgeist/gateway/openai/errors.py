@@ -30,10 +30,10 @@ from hausgeist.errors import (
     TooLarge,
     Unavailable,
 )
-from hausgeist.gateway.statuses import headers_of, message_of, status_of
 from hausgeist.http.endpoint import Dialect
+from hausgeist.http.statuses import headers_of, message_of, status_of
 
-__all__ = ["DIALECT", "error_body", "error_event", "naming"]
+__all__ = ["OPENAI", "error_body", "error_event", "naming"]
 
 _KINDS: tuple[tuple[type[Exception], str, str | None], ...] = (
     (ContextExceeded, "invalid_request_error", "context_length_exceeded"),
@@ -97,4 +97,4 @@ def _response(request: Request, error: Exception) -> Response:
     )
 
 
-DIALECT = Dialect(name="openai", error=_response)
+OPENAI = Dialect(name="openai", error=_response)

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Literal
 
 from hausgeist.gateway.openai import chat, completions, embeddings, models, planned, rerank
-from hausgeist.gateway.openai.errors import DIALECT
+from hausgeist.gateway.openai.errors import OPENAI
 from hausgeist.gateway.services import Services
 from hausgeist.gateway.streaming import attend
 from hausgeist.http.endpoint import Endpoint
@@ -31,7 +31,7 @@ def _answers(services: Services) -> list[Endpoint]:
             method="POST",
             path="/v1/chat/completions",
             handle=attend(partial(chat.create, services=services)),
-            dialect=DIALECT,
+            dialect=OPENAI,
             summary="Answer a chat, whole or as a stream of events.",
             body=chat.ChatRequest,
             operations=chat_operations,
@@ -40,7 +40,7 @@ def _answers(services: Services) -> list[Endpoint]:
             method="POST",
             path="/v1/completions",
             handle=attend(partial(completions.create, services=services)),
-            dialect=DIALECT,
+            dialect=OPENAI,
             summary="Continue a text, or fill the gap before a suffix.",
             body=completions.CompletionRequest,
             operations=("completions.create",),
@@ -49,7 +49,7 @@ def _answers(services: Services) -> list[Endpoint]:
             method="POST",
             path="/v1/embeddings",
             handle=attend(partial(embeddings.create, services=services)),
-            dialect=DIALECT,
+            dialect=OPENAI,
             summary="Turn texts into vectors.",
             body=embeddings.EmbeddingRequest,
             operations=("embeddings.create",),
@@ -59,7 +59,7 @@ def _answers(services: Services) -> list[Endpoint]:
                 method="POST",
                 path=path,
                 handle=rerank_handle,
-                dialect=DIALECT,
+                dialect=OPENAI,
                 summary="Order documents by how well they answer a query.",
                 body=rerank.RerankRequest,
             )
@@ -74,7 +74,7 @@ def _models(services: Services) -> list[Endpoint]:
             method="GET",
             path="/v1/models",
             handle=partial(models.list_models, services=services),
-            dialect=DIALECT,
+            dialect=OPENAI,
             summary="List the installed models.",
             action="model.list",
             operations=("models.list",),
@@ -83,7 +83,7 @@ def _models(services: Services) -> list[Endpoint]:
             method="GET",
             path="/v1/models/{model:path}",
             handle=partial(models.retrieve, services=services),
-            dialect=DIALECT,
+            dialect=OPENAI,
             summary="Describe a model.",
             action="model.list",
             operations=("models.retrieve",),
@@ -92,7 +92,7 @@ def _models(services: Services) -> list[Endpoint]:
             method="DELETE",
             path="/v1/models/{model:path}",
             handle=partial(models.delete, services=services),
-            dialect=DIALECT,
+            dialect=OPENAI,
             summary="Remove a model.",
             operations=("models.delete",),
         ),
@@ -102,7 +102,7 @@ def _models(services: Services) -> list[Endpoint]:
 def _planned() -> list[Endpoint]:
     """Known paths that are not served, each with all methods, with and without something behind them."""
     return [
-        Endpoint(method=method, path=path, handle=planned.refuse, dialect=DIALECT, summary=f"Not served yet: {name}.")
+        Endpoint(method=method, path=path, handle=planned.refuse, dialect=OPENAI, summary=f"Not served yet: {name}.")
         for prefix, name in planned.PREFIXES.items()
         for path in (f"/v1/{prefix}", f"/v1/{prefix}/{{rest:path}}")
         for method in _METHODS
