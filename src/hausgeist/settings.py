@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError, TomlConfigSettingsSource
 
 from hausgeist.errors import InvalidRequest
 from hausgeist.model import CacheType, Speculation, Switch, Task
@@ -29,6 +29,10 @@ def default_home() -> Path:
     import platformdirs
 
     return Path(platformdirs.user_data_dir("hausgeist", appauthor=False))
+
+
+Names = Annotated[tuple[str, ...], NoDecode]
+"""In the environment a plain list with commas, not JSON."""
 
 
 class _Section(BaseModel):
@@ -86,14 +90,14 @@ class Settings(BaseSettings):
     tls: bool | None = Field(None, description="Speak HTTPS. Unset: on any bind but loopback, unless behind a proxy.")
     tls_certificate: Path | None = Field(None, description="Certificate chain (PEM) to use instead of the local CA's.")
     tls_key: Path | None = Field(None, description="Private key (PEM) of that certificate.")
-    names: tuple[str, ...] = Field((), description="Further host names under which this server is reached (Host header, certificate).")
+    names: Names = Field((), description="Further host names under which this server is reached (Host header, certificate).")
     behind_proxy: bool = Field(
         False, description="A reverse proxy ends TLS in front of this server; its X-Forwarded-* are believed from trusted_proxies."
     )
-    trusted_proxies: tuple[str, ...] = Field(("127.0.0.1", "::1"), description="Addresses or networks of the reverse proxies.")
-    origins: tuple[str, ...] = Field((), description="Web origins, besides this server's own, that may call the API from a browser.")
+    trusted_proxies: Names = Field(("127.0.0.1", "::1"), description="Addresses or networks of the reverse proxies.")
+    origins: Names = Field((), description="Web origins, besides this server's own, that may call the API from a browser.")
     keys_required: bool | None = Field(None, description="Demand an API key even on loopback. Unset: only on other binds.")
-    allow: tuple[str, ...] = Field((), description="Hosts that Hausgeist may contact (host or host:port), besides the configured upstreams.")
+    allow: Names = Field((), description="Hosts that Hausgeist may contact (host or host:port), besides the configured upstreams.")
     remote_images: bool = Field(False, description="Fetch http(s) images that requests point to, from hosts on the allow list.")
     engine: Literal["auto", "wheel", "built", "binary"] = Field(
         "auto", description="Which llama.cpp to run; auto: the one chosen by 'hausgeist engine use'."
@@ -160,6 +164,8 @@ def load_settings(**flags: Any) -> Settings:
         return Settings.model_construct(**dict(_WithFile(**{**given, "home": home})))
     except tomllib.TOMLDecodeError as error:
         raise InvalidRequest(f"{file} is not valid TOML: {error}") from error
+    except SettingsError as error:
+        raise InvalidRequest(f"Settings in the environment are not valid: {error}") from error
     except ValidationError as error:
         lines = [f"  {'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()]
         raise InvalidRequest(f"Settings (flags, HAUSGEIST_*, {file}) are not valid:\n" + "\n".join(lines)) from error

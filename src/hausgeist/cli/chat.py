@@ -13,7 +13,7 @@ from hausgeist.cli.answering import Link, Stopped, answer
 from hausgeist.cli.commands import COMMANDS, Leave, obey
 from hausgeist.cli.console import fail, hint, note, paint
 from hausgeist.cli.conversation import Conversation, Outcome, find_images, read_image
-from hausgeist.cli.display import display, footer
+from hausgeist.cli.display import QuietKeyboard, display, footer
 from hausgeist.errors import ContextExceeded, HausgeistError
 
 if TYPE_CHECKING:
@@ -49,35 +49,40 @@ class Chat:
 
     def run(self) -> None:
         """Until the user leaves."""
-        first = True
+        with QuietKeyboard():  # the prompt has its own ways; this is for the time between prompts
+            placeholder = _placeholder()
+            while (text := self._read(placeholder)) is not None:
+                placeholder = ""
+                try:
+                    self._do(text)
+                except Leave:
+                    return
+                except KeyboardInterrupt:  # in a command, or twice in an answer
+                    self.link.drop()
+                    hint("\nstopped")
+                except HausgeistError as error:
+                    fail(error.message)
+                    print()
+
+    def _read(self, placeholder: Any) -> str | None:
+        """What is typed next; `None` at the end."""
         while True:
             try:
-                text = self._session.prompt(_prompt(), placeholder=_placeholder() if first else "", prompt_continuation=_continuation)
+                text = self._session.prompt(_prompt(), placeholder=placeholder, prompt_continuation=_continuation)
             except KeyboardInterrupt:
                 if not self._session.default_buffer.text:
                     hint("Ctrl-D or /bye leaves")
-                continue
             except EOFError:
-                return
-            first = False
-            command = text.startswith("/") and not _is_path(text)
-            text = _unquoted(text)
-            if not text:
-                continue
-            try:
-                if command:
-                    obey(self, text)
-                    print()
-                else:
-                    self.ask(text)
-            except Leave:
-                return
-            except KeyboardInterrupt:  # in a command, or twice in an answer
-                self.link.drop()
-                hint("\nstopped")
-            except HausgeistError as error:
-                fail(error.message)
-                print()
+                return None
+            else:
+                return str(text)
+
+    def _do(self, text: str) -> None:
+        if text.startswith("/") and not _is_path(text):
+            obey(self, text)
+            print()
+        elif text := _unquoted(text):
+            self.ask(text)
 
     def attach(self, path: Path) -> None:
         """Send this image with the next question."""

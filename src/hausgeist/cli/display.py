@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 import time
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from hausgeist.cli.console import is_terminal, out, paint
 from hausgeist.cli.conversation import Outcome
@@ -16,7 +17,7 @@ from hausgeist.cli.markdown import MarkdownStream
 from hausgeist.cli.region import Line, Region
 from hausgeist.cli.terminal import neutralise
 
-__all__ = ["Display", "Silent", "display", "footer"]
+__all__ = ["Display", "QuietKeyboard", "Silent", "display", "footer"]
 
 _SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 _TICK = 0.1
@@ -86,7 +87,7 @@ class _Screen:
         self._region = Region(sys.stdout)
         self._markdown = MarkdownStream(self._region, out()) if markdown else None
         self._plain = _Plain()
-        self._quiet = _QuietKeyboard()
+        self._quiet = QuietKeyboard()
         self._waiting_for = neutralise(waiting_for)
         self._began = 0.0
         self._state: Literal["waiting", "reasoning", "answering"] = "waiting"
@@ -165,33 +166,34 @@ class _Screen:
             self._state = "answering"
 
 
-class _QuietKeyboard:
-    """Keys pressed during an answer are kept for the next prompt, but not shown in the middle of it."""
+class QuietKeyboard:
+    """Keys pressed during an answer are kept for the next prompt, but not shown in the middle of it. A context manager."""
 
     def __init__(self) -> None:
-        self._before: list[object] | None = None
+        self._before: list[Any] | None = None
 
     def __enter__(self) -> None:
-        try:
-            import termios
+        if sys.platform == "win32":
+            return
+        import termios
 
+        with contextlib.suppress(OSError, ValueError, termios.error):  # not a terminal
             descriptor = sys.stdin.fileno()
-            self._before = termios.tcgetattr(descriptor)
-            quiet = list(self._before)
+            before = termios.tcgetattr(descriptor)
+            quiet = list(before)
             # Ctrl-C stays a signal; Enter and Ctrl-D are left for the prompt to understand.
-            quiet[0] = int(quiet[0]) & ~termios.ICRNL  # type: ignore[call-overload]
-            quiet[3] = int(quiet[3]) & ~(termios.ECHO | termios.ICANON)  # type: ignore[call-overload]
-            termios.tcsetattr(descriptor, termios.TCSANOW, quiet)  # type: ignore[arg-type]
-        except (ImportError, OSError, ValueError):  # not a terminal, or not a POSIX one
-            self._before = None
-        except Exception:  # termios.error is no OSError
-            self._before = None
+            quiet[0] &= ~termios.ICRNL
+            quiet[3] &= ~(termios.ECHO | termios.ICANON)
+            termios.tcsetattr(descriptor, termios.TCSANOW, quiet)
+            self._before = before
 
     def __exit__(self, *exc: object) -> None:
-        if self._before is not None:
-            import termios
+        if sys.platform == "win32" or self._before is None:
+            return
+        import termios
 
-            termios.tcsetattr(sys.stdin.fileno(), termios.TCSANOW, self._before)  # type: ignore[arg-type]
+        with contextlib.suppress(OSError, ValueError, termios.error):  # the terminal is gone
+            termios.tcsetattr(sys.stdin.fileno(), termios.TCSANOW, self._before)
 
 
 def _dim(text: str) -> Line:

@@ -218,6 +218,8 @@ def test_tools_of_this_environment_come_first(monkeypatch: pytest.MonkeyPatch) -
     found = toolchain.toolchain("native")
     assert found.cmake == Path(scripts, "cmake")
     assert found.options == []
+    monkeypatch.setenv("CUDAARCHS", "90")
+    assert "-DCMAKE_CUDA_ARCHITECTURES=90" in toolchain.toolchain("cuda").options
     assert toolchain.jobs("native") >= 1
 
 
@@ -263,8 +265,8 @@ async def test_engines_are_measured_in_turns(tmp_path: Path) -> None:
     [found] = await compare(WHEEL, WHEEL, folder=tmp_path, shape=shape, precisions=["Q8_0"], rounds=3, progress=steps.append)
     assert found.precision == "Q8_0"
     assert min(found.old.prefill, found.new.prefill, found.old.generation, found.new.generation) > 0
-    assert all(0.1 < ratio < 10 for ratio in found.ratios)
-    assert [step.done for step in steps if step.kind == "measure"] == [1, 2, 3]
+    assert min(found.ratios) > 0
+    assert [step.done for step in steps if step.kind == "measure"][:3] == [1, 2, 3]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -277,6 +279,12 @@ def test_only_what_is_faster_and_nowhere_slower_is_better(ratios: list[float], b
     verdict = judge([Comparison("Q4_K_M", Speed(100, 10), Speed(100 * prefill, 10 * generation))])
     assert verdict.better is better
     assert verdict.reason
+
+
+def test_a_busy_machine_decides_nothing() -> None:
+    verdict = judge([Comparison("Q4_K_M", Speed(100, 10), Speed(200, 20), spread=0.4)])
+    assert not verdict.better
+    assert "40%" in verdict.reason
 
 
 def built_stub(home: Path, monkeypatch: pytest.MonkeyPatch, *, result: str, ratio: float) -> Settings:

@@ -33,6 +33,7 @@ _PATHS: dict[Operation, str] = {
     "apply_template": "/apply-template",
 }
 _POLL = 0.02
+_SLOW_POLL = 0.25
 
 
 class LlamaCpp:
@@ -56,9 +57,10 @@ class LlamaCpp:
         return await fit(plan, provider=self.provider, folder=await self._run_folder(), prompt_cache=self._prompt_cache)
 
     async def load(self, plan: LaunchPlan, progress: Callable[[float], None] | None = None) -> LlamaCppWorker:
-        process = await Process.start(self.provider, parameters(plan, prompt_cache=self._prompt_cache), folder=await self._run_folder())
+        asked = parameters(plan, prompt_cache=self._prompt_cache, accelerated=self.provider.accelerated)
+        process = await Process.start(self.provider, asked, folder=await self._run_folder())
         self._processes.add(process)
-        worker = LlamaCppWorker(plan, process, self._processes.discard)
+        worker = LlamaCppWorker(plan, process, wheel=self.provider.binary is None, forget=self._processes.discard)
         try:
             await worker.ready(progress)
         except BaseException:
@@ -83,8 +85,9 @@ class LlamaCppWorker:
 
     private_fields = True
 
-    def __init__(self, plan: LaunchPlan, process: Process, forget: Callable[[Process], None]) -> None:
+    def __init__(self, plan: LaunchPlan, process: Process, *, wheel: bool, forget: Callable[[Process], None]) -> None:
         self._plan = plan
+        self._wheel = wheel
         self._process = process
         self._forget = forget
         self._session: aiohttp.ClientSession | None = None
@@ -105,19 +108,33 @@ class LlamaCppWorker:
     async def ready(self, progress: Callable[[float], None] | None = None) -> None:
         """Wait until the model is loaded. Raises `LoadFailed` with the engine's own reason."""
         ended = asyncio.create_task(self._process.ended())
+        answers = asyncio.create_task(self._reachable())
         try:
-            while not ended.done():
-                if self._connect() and await self._healthy():
-                    self._process.serving = True
-                    if progress is not None:
-                        progress(1.0)
-                    return
-                await asyncio.wait((ended,), timeout=_POLL)
-                if progress is not None:
+            while not ended.done() and not answers.done():
+                await asyncio.wait((ended, answers), timeout=_SLOW_POLL, return_when=asyncio.FIRST_COMPLETED)
+                if progress is not None and not answers.done():
                     progress(self._loaded_share())
         finally:
-            ended.cancel()
-        raise LoadFailed(f"The engine could not load '{self._plan.model.id}'. {self._process.reason()}")
+            for task in (ended, answers):
+                task.cancel()
+            await asyncio.gather(ended, answers, return_exceptions=True)
+        if not self.alive or answers.cancelled() or answers.exception() is not None:
+            await self._process.ended()
+            raise LoadFailed(f"The engine could not load '{self._plan.model.id}'. {self._process.reason()}")
+        self._process.serving = True
+        if progress is not None:
+            progress(1.0)
+
+    async def _reachable(self) -> None:
+        """The wheel's worker says when it serves; a llama-server has to be asked."""
+        if self._wheel:
+            self._connect(str((await self._process.reported()).get("address", "")))
+            return
+        self._connect(self._process.address)
+        pause = _POLL
+        while not await self._healthy():
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, _SLOW_POLL)
 
     async def call(self, operation: Operation, body: bytes) -> LlamaCppReply | WholeReply:
         path = _PATHS.get(operation)
@@ -166,20 +183,13 @@ class LlamaCppWorker:
             if session is not None:
                 await session.close()
 
-    def _connect(self) -> bool:
-        """Whether there is an address to speak to yet."""
-        if self._session is not None:
-            return True
-        address = self._process.address
+    def _connect(self, address: str) -> None:
         connector: aiohttp.BaseConnector
-        if address.endswith(".sock"):
-            # One connection per request: on a unix socket a new one costs less than finding out that a pooled one is stale.
-            connector = aiohttp.UnixConnector(address, limit=0, force_close=True)
+        # One connection per request: next to an answer its cost is nothing, and a pooled one may turn out to be stale.
+        if self._process.address.endswith(".sock"):
+            connector = aiohttp.UnixConnector(self._process.address, limit=0, force_close=True)
         else:
-            told = str(self._process.report().get("address", "")).removeprefix("http://")
-            if address.endswith(":0") and not told:
-                return False
-            self._base = f"http://{told or address}"
+            self._base = f"http://{address.removeprefix('http://')}"
             connector = aiohttp.TCPConnector(limit=0, force_close=True)
         self._session = aiohttp.ClientSession(
             connector=connector,
@@ -189,7 +199,6 @@ class LlamaCppWorker:
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
         )
-        return True
 
     async def _healthy(self) -> bool:
         if self._session is None:

@@ -149,7 +149,10 @@ async def _compile(tools: Toolchain, tree: Path, folder: Path, flavour: Flavour,
     except CommandFailed as error:
         if any("No space left on device" in line for line in error.lines):
             raise DiskFull(f"The disk of {folder} became full while compiling; free some space and build again: it goes on where it was.") from error
-        raise LoadFailed(f"The engine could not be built: {_reason(error.lines)} All of the output is in {log}.") from error
+        reason = _reason(error.lines)
+        if "no GPU was detected" in reason:
+            reason += " To build for one that is not here, set CUDAARCHS to its compute capability (89, 90, ...)."
+        raise LoadFailed(f"The engine could not be built: {reason} All of the output is in {log}.") from error
     return folder / "bin" / _NAME
 
 

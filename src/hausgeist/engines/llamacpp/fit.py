@@ -41,7 +41,7 @@ async def fit(plan: LaunchPlan, *, provider: Provider, folder: Path, prompt_cach
             resident = _resident(process.pid)
             done.set()
 
-    process = await Process.start(provider, parameters(plan, prompt_cache=prompt_cache), folder=folder, fit=True)
+    process = await Process.start(provider, parameters(plan, prompt_cache=prompt_cache, accelerated=provider.accelerated), folder=folder, fit=True)
     process.on_line = read
     try:
         ended, finished = asyncio.create_task(process.ended()), asyncio.create_task(done.wait())

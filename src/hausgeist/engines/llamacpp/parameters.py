@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,14 @@ from typing import Any
 from hausgeist.errors import LoadFailed
 from hausgeist.model import LaunchPlan
 
-__all__ = ["CHECKPOINTS", "PREFILL_BATCH", "parameters", "physical_cores"]
+__all__ = ["CHECKPOINTS", "PREFILL_BATCH", "parameters"]
 
-PREFILL_BATCH = 512
-"""Prompt tokens per step. The engine looks for cancelled requests between steps, so this bounds how long one goes on after its client left."""
+PREFILL_BATCH = 256
+"""Prompt tokens per step on processors. The engine looks for cancelled requests between steps, so this bounds how long one goes on after its
+client has left; smaller steps gain nothing more there but cost speed (docs/lab.md)."""
+
+_ACCELERATED_BATCH, _ACCELERATED_MICRO_BATCH = 2048, 512
+"""A device does a step of this size in a fraction of a second, and would be slower with smaller ones."""
 
 CHECKPOINTS = 2
 """Copies per slot of a cache that cannot be rolled back (sliding windows, recurrent states), so that the next turn need not start anew."""
@@ -23,74 +26,88 @@ _CELLS = 256
 """The engine rounds the cache of a slot up to whole blocks of so many tokens."""
 
 
-def parameters(plan: LaunchPlan, *, prompt_cache: int = 0) -> dict[str, Any]:
-    """What a worker for `plan` is started with. `prompt_cache` in bytes. Raises `LoadFailed` for a plan whose files are not there."""
+def parameters(plan: LaunchPlan, *, prompt_cache: int = 0, accelerated: bool = False) -> dict[str, Any]:
+    """What a worker for `plan` is started with. `prompt_cache` in bytes; `accelerated`: not on processors alone.
+
+    Raises `LoadFailed` for a plan that contradicts itself or whose files are not there.
+    """
     if plan.model.path is None:
         raise LoadFailed(f"The model '{plan.model.id}' has no file.")
     for file in (plan.model.path, plan.projector, plan.draft, *(adapter.path for adapter in plan.adapters)):
         if file is not None and not file.is_file():
             raise LoadFailed(f"The model '{plan.model.id}' cannot be loaded: the file {file} is missing.")
-    whole_input = plan.task != "generate"
+    if plan.speculation == "draft" and plan.draft is None:
+        raise LoadFailed(f"The model '{plan.model.id}' is to draft tokens with a small model, but none is named. Set 'draft' to its file.")
+    if plan.speculation == "ngram" and plan.draft is not None:
+        raise LoadFailed(f"The model '{plan.model.id}' has both a draft model and speculation = ngram. Choose one.")
+    batch, micro_batch = _batches(plan, accelerated=accelerated)
     return {
         "alias": plan.model.id,
-        "model": str(plan.model.path),
+        "model": _path(plan.model.path),
         "task": plan.task,
         "context": plan.context,
         "cells": -(-plan.context // _CELLS) * _CELLS * plan.slots,
         "slots": plan.slots,
-        # An embedding needs its input in one step; an image that is not attended causally, too.
-        "batch": max(plan.context, plan.slots) if whole_input else max(PREFILL_BATCH, plan.slots),
+        "batch": batch,
+        "micro_batch": micro_batch,
         "cache_type": plan.cache_type,
         "flash_attention": plan.flash_attention,
-        "threads": plan.threads or physical_cores(),
+        "threads": plan.threads or _cores(),
         "gpu_layers": plan.gpu_layers,
         "tensor_split": list(plan.tensor_split),
         "projector": _path(plan.projector),
-        "adapters": [[str(adapter.path), adapter.scale] for adapter in plan.adapters],
-        "draft": _path(plan.draft) if plan.speculation == "draft" else None,  # the plan may name one and not want it used
+        "adapters": [[_path(adapter.path), adapter.scale] for adapter in plan.adapters],
+        "draft": _path(plan.draft),
         "speculation": plan.speculation,
         "pooling": _pooling(plan),
         "template": plan.model.template if plan.task == "generate" else "",
         "prompt_cache_mib": prompt_cache // 2**20,
+        # With a prefix cache the engine looks there only for slots that it compares; without one, slots are chosen by the caller.
+        "similarity": 0.1 if prompt_cache >= 2**20 else 0.0,
         "checkpoints": CHECKPOINTS,
         "http_threads": plan.slots + 8,
     }
 
 
+def _batches(plan: LaunchPlan, *, accelerated: bool) -> tuple[int, int]:
+    """Tokens per step, and per pass through the layers within it."""
+    if plan.task != "generate":  # an embedding needs its whole input in one pass
+        return max(plan.context, plan.slots), max(plan.context, plan.slots)
+    if accelerated and plan.gpu_layers != 0:
+        return max(_ACCELERATED_BATCH, plan.slots), max(_ACCELERATED_MICRO_BATCH, plan.slots, _whole_image(plan.projector))
+    batch = max(PREFILL_BATCH, plan.slots, _whole_image(plan.projector))
+    return batch, batch
+
+
 def _path(path: Path | None) -> str | None:
-    return str(path) if path else None
+    return os.path.abspath(path) if path else None
 
 
 def _pooling(plan: LaunchPlan) -> str | None:
+    """`None`: as the file says. A language model's file says nothing; the mean of its states serves as an embedding."""
     if plan.task == "rerank":
         return "rank"
     if plan.task == "embed":
-        return plan.pooling
+        return plan.pooling or plan.model.shape.pooling or "mean"
     return None
 
 
-@lru_cache(maxsize=1)
-def physical_cores() -> int:
-    """Cores that this process may use, hyper-threads not counted: a second thread on a core slows matrix arithmetic down."""
-    import psutil
-
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-    logical, physical = psutil.cpu_count(logical=True) or allowed, psutil.cpu_count(logical=False) or allowed
-    cores = max(1, round(allowed * physical / logical)) if logical else allowed
-    return max(1, min(cores, _quota() or cores))
-
-
-def _quota() -> int:
-    """Whole cores that the cgroup grants; 0: no limit."""
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
-        return 0 if quota == "max" else max(1, int(quota) // int(period))
-    except (OSError, ValueError):
-        pass
-    try:
-        folder = Path("/sys/fs/cgroup/cpu")
-        quota = (folder / "cpu.cfs_quota_us").read_text(encoding="ascii")
-        period = (folder / "cpu.cfs_period_us").read_text(encoding="ascii")
-        return max(1, int(quota) // int(period)) if re.fullmatch(r"\d+\s*", quota) else 0
-    except (OSError, ValueError, ZeroDivisionError):
+def _whole_image(projector: Path | None) -> int:
+    """Tokens of the largest picture, where each of them attends to all others: then they have to go through the layers together."""
+    if projector is None:
         return 0
+    with projector.open("rb") as file:
+        head = file.read(65536)
+    return max((tokens for name, tokens in _WHOLE_IMAGES.items() if name in head), default=0)
+
+
+_WHOLE_IMAGES = {b"gemma3": 256, b"gemma4v": 1120, b"gemma4uv": 1120, b"deepseek4v": 2048}
+"""By the projector's type, as it stands in the file's metadata."""
+
+
+@lru_cache(maxsize=1)
+def _cores() -> int:
+    """Physical ones that this process may use: a second thread on a core slows matrix arithmetic down."""
+    from hausgeist.hardware import cpu
+
+    return max(1, cpu().cores)

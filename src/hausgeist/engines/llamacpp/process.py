@@ -8,6 +8,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 import signal
 import sys
 import tempfile
@@ -22,30 +23,51 @@ from hausgeist.errors import LoadFailed
 __all__ = ["Process", "run_folder"]
 
 _UNIX_PATH_LIMIT = 100
+"""Bytes; systems allow 104 to 108."""
+_LONGEST_NAME = 24
 _LINES = 40
 _LINE_LENGTH = 400
+_PING = 15
+"""Seconds after which the engine sends a sign of life into a stream that has nothing to say."""
+
 _SERVING_LINES = re.compile(
-    r"GGML_ASSERT|ggml_abort|GGML_ABORT|CUDA error|ggml_cuda|ggml_vulkan|ggml_metal|out of memory|failed to allocate|bad_alloc|terminate called"
-    r"|what\(\):|Segmentation|worker:"
+    r"GGML_ASSERT|GGML_ABORT|ggml_abort|CUDA error|ggml_(?:cuda|vulkan|metal)|out of memory|failed to allocate|bad_alloc|terminate called|what\(\):"
+    r"|^worker: "
 )
 """While it serves, the engine's log may quote prompts; only lines that speak of the engine's own death are kept then."""
+_COMPLAINT = re.compile(r"^[\d.]+ E (?:\w+ +)?\S+: (?:error loading model: )?(.+)$|^.*(?:GGML_ASSERT|CUDA error|what\(\):).*$|^worker: .*$")
+"""A line that says what is wrong. Those after the first mostly repeat that something is."""
+
+_KILLED = 9
 
 _PRIVATE = ("HAUSGEIST_", "LLAMA_", "HF_", "OPENAI_", "ANTHROPIC_", "AWS_")
-"""Variables that a worker does not get: our secrets, and what would change the engine's settings behind our back."""
+"""Variables that a worker does not get: secrets, and what would change the engine's settings behind our back."""
 
 
 def run_folder(home: Path) -> Path:
-    """A folder that only we can enter, with a path short enough for a unix socket; sockets of servers that are gone are removed."""
+    """A folder that only we can enter, with a path short enough for a unix socket. What servers that are gone have left there is removed."""
     folder = home / "run"
-    if len(os.fsencode(folder)) + 32 > _UNIX_PATH_LIMIT:
-        return Path(tempfile.mkdtemp(prefix="hausgeist-"))
+    if len(os.fsencode(folder.absolute())) + _LONGEST_NAME > _UNIX_PATH_LIMIT:
+        _sweep(Path(tempfile.gettempdir()), "hausgeist-*")
+        return Path(tempfile.mkdtemp(prefix=f"hausgeist-{os.getpid()}-"))
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.chmod(0o700)
-    for socket in folder.glob("*.sock"):
-        owner = socket.name.partition("-")[0]
-        if owner.isdigit() and not _exists(int(owner)):
-            socket.unlink(missing_ok=True)
-    return folder
+    _sweep(folder, "*.sock")
+    return folder.absolute()
+
+
+def _sweep(folder: Path, pattern: str) -> None:
+    import psutil
+
+    for left in folder.glob(pattern):
+        owner = re.search(r"\d+", left.name)
+        if owner is None or psutil.pid_exists(int(owner.group())):
+            continue
+        with contextlib.suppress(OSError):
+            if left.is_dir() and not left.is_symlink():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink()
 
 
 class Process:
@@ -57,18 +79,21 @@ class Process:
         self.key = key
         self.serving = False
         """Set once it answers: from then on its log is kept only as far as it cannot quote prompts."""
+        self.on_line: Callable[[str], None] | None = None
         self._lines: deque[str] = deque(maxlen=_LINES)
         self._complaint = ""
         self._report: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self._ended = asyncio.Event()
         self._stopping = False
-        self.on_line: Callable[[str], None] | None = None
-        self._tasks = [asyncio.create_task(self._drain()), asyncio.create_task(self._read_report())]
+        self._readers = [asyncio.create_task(self._read_log()), asyncio.create_task(self._read_report())]
         self._reaper = asyncio.create_task(self._reap())
 
     @classmethod
     async def start(cls, provider: Provider, parameters: dict[str, Any], *, folder: Path, fit: bool = False) -> Process:
-        """Start one. It answers at `address` once it has loaded. Raises `LoadFailed` when not even the process starts."""
+        """Start one. It answers at `address` once it has loaded; with `fit` it only says what it would load. Raises `LoadFailed`.
+
+        It dies with the thread that starts it (the kernel sees to that), so this must be one that lives as long as the server.
+        """
         listen, port = _endpoint(folder, provider)
         config = {
             **parameters,
@@ -78,10 +103,9 @@ class Process:
             "port": port,
             "key": secrets.token_urlsafe(24),
             "fit": fit,
-            "place": parameters["gpu_layers"] is None and provider.backends != ("cpu",),
-            "ping": 15,
+            "place": parameters["gpu_layers"] is None and provider.accelerated,
+            "ping": _PING,
         }
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(_PRIVATE)}
         try:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -91,17 +115,20 @@ class Process:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
-                env=environment,
+                env=_environment(),
                 cwd=folder,
             )
         except OSError as error:
             raise LoadFailed(f"The worker process could not be started: {error.strerror or error}.") from error
-        self = cls(process, listen if port == 0 and listen.endswith(".sock") else f"{listen}:{port}", config["key"])
-        if process.stdin is None:
-            raise LoadFailed("The worker process has no standard input.")
-        with contextlib.suppress(ConnectionError, BrokenPipeError):
-            process.stdin.write(json.dumps(config).encode() + b"\n")
-            await process.stdin.drain()
+        self = cls(process, listen if listen.endswith(".sock") else f"{listen}:{port}", config["key"])
+        try:
+            if process.stdin is not None:
+                with contextlib.suppress(ConnectionError):  # a process that ended at once says why in its log
+                    process.stdin.write(json.dumps(config).encode() + b"\n")
+                    await process.stdin.drain()
+        except BaseException:
+            await asyncio.shield(self.close(patience=0))
+            raise
         return self
 
     @property
@@ -110,69 +137,68 @@ class Process:
 
     @property
     def alive(self) -> bool:
-        return self._process.returncode is None and not self._ended.is_set()
+        return self._process.returncode is None
 
     async def ended(self) -> None:
-        """Wait until it has ended and its log is read."""
+        """Wait until it has ended, its log is read and its socket removed."""
         await self._ended.wait()
 
-    def report(self) -> dict[str, Any]:
-        """What the worker told about itself so far."""
-        return self._report.result() if self._report.done() and not self._report.cancelled() else {}
+    async def reported(self) -> dict[str, Any]:
+        """Wait until it has said that it serves, and where. A llama-server never does."""
+        return await asyncio.shield(self._report)
 
     def reason(self) -> str:
-        """Why it ended, in a sentence, with the last words of its log."""
+        """Why it ended, in a sentence, with the most telling words of its log."""
         code = self._process.returncode
         if self._stopping:
             text = "It was stopped"
         elif code is None:
-            text = "It runs"
-        elif code == -signal.SIGKILL if sys.platform != "win32" else False:
-            text = "It was killed from outside, as a system does that runs out of memory"
+            text = "It has not ended"
+        elif code == -_KILLED:
+            text = "It was killed from outside, as the system does when memory runs out"
         elif code < 0:
-            with contextlib.suppress(ValueError):
-                text = f"It crashed with {signal.Signals(-code).name}"
+            text = f"It crashed ({_signal(-code)})"
         else:
             text = f"It ended with status {code}"
-        words = self.last_words()
+        words = "" if self._stopping else self.last_words()
         return f"{text}: {words}" if words else f"{text}."
 
     def last_words(self) -> str:
-        """The most telling line of the log: the first complaint, as those after it only repeat that it failed. Empty when it said nothing."""
+        """The most telling line of its log: its first complaint, or else its last line. Empty when it said nothing."""
         return self._complaint or (self._lines[-1] if self._lines else "")
 
-    def lines(self) -> list[str]:
-        return list(self._lines)
-
     async def close(self, *, patience: float = 3.0) -> None:
-        """End it: politely, then for sure; and reap it. Idempotent, and safe under cancellation."""
-        self._stopping = self._stopping or self.alive
+        """End it: politely, then for sure; and reap it. Idempotent, and complete even if the caller is cancelled."""
         if self.alive:
+            self._stopping = True
             with contextlib.suppress(ProcessLookupError):
-                self._process.terminate() if patience else self._process.kill()
-            if patience:
-                asyncio.get_running_loop().call_later(patience, self._kill)
+                if patience > 0:
+                    self._process.terminate()
+                    asyncio.get_running_loop().call_later(patience, self._kill)
+                else:
+                    self._process.kill()
         await asyncio.shield(self._reaper)
 
     def _kill(self) -> None:
-        if self._process.returncode is None:
+        if self.alive:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
 
     async def _reap(self) -> None:
         await self._process.wait()
-        await asyncio.wait(self._tasks, timeout=2)
-        for task in self._tasks:
-            task.cancel()
+        await asyncio.wait(self._readers, timeout=2)
+        for reader in self._readers:
+            reader.cancel()
+        self._report.cancel()
         if self._process.stdin is not None:
             self._process.stdin.close()
         if self.address.endswith(".sock"):
             with contextlib.suppress(OSError):
-                Path(self.address).unlink()
+                os.unlink(self.address)
         self._ended.set()
 
-    async def _drain(self) -> None:
-        """Keep the log pipe empty: an engine that cannot write its log stands still."""
+    async def _read_log(self) -> None:
+        """Keep the pipe empty: an engine that cannot write its log stands still."""
         stream = self._process.stderr
         rest = b""
         while stream is not None and (block := await stream.read(65536)):
@@ -180,15 +206,15 @@ class Process:
             rest = rest[-_LINE_LENGTH * 4 :]
             for line in lines:
                 self._note(line)
-        if rest:
-            self._note(rest)
+        self._note(rest)
 
     def _note(self, raw: bytes) -> None:
         line = raw[: _LINE_LENGTH * 4].decode("utf-8", "replace").strip()[:_LINE_LENGTH]
         if not line or (self.serving and not _SERVING_LINES.search(line)):
             return
         self._lines.append(line)
-        if not self._complaint and (found := _COMPLAINT.search(line)):
+        # What went wrong before it served is no reason for its end after it did.
+        if (not self._complaint or self.serving) and (found := _COMPLAINT.search(line)):
             self._complaint = (found.group(1) or found.group(0)).strip()
         if self.on_line is not None:
             self.on_line(line)
@@ -198,29 +224,36 @@ class Process:
         if stream is None:
             return
         with contextlib.suppress(ValueError):
-            line = await stream.readline()
-            if line and not self._report.done():
-                self._report.set_result(json.loads(line))
+            told = json.loads(await stream.readline() or b"null")
+            if isinstance(told, dict) and not self._report.done():
+                self._report.set_result(told)
         while await stream.read(65536):
             pass
 
 
-_COMPLAINT = re.compile(r"^[\d.]+ E (?:\w+ +)?\S+: (?:error loading model: )?(.+)$|^.*(?:GGML_ASSERT|CUDA error|what\(\):|^worker: ).*$")
+def _environment() -> dict[str, str]:
+    """Ours without secrets, and such that the worker imports the same Hausgeist as we are."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(_PRIVATE)}
+    root = str(Path(__file__).parents[3])
+    environment["PYTHONPATH"] = os.pathsep.join(part for part in (root, environment.get("PYTHONPATH", "")) if part)
+    return environment
 
 
 def _endpoint(folder: Path, provider: Provider) -> tuple[str, int]:
-    if sys.platform != "win32":
+    """Where it shall listen: a unix socket, or loopback on a port of its own choice (0) or, where it could not tell us, of ours."""
+    if os.name != "nt":
         return str(folder / f"{os.getpid()}-{secrets.token_hex(4)}.sock"), 0
-    if provider.binary is None:
-        return "127.0.0.1", 0
     import socket
 
+    if provider.binary is None:
+        return "127.0.0.1", 0
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return "127.0.0.1", int(free.getsockname()[1])
 
 
-def _exists(pid: int) -> bool:
-    import psutil
-
-    return bool(psutil.pid_exists(pid))
+def _signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

@@ -33,9 +33,10 @@ class Provider:
     backends: tuple[str, ...]
     """What it computes on: "cpu", and "cuda", "vulkan", "metal" or "rocm" where compiled in."""
 
-    def config(self) -> dict[str, Any]:
-        """What the worker process is told about it."""
-        return {"binary": str(self.binary) if self.binary else None}
+    @property
+    def accelerated(self) -> bool:
+        """Whether it can compute on something else than processors."""
+        return any(backend != "cpu" for backend in self.backends)
 
 
 def built_binary(home: Path) -> Path:

@@ -14,10 +14,11 @@ import signal
 import struct
 import sys
 
-__all__ = ["deny_network", "die_with_parent", "limit"]
+__all__ = ["LINUX", "deny_network", "die_with_parent", "limit"]
+
+LINUX: bool = sys.platform == "linux"
 
 _PR_SET_PDEATHSIG = 1
-_PR_SET_DUMPABLE = 4
 _PR_SET_NO_NEW_PRIVS = 38
 _SECCOMP_SET_MODE_FILTER = 1
 _SECCOMP_FILTER_FLAG_TSYNC = 1
@@ -39,7 +40,7 @@ def limit() -> None:
 
 def die_with_parent(parent: int) -> None:
     """Have the kernel kill this process when its parent ends. Ends it at once if that has happened already."""
-    if sys.platform == "linux":
+    if LINUX:
         _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if hasattr(os, "getppid") and os.getppid() != parent:
         os._exit(0)
@@ -47,7 +48,7 @@ def die_with_parent(parent: int) -> None:
 
 def deny_network() -> bool:
     """Refuse sockets of any family but AF_UNIX, for all threads and whatever is exec'd, for good. False where this system cannot."""
-    if sys.platform != "linux" or not (program := _program(platform.machine())):
+    if not LINUX or not (program := _program(platform.machine())):
         return False
     code = b"".join(struct.pack("HBBI", *line) for line in program)
     buffer = ctypes.create_string_buffer(code, len(code))

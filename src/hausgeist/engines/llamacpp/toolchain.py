@@ -47,6 +47,8 @@ def toolchain(flavour: Flavour) -> Toolchain:
             missing.append("NVIDIA's CUDA toolkit with nvcc (set CUDACXX to its path if it is not on PATH)")
         else:
             options.append(f"-DCMAKE_CUDA_COMPILER={nvcc}")
+            if architectures := os.environ.get("CUDAARCHS"):
+                options.append(f"-DCMAKE_CUDA_ARCHITECTURES={architectures}")  # otherwise for the GPU that is found
     if flavour == "vulkan" and _find("glslc") is None:
         missing.append("Vulkan's headers and glslc ('apt install libvulkan-dev glslc spirv-headers', or the Vulkan SDK)")
     if missing or cmake is None or ninja is None:

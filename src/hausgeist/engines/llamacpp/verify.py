@@ -26,16 +26,18 @@ from hausgeist.errors import EngineFailed, NotEnoughMemory
 from hausgeist.model import InstalledModel, LaunchPlan, Task
 from hausgeist.settings import Settings
 
-__all__ = ["MEASURED", "Comparison", "Renewal", "Speed", "Step", "Verdict", "compare", "judge", "renew", "verify"]
+__all__ = ["MEASURED", "Comparison", "Renewal", "Speed", "Step", "Verdict", "compare", "judge", "renew", "settle", "verify"]
 
 SHAPE = "qwen2.5-0.5b"
 PRECISIONS: tuple[Precision, ...] = ("Q4_K_M", "Q8_0")
 MEASURED = 5
 """Runs per engine; the median counts."""
+_PATIENCE = 3
+"""So many times as many where the machine is so busy that the runs of one engine lie far apart."""
 _PROMPT, _TOKENS = 256, 32
 _TASKS: tuple[Task, ...] = ("generate", "embed", "rerank")
 _CONTEXT, _SLOTS = 1024, 2
-_GAIN, _LOSS = 1.03, 0.95
+_GAIN, _LOSS, _NOISE = 1.03, 0.95, 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,8 @@ class Comparison:
     precision: str
     old: Speed
     new: Speed
+    spread: float = 0.0
+    """How far the runs of one engine lie apart: the distance of the quartiles, as a share of the median; the worst of all."""
 
     @property
     def ratios(self) -> tuple[float, float]:
@@ -144,11 +148,23 @@ async def _race(new: Provider, old: Provider, path: Path, precision: str, rounds
             workers.append(worker)
             await _run(worker)  # the first run maps the weights
         runs: tuple[list[Speed], list[Speed]] = ([], [])
-        for number in range(rounds):
+        for number in range(rounds * _PATIENCE):
+            if number >= rounds and max(map(_spread, runs)) <= _NOISE:
+                break
             for worker, speeds in zip(workers, runs, strict=True):
                 speeds.append(await _run(worker))
-            progress(Step("measure", number + 1, rounds, precision))
-    return Comparison(precision, _median(runs[0]), _median(runs[1]))
+            progress(Step("measure", number + 1, max(rounds, number + 1), precision))
+    return Comparison(precision, _median(runs[0]), _median(runs[1]), max(map(_spread, runs)))
+
+
+def _spread(speeds: Sequence[Speed]) -> float:
+    """Of the runs of one engine, prefill or generation, whichever is worse."""
+    found = [0.0]
+    for series in ([speed.prefill for speed in speeds], [speed.generation for speed in speeds]):
+        if len(series) > 1:
+            low, middle, high = statistics.quantiles(series, n=4, method="inclusive")
+            found.append((high - low) / middle)
+    return max(found)
 
 
 def _median(speeds: Sequence[Speed]) -> Speed:
@@ -174,6 +190,10 @@ def judge(comparisons: Sequence[Comparison]) -> Verdict:
     ratios = [ratio for comparison in comparisons for ratio in comparison.ratios]
     mean = math.exp(statistics.fmean(math.log(ratio) for ratio in ratios))
     worst = min(ratios)
+    if (spread := max(comparison.spread for comparison in comparisons)) > _NOISE:
+        return Verdict(
+            False, mean, f"Runs of the same engine differ by {spread:.0%}: this machine is too busy to tell. Measure again when it is not."
+        )
     if worst < _LOSS:
         return Verdict(False, mean, f"In one measurement it has only {worst:.2f} times the speed.")
     if mean <= _GAIN:
@@ -204,16 +224,21 @@ async def renew(
         said = "; ".join(f"{outcome.check.name}: {outcome.detail}" for outcome in broken[:3])
         raise EngineFailed(f"The engine was built, but {len(broken)} of {len(outcomes)} checks fail, so it is not used. {said}")
     await asyncio.to_thread(publish, home, built)
+    comparisons, verdict = await settle(settings, new, progress=progress)
+    return Renewal(built, outcomes, comparisons, verdict)
+
+
+async def settle(settings: Settings, new: Provider, *, progress: Callable[[Step], None] = lambda step: None) -> tuple[list[Comparison], Verdict]:
+    """Measure the published engine against the wheel, and use it from now on if it is better."""
     old = next((provider for provider in providers(settings) if provider.name == "wheel"), None)
     if old is None:
-        verdict = Verdict(True, 1.0, "There is no wheel to compare it with.")
-        comparisons: list[Comparison] = []
+        comparisons, verdict = [], Verdict(True, 1.0, "There is no wheel to compare it with.")
     else:
-        comparisons = await compare(new, old, folder=work, progress=progress)
+        comparisons = await compare(new, old, folder=settings.home / "engines" / "work", progress=progress)
         verdict = judge(comparisons)
     if verdict.better:
-        await asyncio.to_thread(choose, home, "built")
-    return Renewal(built, outcomes, comparisons, verdict)
+        await asyncio.to_thread(choose, settings.home, "built")
+    return comparisons, verdict
 
 
 def _plan(path: Path, task: Task, *, context: int, slots: int) -> LaunchPlan:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -28,7 +29,7 @@ def main() -> None:
     sandbox.limit()
     sandbox.die_with_parent(config["parent"])
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is for the server, which drains first
-    if not sandbox.deny_network() and sys.platform == "linux":
+    if not sandbox.deny_network() and sandbox.LINUX:
         _say("the network could not be switched off for this process (no seccomp here)")
     if config["binary"]:
         _run_binary(config)
@@ -46,7 +47,7 @@ def _run_wheel(config: dict[str, Any]) -> NoReturn:
     except Exception as error:
         _say(f"{type(error).__name__}: {error}")
         _flush_and_exit(1)
-    _let_go_of_pages(config["model"])
+    _let_go_of_pages(config["model"], config["draft"])
     os.write(report, json.dumps({"address": server.listening_address}).encode() + b"\n")
     os.close(report)
     while True:
@@ -56,12 +57,12 @@ def _run_wheel(config: dict[str, Any]) -> NoReturn:
 def _run_binary(config: dict[str, Any]) -> NoReturn:
     command = [config["binary"], *arguments(config)]
     os.environ["LLAMA_API_KEY"] = config["key"]  # a flag would stand in the list of processes
-    if sys.platform == "linux":
+    if sandbox.LINUX:
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)
         os.dup2(2, 1)
         try:
-            os.execv(command[0], command)
+            os.execv(command[0], command)  # noqa: S606 - no shell wanted
         except OSError as error:
             _say(f"{command[0]} does not start: {error.strerror}")
             _flush_and_exit(1)
@@ -77,21 +78,28 @@ def _run_binary(config: dict[str, Any]) -> NoReturn:
     _flush_and_exit(engine.wait() & 0xFF)
 
 
-def _let_go_of_pages(file: str) -> None:
-    """Unmap what of the model's file is in memory only because it was read while loading: weights that the engine repacked, or copied to a device.
+def _let_go_of_pages(*files: str | None) -> None:
+    """Unmap what of the models' files is in memory only because it was read while loading: weights that the engine repacked, or copied to a device.
 
     What it works on straight from the file comes back from the page cache at first use, without touching the disk. Linux only.
     """
-    if sys.platform != "linux":
+    if not sandbox.LINUX:
         return
     import ctypes
 
     libc = ctypes.CDLL(None)
+    names = tuple(_SPLIT.sub("", os.path.realpath(file)) for file in files if file)
     with contextlib.suppress(OSError, ValueError), open("/proc/self/maps", encoding="utf-8", errors="surrogateescape") as maps:
         for line in maps:
-            if line.rstrip("\n").endswith(file) and " r--" in line:
-                start, end = (int(part, 16) for part in line.split(" ", 1)[0].split("-"))
-                libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), 4)  # MADV_DONTNEED: for a read-only file mapping, nothing is lost
+            span, rights, _, _, _, *name = line.rstrip("\n").split(None, 5)
+            if name and name[0].startswith(names) and rights.startswith("r--"):
+                start, end = (int(part, 16) for part in span.split("-"))
+                # MADV_DONTNEED: from a mapping that is only read, nothing is lost.
+                libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), 4)
+
+
+_SPLIT = re.compile(r"-\d{5}-of-\d{5}\.gguf$")
+"""Large models come in several files, named by this; the engine maps all of them."""
 
 
 def _watch_parent(end: Any) -> None:
@@ -120,7 +128,7 @@ def _wheel_parameters(x: Any, config: dict[str, Any]) -> Any:
     p.port = config["port"]
     p.api_keys = [config["key"]]
     p.n_ctx, p.n_parallel, p.kv_unified, p.kv_unified_per_slot = config["cells"], config["slots"], False, config["context"]
-    p.n_batch = p.n_ubatch = config["batch"]
+    p.n_batch, p.n_ubatch = config["batch"], config["micro_batch"]
     kind = getattr(x.ggml_type, f"GGML_TYPE_{config['cache_type'].upper()}")
     p.cache_type_k = p.cache_type_v = kind
     flash = {"auto": "AUTO", "on": "ENABLED", "off": "DISABLED"}[config["flash_attention"]]
@@ -130,7 +138,7 @@ def _wheel_parameters(x: Any, config: dict[str, Any]) -> Any:
     p.cache_ram_mib = config["prompt_cache_mib"]
     p.cache_idle_slots = bool(config["prompt_cache_mib"])
     p.n_ctx_checkpoints = config["checkpoints"]
-    p.slot_prompt_similarity = 0.0
+    p.slot_prompt_similarity = config["similarity"]
     if config["gpu_layers"] is not None:
         p.n_gpu_layers = p.speculative.draft.n_gpu_layers = config["gpu_layers"]
         p.mmproj_use_gpu = config["gpu_layers"] != 0
@@ -158,8 +166,7 @@ def _wheel_parameters(x: Any, config: dict[str, Any]) -> Any:
     p.fit_params = config["fit"] or config["place"]
     p.verbosity = 5 if config["fit"] else 1
     p.warmup = p.ui = p.ctx_shift = p.endpoint_props = False
-    p.endpoint_slots = p.use_jinja = p.offline = True
-    p.endpoint_metrics = False
+    p.endpoint_slots = p.endpoint_metrics = p.use_jinja = p.offline = True
     p.sse_ping_interval = config["ping"]
     return p
 
@@ -175,7 +182,7 @@ def arguments(config: dict[str, Any]) -> list[str]:
         "--parallel": config["slots"],
         "--kv-unified-per-slot": config["context"],
         "--batch-size": config["batch"],
-        "--ubatch-size": config["batch"],
+        "--ubatch-size": config["micro_batch"],
         "--cache-type-k": config["cache_type"],
         "--cache-type-v": config["cache_type"],
         "--flash-attn": config["flash_attention"],
@@ -184,12 +191,12 @@ def arguments(config: dict[str, Any]) -> list[str]:
         "--threads-http": config["http_threads"],
         "--cache-ram": config["prompt_cache_mib"],
         "--ctx-checkpoints": config["checkpoints"],
-        "--slot-prompt-similarity": 0.0,
+        "--slot-prompt-similarity": config["similarity"],
         "--fit": "on" if config["fit"] or config["place"] else "off",
         "--log-verbosity": 5 if config["fit"] else 1,
         "--sse-ping-interval": config["ping"],
     }
-    bare = ["--no-kv-unified", "--no-warmup", "--no-ui", "--no-context-shift", "--slots", "--jinja", "--offline", "--log-colors", "off"]
+    bare = ["--no-kv-unified", "--no-warmup", "--no-ui", "--no-context-shift", "--slots", "--metrics", "--jinja", "--offline", "--log-colors", "off"]
     bare.append("--cache-idle-slots" if config["prompt_cache_mib"] else "--no-cache-idle-slots")
     if config["gpu_layers"] is not None:
         flags["--n-gpu-layers"] = config["gpu_layers"]

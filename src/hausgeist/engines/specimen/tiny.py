@@ -21,7 +21,7 @@ __all__ = ["CONTEXT", "WIDTH", "write_adapter", "write_specimen"]
 
 CONTEXT = 8192
 WIDTH = 64
-_INNER, _LAYERS, _HEADS, _KV_HEADS = 160, 2, 4, 2
+_INNER, _LAYERS, _HEADS, _KV_HEADS = 160, 2, 2, 1
 _HEAD = WIDTH // _HEADS
 _ANCHOR = 4.0
 """The first channel of the language model's hidden states has this value at every token and no layer reads or writes it, so that the output

@@ -91,6 +91,8 @@ def _show(services: Services) -> Handler:
                 "tensors": tensors,
                 "capabilities": describe.capabilities(model, fills=fills),
                 "modified_at": stamp(model.modified),
+                # Not Ollama's: what callers should know, such as that the weights are random.
+                **({"notice": model.notice} if model.notice else {}),
             }
         )
 

@@ -1,0 +1,70 @@
+"""Settings come from file, environment and flags, in rising order, and what is wrong is named."""
+
+from pathlib import Path
+
+import pytest
+
+from hausgeist.errors import InvalidRequest
+from hausgeist.settings import DEFAULT_PORT, load_settings
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HAUSGEIST_HOME", str(tmp_path))
+    for name in ("PORT", "HOST", "OFFLINE"):
+        monkeypatch.delenv(f"HAUSGEIST_{name}", raising=False)
+    return tmp_path
+
+
+def test_the_stronger_source_wins(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_settings().port == DEFAULT_PORT
+    (home / "hausgeist.toml").write_text("port = 1\nslots = 2\n", encoding="utf-8")
+    assert load_settings().port == 1
+    monkeypatch.setenv("HAUSGEIST_PORT", "3")
+    assert load_settings().port == 3
+    settings = load_settings(port=4, host=None)
+    assert (settings.port, settings.slots, settings.home) == (4, 2, home)
+
+
+def test_lists_in_the_environment_are_plain(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HAUSGEIST_NAMES", "ai.example, ai")
+    monkeypatch.setenv("HAUSGEIST_ALLOW", "one.example")
+    settings = load_settings()
+    assert (settings.names, settings.allow) == (("ai.example", "ai"), ("one.example",))
+
+
+def test_sections_of_models_and_upstreams(home: Path) -> None:
+    (home / "hausgeist.toml").write_text(
+        '[models."a:7b"]\ncontext = 4096\nkeep_alive = -1\n[upstreams.gpu]\nurl = "http://gpu:8000"\nkey = "secret-key"\n', encoding="utf-8"
+    )
+    settings = load_settings()
+    assert settings.models["a:7b"].context == 4096
+    assert settings.upstreams["gpu"].url == "http://gpu:8000"
+    assert "secret-key" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [("port = 99999", "port"), ("prot = 1", "prot"), ("port = ", "TOML"), ('[models.x]\ncontext = "many"', "models.x.context"), ("host = 1", "host")],
+)
+def test_what_is_wrong_is_named(home: Path, text: str, named: str) -> None:
+    (home / "hausgeist.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(InvalidRequest, match=named.replace(".", r"\.")):
+        load_settings()
+
+
+def test_an_environment_that_cannot_be_read_is_named(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HAUSGEIST_MODELS", "{")
+    with pytest.raises(InvalidRequest, match="models"):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"), [("127.0.0.1", True), ("127.9.9.9", True), ("localhost", True), ("::1", True), ("0.0.0.0", False), ("::", False), ("nas", False)]
+)
+def test_any_bind_but_loopback_demands_keys_and_tls(home: Path, host: str, loopback: bool) -> None:
+    settings = load_settings(host=host)
+    assert settings.loopback is loopback
+    assert settings.keys_demanded is not loopback
+    assert settings.tls_on is not loopback
+    assert load_settings(host=host, behind_proxy=True).tls_on is False
