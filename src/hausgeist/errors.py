@@ -45,7 +45,14 @@ __all__ = [
     "StoreError",
     "TooLarge",
     "Unavailable",
+    "shown",
 ]
+
+
+def shown(text: str, limit: int = 100) -> str:
+    """Foreign text as a message may quote it: cut to `limit` characters, unprintable ones as question marks."""
+    short = text if len(text) <= limit else text[: limit - 3] + "..."
+    return "".join(character if character.isprintable() else "?" for character in short)
 
 
 class HausgeistError(Exception):

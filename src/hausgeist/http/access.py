@@ -27,14 +27,13 @@ import hmac
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
-from hausgeist.errors import InvalidRequest, NotAllowed, NotAuthenticated
+from hausgeist.errors import InvalidRequest, NotAllowed, NotAuthenticated, shown
 from hausgeist.http.facts import RequestFacts, WebOrigin, parse_address, parse_authority, parse_origin
 from hausgeist.http.rules import BindingRules, is_loopback_host, loopback_peer
 from hausgeist.identity import LOCAL_OWNER, Origin, Principal
+from hausgeist.workspace.secret import looks_like_key
 
-__all__ = ["KEY_PREFIX", "Identities", "Site", "client_of", "cookie_name", "counting_session", "identify", "secure", "session_token", "site_of"]
-
-KEY_PREFIX = "hg-"
+__all__ = ["Identities", "Site", "client_of", "cookie_name", "counting_session", "identify", "secure", "session_token", "site_of"]
 
 _FORWARDING = {
     "forwarded",
@@ -88,7 +87,7 @@ def identify(facts: RequestFacts, rules: BindingRules, workspace: Identities, *,
     origin = client_of(facts, rules)
     project = facts.one("openai-project") or None
     key = _key(facts)
-    if key is not None and key.startswith(KEY_PREFIX):
+    if key is not None and looks_like_key(key):
         if len(key) > _LONGEST_KEY:
             raise NotAuthenticated
         return workspace.authenticate_key(key, project=project), origin
@@ -134,8 +133,7 @@ def site_of(facts: RequestFacts, rules: BindingRules) -> Site:
             return Site("near", said)
     if rules.any_origin:
         return Site("any", said)
-    shown = "".join(character if character.isprintable() else "?" for character in said[:100])
-    raise NotAllowed(f"Pages from '{shown}' may not call this server. Its owner can allow it: origins = [\"{shown}\"].")
+    raise NotAllowed(f"Pages from '{shown(said)}' may not call this server. Its owner can allow it: origins = [\"{shown(said)}\"].")
 
 
 def client_of(facts: RequestFacts, rules: BindingRules) -> Origin:

@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.routing import compile_path
 from starlette.types import Receive, Scope, Send
 
-from hausgeist.errors import HausgeistError, NotAuthenticated, NotFound
+from hausgeist.errors import HausgeistError, NotAuthenticated, NotFound, shown
 from hausgeist.governance.service import Governor
 from hausgeist.http.endpoint import Endpoint
 from hausgeist.http.statuses import status_of
@@ -109,8 +109,7 @@ class Router:
                 allowed.add("HEAD")
         if allowed:
             raise HTTPException(405, f"{method} is not possible here; {', '.join(sorted(allowed))} is.", {"Allow": ", ".join(sorted(allowed))})
-        shown = "".join(character if character.isprintable() else "?" for character in path[:200])
-        raise NotFound(f"There is nothing at {method} {shown}.")
+        raise NotFound(f"There is nothing at {method} {shown(path, 200)}.")
 
     def _candidates(self, path: str) -> Iterator[tuple[_Resource, dict[str, Any]]]:
         """Resources whose path fits: literal ones first, then patterns in their order; a final slash means nothing."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from hausgeist.errors import InvalidRequest, NotSupported
+from hausgeist.errors import InvalidRequest, NotSupported, shown
 from hausgeist.library.definition import Definition, FileRef, Part, file_in_place
 from hausgeist.library.gguf import Contents, inspect, inspect_model, tasks
 from hausgeist.library.parameters import checked_parameters
@@ -92,7 +92,7 @@ def _limited(files: Mapping[str, FileSource], what: str) -> list[tuple[str, File
 
 
 def _located(blobs: Blobs, label: str, given: FileSource) -> _File:
-    label = "".join(letter if letter.isprintable() else "?" for letter in label[:200])
+    label = shown(label, 200)
     if isinstance(given, Path):
         return _File(label, given.expanduser().absolute())
     try:

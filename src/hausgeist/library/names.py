@@ -10,7 +10,7 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Final
 
-from hausgeist.errors import InvalidRequest
+from hausgeist.errors import InvalidRequest, shown
 
 __all__ = ["DEFAULT_TAG", "Name"]
 
@@ -43,7 +43,7 @@ class Name:
         path = head + slash + last
         segments = path.split("/")
         if len(segments) > _MAX_SEGMENTS:
-            raise InvalidRequest(f"'{_shown(text)}' has more than {_MAX_SEGMENTS} parts between slashes.", param="model")
+            raise InvalidRequest(f"'{shown(text)}' has more than {_MAX_SEGMENTS} parts between slashes.", param="model")
         for segment in (*segments, tag) if colon else segments:
             _check(segment, text)
         return cls(path, tag or DEFAULT_TAG)
@@ -54,7 +54,7 @@ class Name:
         plain = "".join(letter for letter in unicodedata.normalize("NFKD", stem) if not unicodedata.combining(letter))
         fit = _DOTS.sub(".", _UNFIT.sub("-", plain))[:_MAX_SEGMENT].strip("-.")
         if not fit:
-            raise InvalidRequest(f"No name can be made of the file name '{_shown(stem)}'; give one: [models.NAME] with its path in hausgeist.toml.")
+            raise InvalidRequest(f"No name can be made of the file name '{shown(stem)}'; give one: [models.NAME] with its path in hausgeist.toml.")
         return cls(fit)
 
     @property
@@ -70,17 +70,11 @@ class Name:
 def _check(segment: str, text: str) -> None:
     if not _SEGMENT.fullmatch(segment) or ".." in segment:
         raise InvalidRequest(
-            f"'{_shown(text)}' is no name for a model: letters, digits, '-', '_' and '.' make a name, "
+            f"'{shown(text)}' is no name for a model: letters, digits, '-', '_' and '.' make a name, "
             "with '/' between its parts and ':' before a tag (gemma3:4b, owner/name:tag).",
             param="model",
         )
     if len(segment) > _MAX_SEGMENT:
         raise InvalidRequest(
-            f"A part of a model's name has at most {_MAX_SEGMENT} characters, '{_shown(segment)}' has {len(segment)}.", param="model"
+            f"A part of a model's name has at most {_MAX_SEGMENT} characters, '{shown(segment)}' has {len(segment)}.", param="model"
         )
-
-
-def _shown(text: str) -> str:
-    """Names come from anywhere and go into messages: cut, without control characters."""
-    short = text if len(text) <= 100 else text[:97] + "..."
-    return "".join(letter if letter.isprintable() else "?" for letter in short)

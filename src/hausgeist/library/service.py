@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
-from hausgeist.errors import Conflict, HausgeistError, InvalidRequest, ModelNotFound, NotSupported, StoreError
+from hausgeist.errors import Conflict, HausgeistError, InvalidRequest, ModelNotFound, NotSupported, StoreError, shown
 from hausgeist.library.creation import Change, FileSource, compose, of_file, projector_ref
 from hausgeist.library.definition import Definition, launch_options, launch_tasks
 from hausgeist.library.gguf import stem
@@ -74,7 +74,7 @@ class Library:
             self._look(now=True)
             model = self._index.get(_key(name))
         if model is None:
-            raise ModelNotFound("".join(letter if letter.isprintable() else "?" for letter in name[:200]))
+            raise ModelNotFound(shown(name, 200))
         return model
 
     async def start(self, in_use: Callable[[Connection], frozenset[str]] | None = None) -> None:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from hausgeist.errors import Conflict, InvalidRequest, NotFound, StoreError
+from hausgeist.errors import Conflict, InvalidRequest, NotFound, StoreError, shown
 from hausgeist.store import schema
 from hausgeist.store.backup import FORMAT, MANIFEST, Progress, is_left_out, is_plain
 from hausgeist.store.database import FILE_NAME
@@ -108,8 +108,7 @@ def _safe_name(member: tarfile.TarInfo) -> str:
     name = member.name
     plain_file = member.type in {tarfile.REGTYPE, tarfile.AREGTYPE} and getattr(member, "sparse", None) is None
     if not plain_file or not is_plain(name) or (name not in {MANIFEST, FILE_NAME} and is_left_out(PurePosixPath(name).parts[0])):
-        shown = "".join(character if character.isprintable() else "?" for character in name[:100])
-        raise InvalidRequest(f"The backup holds '{shown}', which no backup does; it was tampered with. Nothing was restored.")
+        raise InvalidRequest(f"The backup holds '{shown(name)}', which no backup does; it was tampered with. Nothing was restored.")
     return name
 
 

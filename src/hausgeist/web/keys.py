@@ -12,7 +12,7 @@ from hausgeist.errors import NotAllowed, NotFound
 from hausgeist.http.endpoint import Endpoint
 from hausgeist.http.house import HOUSE
 from hausgeist.identity import Role
-from hausgeist.web.parts import Body, Parts, demand_in, read_body, visible_project, who_asks
+from hausgeist.web.parts import Body, Parts, demand_in, read_body, who_asks
 from hausgeist.workspace.records import Key
 
 __all__ = ["NewKey", "endpoints"]
@@ -36,7 +36,7 @@ def endpoints(parts: Parts) -> list[Endpoint]:
     async def index(request: Request) -> Response:
         who = who_asks(request)
         named = request.query_params.get("project")
-        project = visible_project(parts, who, named or who.project)
+        project = workspace.visible_project(named or who.project, who)
         await demand_in(request, parts, "key.list", project.id, project.id)
         keys = workspace.keys(project.id)
         if named is None and who.house_role == "owner":
@@ -47,7 +47,7 @@ def endpoints(parts: Parts) -> list[Endpoint]:
     async def create(request: Request) -> Response:
         body = await read_body(request, NewKey)
         who = who_asks(request)
-        project = visible_project(parts, who, body.project or who.project)
+        project = workspace.visible_project(body.project or who.project, who)
         acting = await demand_in(request, parts, "key.create", project.id, f"{body.name} ({body.role}) in {project.name}")
         user = body.user or acting.user
         if user != acting.user and acting.house_role != "owner" and workspace.user(user).id != acting.user:

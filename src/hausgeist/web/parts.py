@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import from_json
 from starlette.requests import Request
 
-from hausgeist.errors import InvalidRequest, NotFound
+from hausgeist.errors import InvalidRequest
 from hausgeist.governance.service import Governor
 from hausgeist.http.access import identify
 from hausgeist.http.endpoint import Endpoint
@@ -18,10 +18,9 @@ from hausgeist.http.facts import RequestFacts
 from hausgeist.identity import Origin, Principal
 from hausgeist.settings import Settings
 from hausgeist.telemetry import Metrics
-from hausgeist.workspace.records import Project
 from hausgeist.workspace.service import Workspace
 
-__all__ = ["Body", "Parts", "acting_in", "demand_in", "origin_of", "read_body", "visible_project", "who_asks"]
+__all__ = ["Body", "Parts", "acting_in", "demand_in", "origin_of", "read_body", "who_asks"]
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -68,15 +67,6 @@ def origin_of(request: Request) -> Origin:
     """From where."""
     origin: Origin = request.state.origin
     return origin
-
-
-def visible_project(parts: Parts, who: Principal, id_or_name: str) -> Project:
-    """A project that the caller may know of; any other is not there. Raises `NotFound`."""
-    project = parts.workspace.project(id_or_name)
-    if all(project.id != one.id for one in parts.workspace.projects(who)):
-        # The same words as for one that is not there: find_project says them for a name that cannot be.
-        raise NotFound(f"There is no project '{id_or_name[:64]}'. 'hausgeist project list' shows those there are.")
-    return project
 
 
 def acting_in(request: Request, parts: Parts, project: str) -> Principal:

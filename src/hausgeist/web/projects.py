@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from hausgeist.http.endpoint import Endpoint
 from hausgeist.http.house import HOUSE
 from hausgeist.identity import Role
-from hausgeist.web.parts import Body, Parts, demand_in, origin_of, read_body, visible_project, who_asks
+from hausgeist.web.parts import Body, Parts, demand_in, origin_of, read_body, who_asks
 from hausgeist.workspace.records import Member, Project
 
 __all__ = ["MemberRole", "ProjectName", "endpoints"]
@@ -37,7 +37,7 @@ def endpoints(parts: Parts) -> list[Endpoint]:
 
     async def visible(request: Request, action: str, target: str = "") -> Project:
         """The project of the path, once the caller was found to be allowed this."""
-        project = visible_project(parts, who_asks(request), request.path_params["project"])
+        project = workspace.visible_project(request.path_params["project"], who_asks(request))
         await demand_in(request, parts, action, project.id, f"{project.id} {target}".strip())
         return project
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, literal, or_, select, update
 
-from hausgeist.errors import Conflict, NotFound
+from hausgeist.errors import Conflict, NotFound, shown
 from hausgeist.identity import DEFAULT_PROJECT, Principal, Role
 from hausgeist.workspace.names import fold, new_id
 from hausgeist.workspace.people import find_user
@@ -19,6 +19,7 @@ __all__ = [
     "delete_project",
     "find_member_role",
     "find_project",
+    "find_visible_project",
     "members_of",
     "name_project",
     "projects_of",
@@ -54,9 +55,16 @@ def find_project(connection: Connection, which: str) -> Project:
     """By id or name. Raises `NotFound`."""
     row = connection.execute(_BY_ID, {"which": which}).first() or connection.execute(_BY_NAME, {"which": fold(which)}).first()
     if row is None:
-        shown = "".join(character if character.isprintable() else "?" for character in which[:64])
-        raise NotFound(f"There is no project '{shown}'. 'hausgeist project list' shows those there are.")
+        raise _no_project(which)
     return _project(row)
+
+
+def find_visible_project(connection: Connection, which: str, who: Principal) -> Project:
+    """A project that a caller may work in, by id or name; any other looks like one that is not there. Raises `NotFound`."""
+    project = find_project(connection, which)
+    if project not in projects_of(connection, who):
+        raise _no_project(which)
+    return project
 
 
 def add_project(connection: Connection, name: str, owner: str | None) -> Project:
@@ -131,6 +139,10 @@ def _name_is_free(connection: Connection, name: str, but: str | None) -> None:
     same = or_(projects.c.name_key == fold(name), projects.c.id == fold(name))
     if connection.execute(taken.where(same, projects.c.id != literal(but or ""))).scalar_one():
         raise Conflict(f"There is a project '{name}' already; names that differ only in case count as one.")
+
+
+def _no_project(which: str) -> NotFound:
+    return NotFound(f"There is no project '{shown(which, 64)}'. 'hausgeist project list' shows those there are.")
 
 
 def _project(row: Any) -> Project:

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, exists, func, insert, select, update
 
-from hausgeist.errors import Conflict, NotAuthenticated, NotFound
+from hausgeist.errors import Conflict, NotAuthenticated, NotFound, shown
 from hausgeist.identity import LOCAL_OWNER, Role
 from hausgeist.workspace.names import fold, new_id
 from hausgeist.workspace.records import User, links, sessions, users
@@ -44,7 +44,7 @@ def find_user(connection: Connection, who: str) -> User:
         or connection.execute(_BY_NAME, {"now": time.time(), "who": fold(who)}).first()
     )
     if row is None:
-        raise NotFound(f"There is no user '{_shown(who)}'. 'hausgeist user list' shows who is here.")
+        raise NotFound(f"There is no user '{shown(who, 64)}'. 'hausgeist user list' shows who is here.")
     return _user(row)
 
 
@@ -118,10 +118,6 @@ def _keep_an_owner(connection: Connection, user: User) -> None:
     others = connection.execute(select(func.count()).select_from(users).where(users.c.role == "owner", users.c.id != user.id)).scalar_one()
     if user.role == "owner" and not others:
         raise Conflict("The last owner cannot be removed. Make somebody else an owner first.")
-
-
-def _shown(text: str) -> str:
-    return "".join(character if character.isprintable() else "?" for character in text[:64])
 
 
 def _user(row: Any) -> User:

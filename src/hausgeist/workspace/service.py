@@ -90,6 +90,10 @@ class Workspace:
         """Raises `NotFound`."""
         return self._database.read(lambda connection: membership.find_project(connection, id_or_name))
 
+    def visible_project(self, id_or_name: str, who: Principal) -> Project:
+        """One that a caller may work in; any other looks like one that is not there. Raises `NotFound`."""
+        return self._database.read(lambda connection: membership.find_visible_project(connection, id_or_name, who))
+
     async def create_project(self, name: str, *, owner: str | None = None) -> Project:
         """Raises `Conflict`, `InvalidRequest`. Owners of the house own it anyway; `owner` is a user who shall own it besides."""
         name = parse_name(name, "project")

@@ -150,6 +150,7 @@ class Report:
         elif found := _CACHE.search(line):
             if self._sliding or "recurrent" in line:
                 self._rolling += float(found.group(1))
+            self._sliding = False
         elif self._main.rows and "params_fit_impl" in line:
             self._closed = True
 

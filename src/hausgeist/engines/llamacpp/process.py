@@ -35,7 +35,7 @@ _SERVING_LINES = re.compile(
     r"|^worker: "
 )
 """While it serves, the engine's log may quote prompts; only lines that speak of the engine's own death are kept then."""
-_COMPLAINT = re.compile(r"^[\d.]+ E (?:\w+ +)?\S+: (?:error loading model: )?(.+)$|^.*(?:GGML_ASSERT|CUDA error|what\(\):).*$|^worker: .*$")
+_COMPLAINT = re.compile(r"^[\d.]+ E (?:\w+ +)?\S+: (?:error loading model: )?(.+)$|^.*(?:GGML_ASSERT|CUDA error|what\(\):).*$|^(?:worker|error): .*$")
 """A line that says what is wrong. Those after the first mostly repeat that something is."""
 
 _KILLED = 9

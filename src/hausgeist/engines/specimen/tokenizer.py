@@ -114,9 +114,7 @@ def learn(merges: int = 320) -> Tokenizer:
         for word, count in words.items():
             for pair in pairwise(word):
                 pairs[pair] += count
-        best, count = max(pairs.items(), key=lambda item: (item[1], item[0]))
-        if count < 2:
-            break
+        best = max(pairs, key=lambda pair: (pairs[pair], pair))
         learnt.append(best)
         words = Counter({_merge(word, best): count for word, count in words.items()})
     tokens = [*alphabet.values(), *dict.fromkeys(left + right for left, right in learnt)]

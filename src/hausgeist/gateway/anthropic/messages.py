@@ -9,7 +9,7 @@ from functools import partial
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from hausgeist.errors import EngineFailed, NotSupported
+from hausgeist.errors import EngineFailed, NotSupported, shown
 from hausgeist.gateway.anthropic.decode import cache_seconds, decode, image_addresses
 from hausgeist.gateway.anthropic.encode import MessageEvents, message
 from hausgeist.gateway.anthropic.errors import ANTHROPIC, failure_event, request_id
@@ -127,8 +127,7 @@ def _signed(origin: Origin, wanted: MessagesRequest) -> Origin:
     user = wanted.metadata.user_id if wanted.metadata is not None else None
     if not user:
         return origin
-    shown = "".join(letter if letter.isprintable() else "?" for letter in user)
-    return replace(origin, agent=f"{origin.agent} user_id={shown}".strip())
+    return replace(origin, agent=f"{origin.agent} user_id={shown(user, 512)}".strip())
 
 
 def _keep_alive(services: Services, model: InstalledModel, wanted: MessagesRequest) -> float | None:
