@@ -26,17 +26,34 @@ import pytest
 
 from hausgeist.engines.specimen import ModelShape, write_shaped, write_specimen
 
-__all__ = ["BUILD", "SLOW", "ServerProcess", "broken", "free_port", "marked", "needs", "prompt_of", "shaped", "shapes_of_errors", "tiny", "until"]
+__all__ = [
+    "BUILD",
+    "LONG",
+    "SLOW",
+    "ServerProcess",
+    "free_port",
+    "gauge",
+    "marked",
+    "needs",
+    "needs_linux",
+    "objects",
+    "prompt_of",
+    "shaped",
+    "tiny",
+    "until",
+    "wrong_shape",
+]
 
 ROOT = Path(__file__).parents[2]
 BUILD = ROOT / "build" / "specimens"
 _MARK = "TEST_MARK"
 """Workers inherit the environment (less what is private), so whoever carries this variable came from the server that it was given to."""
 
-SLOW = ModelShape(
-    architecture="llama", layers=8, width=512, inner=1536, heads=8, kv_heads=2, head=64, vocabulary=4096, context=32768, rope_base=1e4
-)
-"""Large enough that loads, prompts and answers take a while (some 200 tokens a second on two cores), small enough to be written in a second."""
+SLOW = ModelShape(architecture="llama", layers=8, width=512, inner=1536, heads=8, kv_heads=2, head=64, vocabulary=4096, context=32768, rope_base=1e4)
+"""Large enough that loads, prompts and answers take a while (some 300 tokens a second on one core), small enough to be written in a second."""
+
+LONG = {"temperature": 0}
+"""At temperature 0 the specimens repeat themselves and never come to an end."""
 
 
 def needs(*commands: str) -> None:
@@ -94,7 +111,7 @@ def _kept(name: str, write: Any) -> Path:
 
 def prompt_of(tokens: int) -> str:
     """A text of about so many tokens for specimens, whose vocabulary knows short common words."""
-    words = "the house was old and the people in it were kind to each other and to all who came".split()
+    words = ["the", "house", "was", "old", "and", "the", "people", "in", "it", "were", "kind", "to", "each", "other", "and", "to", "all", "who", "came"]
     return " ".join(words[number % len(words)] for number in range(tokens))
 
 
@@ -122,8 +139,13 @@ class ServerProcess:
         environment: Mapping[str, str] | None = None,
         wrapper: Sequence[str] = (),
         port: int = 0,
+        threads: int | None = 1,
     ) -> None:
+        """`threads` per engine: with one, several workers share few cores without spinning while they wait for each other's."""
         self.home = home
+        if threads is not None and not home.exists():
+            home.mkdir(parents=True, mode=0o700)
+            (home / "hausgeist.toml").write_text("".join(f'[models."{file.stem}"]\nthreads = {threads}\n' for file in files))
         self.mark = secrets.token_hex(8)
         self.log = home.with_name(home.name + ".log")
         self.wrapper = [*wrapper]
@@ -230,7 +252,7 @@ def gauge(server: ServerProcess, client: httpx.Client, name: str, model: str) ->
     return float(found[1]) if found else 0.0
 
 
-def shapes_of_errors(path: str, body: Any) -> str:
+def wrong_shape(path: str, body: Any) -> str:
     """What is wrong with the shape of an error for the tongue that is spoken at `path`; empty: nothing."""
     if not isinstance(body, dict):
         return f"not an object: {str(body)[:200]}"
@@ -247,7 +269,7 @@ def shapes_of_errors(path: str, body: Any) -> str:
     return ""
 
 
-def broken(lines: Iterator[str]) -> list[dict[str, Any]]:
+def objects(lines: Iterator[str]) -> list[dict[str, Any]]:
     """The JSON objects of a stream of events or lines."""
     found = []
     for line in lines:

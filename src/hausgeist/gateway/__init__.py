@@ -1,3 +1,5 @@
-"""Foreign tongues over HTTP, one package each; the modules beside them are what several of them need. Each is asked for by its own name."""
+"""Model APIs over HTTP: one package for each dialect (`openai`, `anthropic`, `ollama`). The modules beside them are what several of them need."""
 
-__all__: list[str] = []
+from hausgeist.gateway.services import Services
+
+__all__ = ["Services"]

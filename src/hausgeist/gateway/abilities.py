@@ -7,18 +7,10 @@ import re
 from hausgeist.errors import InvalidRequest
 from hausgeist.model import InstalledModel
 
-__all__ = ["calls_tools", "demand_thinking", "effort_levels", "embeds", "generates", "sees", "thinks"]
+__all__ = ["calls_tools", "demand_thinking", "effort_levels", "sees", "thinks"]
 
 _THINKING = re.compile(r"think|reasoning", re.IGNORECASE)
 _TOOLS = re.compile(r"\btools\b")
-
-
-def generates(model: InstalledModel) -> bool:
-    return "generate" in model.tasks
-
-
-def embeds(model: InstalledModel) -> bool:
-    return "embed" in model.tasks
 
 
 def sees(model: InstalledModel) -> bool | None:

@@ -1,52 +1,16 @@
-"""Request bodies: bytes into a checked pydantic model, and what is wrong with them in a sentence that names the place.
-
-Hostile JSON ends here: depth, NaN, lone surrogates and broken UTF-8 are refused by the parser, unknown fields by the models (`Body`).
-"""
+"""Request bodies of the dialects: parsed and checked as `http.bodies` does; parameters that are known but not served are refused by name."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-from pydantic_core import ErrorDetails, from_json
-from starlette.requests import Request
+from pydantic import BaseModel
 
-from hausgeist.errors import InvalidRequest, NotSupported
+from hausgeist.errors import NotSupported
+from hausgeist.http.bodies import Body, json_body, parse
 
 __all__ = ["Body", "json_body", "parse", "refuse"]
-
-M = TypeVar("M", bound=BaseModel)
-
-
-class Body(BaseModel):
-    """Base of request models: what it does not name is refused, numbers are finite."""
-
-    # Built when the first request of its kind comes: dozens of schemas at once would be felt at every start.
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=(), defer_build=True)
-
-
-async def json_body(request: Request, model: type[M]) -> M:
-    """The request's body as `model`. Raises InvalidRequest, whose `param` is the path of the first fault."""
-    return parse(await request.body(), model)
-
-
-def parse(body: bytes, model: type[M]) -> M:
-    """The same for bytes in hand."""
-    try:
-        data = from_json(body, allow_inf_nan=False, cache_strings="none")
-    except ValueError as error:
-        raise InvalidRequest(f"The request body is not valid JSON: {error}.") from error
-    if not isinstance(data, dict):
-        raise InvalidRequest("The request body should be a JSON object.")
-    try:
-        return model.model_validate(data)
-    except ValidationError as error:
-        # Of a union, each branch complains; the complaint that got furthest is about what the caller meant.
-        worst = max(error.errors(include_url=False, include_context=False, include_input=False), key=lambda item: len(item["loc"]))
-        place = _place(worst)
-        raise InvalidRequest(f"{place}: {_complaint(worst)}" if place else _complaint(worst), param=place or None) from error
 
 
 def refuse(body: BaseModel, reasons: Mapping[str, str]) -> None:
@@ -55,20 +19,3 @@ def refuse(body: BaseModel, reasons: Mapping[str, str]) -> None:
         value: Any = getattr(body, name)
         if value is not None and value is not False and value not in ([], {}):
             raise NotSupported(f"'{name}' is not supported here: {reason}", param=name)
-
-
-def _place(error: ErrorDetails) -> str:
-    """`messages.0.content`: without the names of union branches and validators that pydantic puts between."""
-    return ".".join(str(part) for part in error["loc"] if isinstance(part, int) or (_NAME.fullmatch(part) and part not in _BRANCHES))
-
-
-def _complaint(error: ErrorDetails) -> str:
-    if error["type"] == "extra_forbidden":
-        return "there is no such parameter; leave it out"
-    if error["type"] == "missing":
-        return "this field is required"
-    return error["msg"].removeprefix("Value error, ")
-
-
-_NAME = re.compile(r"[\w$]{1,80}")
-_BRANCHES = {"str", "int", "float", "bool", "none"}

@@ -22,7 +22,7 @@ _PORTABLE = {
     "frequency_penalty": "frequency_penalty",
     "stop": "stop",
 }
-"""Understood by every OpenAI-compatible server worth the name."""
+"""Understood by every OpenAI-compatible server."""
 
 _LLAMA = {
     "typical_p": "typical_p",

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from urllib.parse import unquote_to_bytes
 
 from hausgeist.errors import InvalidRequest, TooLarge, Unavailable
+from hausgeist.gateway.abilities import sees
 from hausgeist.gateway.services import Services
 from hausgeist.identity import Origin, Principal
 from hausgeist.model import InstalledModel
@@ -73,7 +74,7 @@ def data_url(payload: str | bytes, *, param: str | None = None) -> str:
 
 def demand_vision(model: InstalledModel, *, param: str | None = None) -> None:
     """Raise InvalidRequest when `model` cannot see. Engines that keep their own models answer that themselves."""
-    if model.engine == "llamacpp" and model.options.projector is None and not model.shape.vision:
+    if sees(model) is False:
         raise InvalidRequest(
             f"The model '{model.id}' cannot see images: it has no vision projector. Leave the images out, or ask a vision model.", param=param
         )

@@ -1,4 +1,4 @@
-"""Conversations whose last word is the assistant's own: the answer goes on from there, and consists of what was added only."""
+"""Prefill: conversations that end with a message of the assistant's. The answer continues it and holds only what was added."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""May they, who did, and what leaves the house: actions, decisions, the audit table, usage, and the one outbound client."""
+"""May they, who did, and what leaves the machine: actions, decisions, the audit table, usage, and the one outbound client."""
 
 from hausgeist.governance.actions import ACTIONS, Action
 from hausgeist.governance.audit import AuditEntry, AuditLog

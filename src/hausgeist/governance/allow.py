@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from hausgeist.errors import InvalidRequest
 from hausgeist.settings import Settings
 
-__all__ = ["AllowList", "is_loopback_name", "is_public"]
+__all__ = ["AllowList", "is_loopback_name", "is_public", "is_this_machine"]
 
 Address = IPv4Address | IPv6Address
 
@@ -55,7 +55,7 @@ class AllowList:
         where = f"{f'[{host}]' if ':' in host else host}:{port}"
         upstream = any(entry.covers(host, address, port) for entry in self._upstreams)
         if self._offline:
-            if upstream and (is_loopback_name(host) or (address is not None and address.is_loopback)):
+            if upstream and is_this_machine(host):
                 return ""
             return f"This server is offline (offline = true) and does not connect to {where}."
         if upstream or any(entry.covers(host, address, port) for entry in self._entries):
@@ -76,11 +76,6 @@ class AllowList:
             f'allow = ["{host}", "{address}"].'
         )
 
-    def is_house_host(self, host: str) -> bool:
-        """Whether connections to `host` stay on this machine by its name, so that no proxy must see them."""
-        address = _address(host)
-        return is_loopback_name(host) or (address is not None and address.is_loopback)
-
     def _may_be_near(self, host: str, port: int) -> bool:
         if "." not in host or host.endswith(_LOCAL_SUFFIXES):
             return True
@@ -90,6 +85,12 @@ class AllowList:
 def is_loopback_name(host: str) -> bool:
     """Whether `host` is a name of this machine itself, whatever a name server says."""
     return host == "localhost" or host.endswith(".localhost")
+
+
+def is_this_machine(host: str) -> bool:
+    """Whether `host` can only be this machine, by name or by address."""
+    address = _address(host)
+    return is_loopback_name(host) or (address is not None and address.is_loopback)
 
 
 def is_public(address: Address) -> bool:

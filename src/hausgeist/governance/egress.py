@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.request import getproxies, proxy_bypass
 
 from hausgeist.errors import EgressRefused, HausgeistError, StoreError, TooLarge, Unavailable
-from hausgeist.governance.allow import AllowList, is_loopback_name
+from hausgeist.governance.allow import AllowList, is_loopback_name, is_this_machine
 from hausgeist.governance.service import Governor
 from hausgeist.identity import Origin, Principal
 from hausgeist.settings import Settings
@@ -154,7 +154,7 @@ class Egress:
     ) -> ClientResponse:
         from aiohttp import ClientError, ClientTimeout
 
-        if not self._list.is_house_host(_host(target)):
+        if not is_this_machine(_host(target)):
             self._governor.record(wish.who, _ACTION, target=_shown(target), origin=wish.origin, outcome="allowed", detail=wish.purpose)
         if not isinstance(timeout, ClientTimeout):
             timeout = ClientTimeout(total=timeout, sock_connect=_CONNECT_SECONDS)
@@ -203,7 +203,7 @@ class Egress:
         from yarl import URL
 
         host = _host(target)
-        if self._offline or self._list.is_house_host(host):
+        if self._offline or is_this_machine(host):
             return None, None
         proxies = getproxies()
         address = proxies.get(target.scheme) or proxies.get("all")

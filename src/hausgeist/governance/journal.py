@@ -1,6 +1,6 @@
-"""Appends rows to one table, many to a transaction: what the event loop pays for a row is a tuple and a future.
+"""Appends rows to one table, many to a transaction, without holding up the event loop.
 
-Owns the waiting and the batching; what a row says is its user's business (`audit`, `usage`).
+Owns the waiting and the batching; what a row says is decided in `audit` and `usage`.
 """
 
 from __future__ import annotations

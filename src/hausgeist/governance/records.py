@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from sqlalchemy import Column, Float, Integer, MetaData, Table, Text
 
-__all__ = ["audit", "usage"]
+__all__ = ["audit", "metadata", "usage"]
 
-_metadata = MetaData()
+metadata = MetaData()
 
 audit = Table(
     "audit",
-    _metadata,
+    metadata,
     Column("id", Integer, primary_key=True),
     Column("at", Float, nullable=False),
     Column("actor", Text),
@@ -27,7 +27,7 @@ audit = Table(
 
 usage = Table(
     "usage",
-    _metadata,
+    metadata,
     Column("id", Integer, primary_key=True),
     Column("at", Float, nullable=False),
     Column("actor", Text),
@@ -35,7 +35,6 @@ usage = Table(
     Column("key_id", Text),
     Column("project", Text),
     Column("model", Text, nullable=False),
-    Column("dialect", Text, nullable=False),
     Column("operation", Text, nullable=False),
     Column("prompt_tokens", Integer, nullable=False),
     Column("completion_tokens", Integer, nullable=False),

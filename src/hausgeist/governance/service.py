@@ -1,4 +1,4 @@
-"""Asked once, at the door: decides, and writes down what was decided."""
+"""Decides whether a caller may do something, and writes the decision into the audit table. Asked once for each request."""
 
 from __future__ import annotations
 

@@ -27,7 +27,6 @@ class UsageRow:
     key_id: str | None = None
     project: str | None
     model: str
-    dialect: str = ""
     operation: str
     usage: Usage = field(default_factory=Usage)
     status: str
@@ -64,7 +63,6 @@ class UsageLog:
                 row.key_id,
                 row.project,
                 clean(row.model, 500),
-                row.dialect,
                 row.operation,
                 took.prompt_tokens,
                 took.completion_tokens,

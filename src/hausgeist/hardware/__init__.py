@@ -1,5 +1,5 @@
 """What this machine has: memory (cgroup limits counted), processors, accelerators. Reads only, decides nothing."""
 
-from hausgeist.hardware.probe import Cpu, Device, Memory, cpu, devices, memory, process_memory
+from hausgeist.hardware.probe import Cpu, Device, Memory, cpu, devices, memory
 
-__all__ = ["Cpu", "Device", "Memory", "cpu", "devices", "memory", "process_memory"]
+__all__ = ["Cpu", "Device", "Memory", "cpu", "devices", "memory"]

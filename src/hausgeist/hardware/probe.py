@@ -1,4 +1,4 @@
-"""What this machine has, as this process may use it: memory and processors under the limits of containers, accelerators, memory of a process.
+"""What this machine has, as this process may use it: memory and processors under the limits of containers, accelerators.
 
 Reads only and keeps nothing; what fits where is the planner's business.
 """
@@ -18,7 +18,7 @@ import psutil
 
 from hausgeist.hardware.cgroup import cpu_quota, memory_limits
 
-__all__ = ["Cpu", "Device", "Memory", "cpu", "devices", "memory", "process_memory"]
+__all__ = ["Cpu", "Device", "Memory", "cpu", "devices", "memory"]
 
 _FEATURES = {
     *("sse3", "ssse3", "sse4_1", "sse4_2", "f16c", "fma", "bmi2", "avx", "avx2", "avx_vnni", "avx512f", "avx512bw", "avx512dq", "avx512vl"),
@@ -78,17 +78,6 @@ def memory(root: Path = Path("/")) -> Memory:
     return Memory(total, available)
 
 
-def process_memory(pid: int) -> int:
-    """Bytes that this process and its children hold: each one's share of what they share with others (PSS), else its own pages (USS), else
-    what is resident. 0 for a process that has ended."""
-    try:
-        process = psutil.Process(pid)
-        family = [process, *process.children(recursive=True)]
-    except psutil.Error:
-        return 0
-    return sum(_held(one) for one in family)
-
-
 def cpu() -> Cpu:
     """The processor; what cannot be told is empty."""
     allowed = _allowed()
@@ -106,22 +95,6 @@ def devices() -> list[Device]:
     """Accelerators: NVIDIA's by NVML where its binding is installed, else by nvidia-smi. Empty where there is none, or no driver."""
     found = _by_nvml()
     return _by_nvidia_smi() if found is None else found
-
-
-def _held(process: psutil.Process) -> int:
-    try:
-        for line in Path(f"/proc/{process.pid}/smaps_rollup").read_text(encoding="ascii").splitlines():
-            if line.startswith("Pss:"):
-                return int(line.split()[1]) * 1024
-    except (OSError, ValueError, IndexError):
-        pass
-    try:
-        try:
-            return int(process.memory_full_info().uss)
-        except (psutil.AccessDenied, AttributeError):
-            return int(process.memory_info().rss)
-    except psutil.Error:
-        return 0
 
 
 def _allowed() -> list[int]:

@@ -1,4 +1,4 @@
-"""HTTP without a tongue of its own: sockets, TLS, who asks, finding the route, saying errors; what is said belongs to `gateway` and `web`."""
+"""What all dialects have in common over HTTP: sockets, TLS, who asks, bodies, routing, statuses. What is said belongs to `gateway` and `web`."""
 
 from hausgeist.http.endpoint import Dialect, Endpoint
 

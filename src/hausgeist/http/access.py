@@ -29,7 +29,7 @@ from typing import Literal, Protocol
 
 from hausgeist.errors import InvalidRequest, NotAllowed, NotAuthenticated, shown
 from hausgeist.http.facts import RequestFacts, WebOrigin, parse_address, parse_authority, parse_origin
-from hausgeist.http.rules import BindingRules, is_loopback_host, loopback_peer
+from hausgeist.http.rules import BindingRules, is_loopback_host, is_loopback_peer
 from hausgeist.identity import LOCAL_OWNER, Origin, Principal
 from hausgeist.workspace.secret import looks_like_key
 
@@ -249,7 +249,7 @@ def _session_counts(facts: RequestFacts, site: Site) -> bool:
 
 
 def _is_local(facts: RequestFacts, rules: BindingRules, site: Site) -> bool:
-    return not rules.keys_demanded and site.relation != "any" and loopback_peer(facts.peer) and not _was_forwarded(facts)
+    return not rules.keys_demanded and site.relation != "any" and is_loopback_peer(facts.peer) and not _was_forwarded(facts)
 
 
 def _was_forwarded(facts: RequestFacts) -> bool:

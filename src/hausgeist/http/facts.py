@@ -74,7 +74,7 @@ class RequestFacts:
 
 
 def parse_address(text: str) -> Address | None:
-    """An IP address; IPv4 in IPv6's clothes is IPv4."""
+    """An IP address; an IPv4-mapped IPv6 address comes back as IPv4."""
     try:
         address = ip_address(text.partition("%")[0])
     except ValueError:

@@ -1,4 +1,4 @@
-"""What every request passes: who asks, how large, what for the record. Plain ASGI, so that a stream costs next to nothing on its way through."""
+"""What every request passes first: finds out who asks, limits the body, counts and logs. Plain ASGI, so that streamed chunks cost little."""
 
 from __future__ import annotations
 

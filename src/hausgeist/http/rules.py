@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from hausgeist.errors import InvalidRequest
-from hausgeist.http.facts import UNIX, Address, WebOrigin, parse_address, parse_authority, parse_origin
+from hausgeist.http.facts import UNIX, WebOrigin, parse_address, parse_authority, parse_origin
 from hausgeist.settings import Settings
 
-__all__ = ["BindingRules", "is_loopback_host", "loopback_peer", "own_names"]
+__all__ = ["BindingRules", "is_loopback_host", "is_loopback_peer", "own_names"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +95,12 @@ def is_loopback_host(host: str) -> bool:
     return address is not None and address.is_loopback
 
 
+def is_loopback_peer(peer: str) -> bool:
+    """Whether a connection comes from this machine."""
+    address = parse_address(peer)
+    return peer == UNIX or (address is not None and address.is_loopback)
+
+
 def own_names() -> set[str]:
     """What this machine is called, in its own network as well. Asks no name server."""
     try:
@@ -126,9 +132,3 @@ def _network(entry: str) -> IPv4Network | IPv6Network:
         return ip_network(entry, strict=False)
     except ValueError:
         raise InvalidRequest(f"trusted_proxies: '{entry}' is neither an address nor a network.", param="trusted_proxies") from None
-
-
-def loopback_peer(peer: str) -> bool:
-    """Whether a connection comes from this machine."""
-    address: Address | None = parse_address(peer)
-    return peer == UNIX or (address is not None and address.is_loopback)

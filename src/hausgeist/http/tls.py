@@ -271,7 +271,7 @@ def _told(settings: Settings) -> tuple[set[str], set[str]]:
 
 
 def _interfaces(settings: Settings) -> set[str]:
-    """This machine's addresses in local networks, where it listens on all of them. Public ones change with the provider's mood."""
+    """This machine's addresses in local networks, where it listens on all of them. Public ones change too often to be certified."""
     bound = parse_address(settings.host)
     if settings.loopback or (bound is not None and not bound.is_unspecified):
         return set()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from hausgeist.errors import InvalidRequest, NotSupported, shown
-from hausgeist.library.definition import Definition, FileRef, Part, file_in_place
+from hausgeist.library.definition import AdapterRef, Definition, FileRef, file_in_place
 from hausgeist.library.gguf import Contents, inspect, inspect_model, tasks
 from hausgeist.library.parameters import checked_parameters
 from hausgeist.store.blobs import Blobs, parse_digest
@@ -72,8 +72,8 @@ def compose(blobs: Blobs, base: Definition | None, change: Change, *, source: st
     if source:
         definition = replace(definition, source=source)
     if change.adapters:
-        parts = [_adapter(_located(blobs, label, given), definition) for label, given in _limited(change.adapters, "adapters")]
-        definition = replace(definition, adapters=tuple(parts))
+        adapters = [_adapter(_located(blobs, label, given), definition) for label, given in _limited(change.adapters, "adapters")]
+        definition = replace(definition, adapters=tuple(adapters))
     if change.template is not None:
         definition = replace(definition, template=_template(change.template))
     if change.system is not None:
@@ -184,7 +184,7 @@ def _notice(contents: Contents) -> str:
     return said if said and said.isprintable() else "Random weights: what this model answers is noise."
 
 
-def _adapter(file: _File, definition: Definition) -> Part:
+def _adapter(file: _File, definition: Definition) -> AdapterRef:
     contents = _inspected(file)
     if contents.kind != "adapter":
         raise InvalidRequest(f"'{file.label}' is not an adapter (LoRA).", param="adapters")
@@ -194,7 +194,7 @@ def _adapter(file: _File, definition: Definition) -> Part:
             param="adapters",
         )
     (ref,) = file.refs(contents)
-    return Part(ref)
+    return AdapterRef(ref)
 
 
 def _text(text: str, what: str) -> str:

@@ -1,4 +1,4 @@
-"""A place in a file that nobody trusts: read in chunks, forwards, and never more than was checked to be there.
+"""Reads a file that nobody trusts: in chunks, forwards only, and never more than was checked to be there.
 
 Knows nothing of GGUF but its numbers (little-endian) and how its strings are counted.
 """

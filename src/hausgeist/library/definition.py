@@ -18,7 +18,7 @@ from hausgeist.library.header import Header
 from hausgeist.model import Adapter, InstalledModel, ModelOptions, Shape, Task
 from hausgeist.settings import ModelSection
 
-__all__ = ["Definition", "FileRef", "Part", "file_in_place", "launch_options", "launch_tasks"]
+__all__ = ["AdapterRef", "Definition", "FileRef", "file_in_place", "launch_options", "launch_tasks"]
 
 _VERSION: Final = 1
 _CHUNK: Final = 2**20
@@ -53,8 +53,8 @@ class FileRef:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """A LoRA adapter of a model."""
+class AdapterRef:
+    """A LoRA adapter of a model, and how strongly it is applied."""
 
     file: FileRef
     scale: float = 1.0
@@ -68,7 +68,7 @@ class Definition:
     files: tuple[FileRef, ...] = ()
     """The weights, in order where they were split."""
     projector: FileRef | None = None
-    adapters: tuple[Part, ...] = ()
+    adapters: tuple[AdapterRef, ...] = ()
     shape: Shape = field(default_factory=Shape)
     tasks: tuple[Task, ...] = ("generate",)
     template: str = ""
@@ -175,7 +175,7 @@ class Definition:
                 engine=value["engine"],
                 files=tuple(FileRef.from_json(ref) for ref in value["files"]),
                 projector=FileRef.from_json(value["projector"]) if value["projector"] else None,
-                adapters=tuple(Part(FileRef.from_json(one["file"]), float(one["scale"])) for one in value["adapters"]),
+                adapters=tuple(AdapterRef(FileRef.from_json(one["file"]), float(one["scale"])) for one in value["adapters"]),
                 shape=Shape(**{name: part for name, part in value["shape"].items() if name in known}),
                 tasks=tuple(value["tasks"]),
                 parameters=value["parameters"],

@@ -12,24 +12,11 @@ from pathlib import Path
 from typing import Final, Literal
 
 from hausgeist.errors import InvalidRequest
-from hausgeist.library.header import Header, LazyArray, Tensor, read_header, read_header_from
+from hausgeist.library.header import Header, read_header
 from hausgeist.library.quantization import quantization_name
 from hausgeist.model import Shape, Task
 
-__all__ = [
-    "Contents",
-    "Header",
-    "Kind",
-    "LazyArray",
-    "Tensor",
-    "inspect",
-    "inspect_model",
-    "read_header",
-    "read_header_from",
-    "read_shape",
-    "stem",
-    "tasks",
-]
+__all__ = ["Contents", "Kind", "inspect", "inspect_model", "read_shape", "stem", "tasks"]
 
 Kind = Literal["model", "projector", "adapter", "draft", "other"]
 

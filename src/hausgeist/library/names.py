@@ -75,6 +75,4 @@ def _check(segment: str, text: str) -> None:
             param="model",
         )
     if len(segment) > _MAX_SEGMENT:
-        raise InvalidRequest(
-            f"A part of a model's name has at most {_MAX_SEGMENT} characters, '{shown(segment)}' has {len(segment)}.", param="model"
-        )
+        raise InvalidRequest(f"A part of a model's name has at most {_MAX_SEGMENT} characters, '{shown(segment)}' has {len(segment)}.", param="model")

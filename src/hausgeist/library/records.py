@@ -9,13 +9,14 @@ from sqlalchemy import Column, Connection, Float, MetaData, Table, Text, delete,
 
 from hausgeist.library.definition import Definition
 
-__all__ = ["Record", "blobs_in_use", "delete_model", "put_model", "read_models", "renew_model", "stamps"]
+__all__ = ["Record", "blobs_in_use", "delete_model", "metadata", "put_model", "read_models", "renew_model", "stamps"]
 
 log = logging.getLogger(__name__)
 
+metadata = MetaData()
 _models = Table(
     "models",
-    MetaData(),
+    metadata,
     Column("id", Text, primary_key=True),
     Column("engine", Text, nullable=False),
     Column("definition", Text, nullable=False),

@@ -14,7 +14,7 @@ from hausgeist.model import InstalledModel, Usage
 from hausgeist.serving.calls import Call
 from hausgeist.serving.failures import failure, stream_failure
 
-__all__ = ["EngineAnswer"]
+__all__ = ["EngineAnswer", "Finish"]
 
 _END = b"\n\n"
 _LARGEST_EVENT = 16 * 2**20

@@ -1,4 +1,4 @@
-"""The question put to the door and the answer it gives: the contract between `serving` and every face above it."""
+"""A call to a model and its answer: the contract between `serving` and everything above it."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ __all__ = ["Answer", "Call"]
 class Call:
     """One request to a model, parsed and checked by the dialect it came in.
 
-    `body` is what the engine gets, always in OpenAI's shape; the door sets `model` and the engine-private
-    fields, so that no caller can. `stream` asks for events. `stream_usage`: the caller wants the closing usage chunk of an OpenAI stream
-    (the door always asks the engine for it, to meter, and takes it out for callers who did not).
+    `body` is what the engine gets, always in OpenAI's shape; the door sets `model` and the engine-private fields, so that no caller can.
+    `stream` asks for events. `stream_usage`: the caller wants the closing usage chunk of an OpenAI stream (the door always asks the engine for
+    it, to meter, and takes it out for callers who did not).
     """
 
     model: str

@@ -1,21 +1,21 @@
-"""The one door to a model: authorise, resolve, admit, lease, stream, meter, audit. Every face asks here and nowhere else."""
+"""The one door to a model: authorise, resolve, admit, lease, stream, meter, audit. Everything above asks here and nowhere else."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from hausgeist.engines import Reply, WorkerGone
-from hausgeist.errors import EngineCrashed, HausgeistError, InvalidRequest
+from hausgeist.errors import EngineCrashed, HausgeistError, InvalidRequest, ModelNotFound
 from hausgeist.governance.service import Governor
 from hausgeist.identity import Origin, Principal
 from hausgeist.library.service import Library
 from hausgeist.model import InstalledModel, Task, Usage
-from hausgeist.serving.answer import EngineAnswer
+from hausgeist.serving.answer import EngineAnswer, Finish
 from hausgeist.serving.calls import Answer, Call
 from hausgeist.serving.metering import Meter
 from hausgeist.serving.planning import launch_plan, task_of
@@ -52,8 +52,10 @@ class Door:
         try:
             model = self._resolve(call.model, call.task)
             lease = await self._admit(who, call, model)
-        except BaseException as error:
-            await self._meter.refused(who, call, error, committed)
+        except BaseException:
+            # The audit row has to be on disk before the caller hears of the refusal.
+            with contextlib.suppress(HausgeistError):
+                await committed
             raise
         finish = self._finisher(who, call, lease)
         try:
@@ -63,18 +65,19 @@ class Door:
         except BaseException as error:
             await finish(Usage(total_ms=(time.perf_counter() - started) * 1000), _outcome(error), False)
             raise
-        return (
-            EngineAnswer(call=call, model=model, context=lease.plan.context, reply=reply, started=started, load_ms=lease.load_ms, finish=finish)
-            if reply.status < 400
-            else await self._refusal(call, model, lease, reply, started, finish)
-        )
+        answer = EngineAnswer(call=call, model=model, context=lease.plan.context, reply=reply, started=started, load_ms=lease.load_ms, finish=finish)
+        if reply.status >= 400:
+            await _raise_refusal(answer)
+        return answer
 
     def models(self, who: Principal) -> list[InstalledModel]:
         """The models that this caller may use."""
         return self._library.models() if self._governor.decide(who, "model.list").allowed else []
 
     def model(self, who: Principal, name: str) -> InstalledModel:
-        """One of them. Raises `ModelNotFound`."""
+        """One of them. Raises `ModelNotFound`, also for a caller who may not know of any."""
+        if not self._governor.decide(who, "model.list").allowed:
+            raise ModelNotFound(name)
         return self._library.get(name)
 
     def loaded(self, who: Principal) -> list[Loaded]:
@@ -108,7 +111,7 @@ class Door:
             await self._pool.unload(model.id)
         await self._library.remove(model.id)
 
-    # -- the steps, in their order ----------------------------------------------------------------------------------------------------------
+    # The steps, in their order
 
     def _authorise(self, who: Principal, action: str, target: str, origin: Origin) -> asyncio.Future[None]:
         """Raises `NotAllowed` now; the future is done when the audit row is on disk, which may be while the engine works already."""
@@ -140,17 +143,10 @@ class Door:
             await self._pool.give_back(lease, complete=False)
             raise EngineCrashed() from error
 
-    async def _refusal(self, call: Call, model: InstalledModel, lease: Lease, reply: Reply, started: float, finish: Any) -> Answer:
-        """The engine said no: raise its reason, with everything given back."""
-        answer = EngineAnswer(call=call, model=model, context=lease.plan.context, reply=reply, started=started, load_ms=lease.load_ms, finish=finish)
-        async with answer:
-            await answer.json()
-        raise EngineCrashed("The engine refused the request without saying why.")
-
-    def _finisher(self, who: Principal, call: Call, lease: Lease) -> Callable[[Usage, str, bool], Awaitable[None]]:
+    def _finisher(self, who: Principal, call: Call, lease: Lease) -> Finish:
         async def finish(usage: Usage, outcome: str, complete: bool) -> None:
             await self._pool.give_back(lease, complete=complete)
-            await self._meter.finished(who, call, usage, outcome)
+            self._meter.finished(who, call, usage, outcome)
 
         return finish
 
@@ -171,6 +167,13 @@ def _body(call: Call, model: InstalledModel, lease: Lease) -> bytes:
         return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
     except UnicodeEncodeError as error:
         raise InvalidRequest("The request contains text that is not valid Unicode (a lone surrogate).") from error
+
+
+async def _raise_refusal(answer: EngineAnswer) -> NoReturn:
+    """The engine said no: raise its reason, with everything given back."""
+    async with answer:
+        await answer.json()
+    raise EngineCrashed("The engine refused the request without saying why.")
 
 
 def _outcome(error: BaseException) -> str:

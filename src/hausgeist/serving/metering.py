@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
-from collections.abc import Awaitable
 
-from hausgeist.errors import HausgeistError, StoreError
+from hausgeist.errors import StoreError
 from hausgeist.governance.usage import UsageLog, UsageRow
 from hausgeist.identity import Principal
 from hausgeist.model import Usage
@@ -28,7 +26,7 @@ class Meter:
         self._metrics = metrics
         self._pending: set[asyncio.Task[None]] = set()
 
-    async def finished(self, who: Principal, call: Call, usage: Usage, outcome: str) -> None:
+    def finished(self, who: Principal, call: Call, usage: Usage, outcome: str) -> None:
         """A call that reached an engine has ended, one way or the other."""
         model = call.model
         self._metrics.tokens(model, usage.prompt_tokens, usage.completion_tokens)
@@ -50,11 +48,6 @@ class Meter:
                 request_id=call.origin.request_id,
             )
         )
-
-    async def refused(self, who: Principal, call: Call, error: BaseException, committed: Awaitable[None]) -> None:
-        """A call that never reached an engine: its audit row still has to be on disk before the caller hears of it."""
-        with contextlib.suppress(HausgeistError):
-            await committed
 
     def _write(self, row: UsageRow) -> None:
         async def append() -> None:

@@ -33,7 +33,7 @@ def launch_plan(model: InstalledModel, task: Task, settings: Settings, *, contex
         model=model,
         task=task,
         context=min(wanted, trained) if trained else wanted,
-        slots=(options.slots or settings.slots),
+        slots=options.slots or settings.slots,
         cache_type=options.cache_type,
         flash_attention=options.flash_attention,
         threads=options.threads,

@@ -1,7 +1,7 @@
 """Workers in memory: load what is asked for, evict what is idle, keep warm what is used, never promise memory twice.
 
-A request takes a place in the queue of its model first and gets a worker then, so that loads coalesce and a full house is felt as waiting,
-in the order of the queue. Which requests may come at all, and what they ask, is the door's business.
+A request first takes its place in the queue of its model and then gets a worker: requests for one model share one load, and while memory is full
+they wait in the order of the queue. Which requests may come at all, and what they ask, is the door's business.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ class Pool:
         self._fits: dict[tuple[object, ...], Footprint] = {}
         self._room = asyncio.Lock()
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._keeper: asyncio.Task[None] | None = None
+        self._unloading: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._draining = False
 
-    # -- asking ---------------------------------------------------------------------------------------------------------------------------
+    # Asking
 
     async def lease(
         self,
@@ -119,19 +119,11 @@ class Pool:
         await asyncio.gather(*(self._evict(resident) for resident in found))
         return bool(found)
 
-    def keep(self, model_id: str, seconds: float) -> None:
-        """Change how long an idle model stays."""
-        for resident in self._residents.values():
-            if resident.plan.model.id == model_id:
-                resident.keep_alive = seconds
-                resident.last_used = time.monotonic()
-        self._wake.set()
-
-    # -- life -----------------------------------------------------------------------------------------------------------------------------
+    # Life
 
     def start(self) -> None:
         """Begin to watch for idle models. Needs a running event loop."""
-        self._keeper = asyncio.create_task(self._keep_house())
+        self._unloading = asyncio.create_task(self._unload_idle())
 
     async def drain(self, seconds: float) -> None:
         """Let nobody in any more, and give running answers so many seconds."""
@@ -144,15 +136,15 @@ class Pool:
         """End every worker, running or not."""
         self._draining = True
         tasks = [*self._tasks, *(task for one in self._residents.values() for task in (one.loading, one.watching) if task)]
-        if self._keeper:
-            tasks.append(self._keeper)
+        if self._unloading:
+            tasks.append(self._unloading)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.gather(*(one.worker.close() for one in self._residents.values() if one.worker), return_exceptions=True)
         self._residents.clear()
 
-    # -- loading --------------------------------------------------------------------------------------------------------------------------
+    # Loading
 
     async def _resident(self, plan: LaunchPlan, keep_alive: float | None, *, grow: bool) -> Resident:
         own = plan.model.options.keep_alive
@@ -183,6 +175,8 @@ class Pool:
 
     async def _load(self, resident: Resident) -> Worker:
         name = resident.plan.model.id
+        if resident.watching is not None:  # the worker before has just died: its end is settled before this one is promised anything
+            await asyncio.wait([resident.watching])
         await self._settle_crash(resident)
         engine = self._engines(resident.plan.model.engine)
         async with self._room:
@@ -244,7 +238,7 @@ class Pool:
     def _held(self) -> list[Footprint]:
         return [one.worker.measured() for one in self._residents.values() if one.worker is not None and one.worker.alive]
 
-    # -- leaving --------------------------------------------------------------------------------------------------------------------------
+    # Leaving
 
     async def _evict_one(self, wanting: Resident, footprint: Footprint, deadline: float) -> None:
         """Make the best candidate leave: idle before busy, least recently used first, those that shall stay for ever last."""
@@ -332,7 +326,7 @@ class Pool:
         self._metrics.active(lease.plan.model.id, lease.resident.admission.running)
         self._wake.set()
 
-    async def _keep_house(self) -> None:
+    async def _unload_idle(self) -> None:
         """Unload what has been idle for its time, and note what workers really take."""
         observed = 0.0
         while True:

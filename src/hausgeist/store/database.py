@@ -27,7 +27,7 @@ from sqlalchemy.pool import NullPool
 from hausgeist.errors import HausgeistError, StoreError
 from hausgeist.store import schema
 from hausgeist.store.failures import FOREIGN, file_failures, sql_failure
-from hausgeist.store.writer import Write, Writer
+from hausgeist.store.writer import Write, Writer, driver_of
 
 __all__ = ["FILE_NAME", "Database"]
 
@@ -79,8 +79,7 @@ class Database:
     def read(self, fn: Callable[[Connection], T]) -> T:
         """Call `fn` here and now, on this thread, with one consistent view of the data. For short indexed reads only."""
         connection = self._reader()
-        raw = connection.connection.driver_connection
-        assert isinstance(raw, sqlite3.Connection)
+        raw = driver_of(connection)
         try:
             raw.execute("BEGIN")
             return fn(connection)

@@ -23,9 +23,9 @@ from typing import Any
 from sqlalchemy import Connection
 
 from hausgeist.errors import HausgeistError, InvalidRequest, NotAllowed, NotAuthenticated, NotFound, StoreError, TooLarge, Unavailable
-from hausgeist.store import jobrows
+from hausgeist.store import records
 from hausgeist.store.database import Database
-from hausgeist.store.jobrows import Job, Status
+from hausgeist.store.records import Job, Status
 
 __all__ = ["Handler", "Job", "Jobs", "Status", "Task"]
 
@@ -108,7 +108,7 @@ class Jobs:
         text = json.dumps(dict(payload))
         now = time.time()
         job = await self._database.write(
-            lambda connection: jobrows.add(
+            lambda connection: records.add(
                 connection, kind=kind, payload=text, key=key, priority=priority, run_at=now + delay, max_attempts=max_attempts
             )
         )
@@ -117,15 +117,15 @@ class Jobs:
 
     def get(self, job_id: str) -> Job:
         """Raises `NotFound`."""
-        return self._database.read(lambda connection: jobrows.get(connection, job_id))
+        return self._database.read(lambda connection: records.get(connection, job_id))
 
     def list(self, *, kind: str | None = None, status: Status | None = None, limit: int = 100) -> list[Job]:
         """Newest first."""
-        return self._database.read(lambda connection: jobrows.recent(connection, kind=kind, status=status, limit=limit))
+        return self._database.read(lambda connection: records.recent(connection, kind=kind, status=status, limit=limit))
 
     async def cancel(self, job_id: str) -> Job:
         """Take a waiting job out, or ask a running one to stop, wherever it runs; what is finished stays as it is. Raises `NotFound`."""
-        job = await self._database.write(lambda connection: jobrows.cancel(connection, job_id))
+        job = await self._database.write(lambda connection: records.cancel(connection, job_id))
         self._cancel_here(job_id)
         return job
 
@@ -140,7 +140,7 @@ class Jobs:
     async def start(self) -> None:
         """Begin to run jobs. Idempotent."""
         if self._loop is None:
-            await self._bury()
+            await self._expire_dead()
             self._loop = asyncio.create_task(self._run(), name="jobs")
 
     async def stop(self) -> None:
@@ -154,11 +154,11 @@ class Jobs:
             self._end(running, "stop")
         await asyncio.gather(*(running.runner for running in self._running.values()), return_exceptions=True)
 
-    async def _bury(self) -> None:
+    async def _expire_dead(self) -> None:
         """Take over at once from processes of this machine that are gone; of others, only the end of their leases tells."""
-        dead = [worker for worker in self._database.read(jobrows.workers) if _is_dead(worker)]
+        dead = [worker for worker in self._database.read(records.workers) if _is_dead(worker)]
         if dead:
-            await self._database.write(lambda connection: jobrows.expire(connection, dead))
+            await self._database.write(lambda connection: records.expire(connection, dead))
 
     async def _run(self) -> None:
         renewed = 0.0
@@ -168,7 +168,7 @@ class Jobs:
                 if self._running and time.monotonic() - renewed > self._lease / 3:
                     await self._renew()
                     renewed = time.monotonic()
-                for job_id in self._database.read(lambda connection: jobrows.cancelling(connection, self._worker)):
+                for job_id in self._database.read(lambda connection: records.cancelling(connection, self._worker)):
                     self._cancel_here(job_id)
                 while len(self._running) < self._at_once and self._handlers and self._something_due():
                     job = await self._claim()
@@ -185,16 +185,16 @@ class Jobs:
                     await self._wake.wait()
 
     def _something_due(self) -> bool:
-        return self._database.read(lambda connection: jobrows.is_due(connection, tuple(self._handlers)))
+        return self._database.read(lambda connection: records.is_due(connection, tuple(self._handlers)))
 
     async def _claim(self) -> Job | None:
         kinds, worker, until = tuple(self._handlers), self._worker, time.time() + self._lease
-        return await self._database.write(lambda connection: jobrows.claim(connection, kinds=kinds, worker=worker, until=until))
+        return await self._database.write(lambda connection: records.claim(connection, kinds=kinds, worker=worker, until=until))
 
     async def _renew(self) -> None:
         """Renew the leases; a job that another process has taken meanwhile (this one slept) is let go."""
         ids, worker, until = list(self._running), self._worker, time.time() + self._lease
-        held = await self._database.write(lambda connection: jobrows.renew(connection, ids=ids, worker=worker, until=until), flush=False)
+        held = await self._database.write(lambda connection: records.renew(connection, ids=ids, worker=worker, until=until), flush=False)
         for job_id in ids:
             if job_id not in held and job_id in self._running:
                 self._end(self._running[job_id], "lost")
@@ -203,13 +203,13 @@ class Jobs:
         if time.monotonic() - self._pruned > _PRUNE_SECONDS or not self._pruned:
             self._pruned = time.monotonic()
             before = time.time() - self._keep
-            await self._database.write(lambda connection: jobrows.prune(connection, before), flush=False)
+            await self._database.write(lambda connection: records.prune(connection, before), flush=False)
 
     def _begin(self, job: Job) -> None:
         async def save(done: float, total: float | None, message: str) -> None:
             worker = self._worker
             await self._database.write(
-                lambda connection: jobrows.save_progress(connection, job.id, worker, done=done, total=total, message=message), flush=False
+                lambda connection: records.save_progress(connection, job.id, worker, done=done, total=total, message=message), flush=False
             )
 
         task = Task(job, save)
@@ -221,7 +221,7 @@ class Jobs:
             result = await self._handlers[job.kind](task)
             text = json.dumps(dict(result)) if result is not None else None
             running.reason = running.reason or "ended"
-            await self._settle(job, lambda connection: jobrows.finish(connection, job.id, self._worker, "done", result=text))
+            await self._settle(job, lambda connection: records.finish(connection, job.id, self._worker, "done", result=text))
         except asyncio.CancelledError:
             await self._after_cancel(running)
         except Exception as error:
@@ -235,9 +235,9 @@ class Jobs:
         job = running.task.job
         match running.reason:
             case "cancel":
-                await self._settle(job, lambda connection: jobrows.finish(connection, job.id, self._worker, "cancelled"))
+                await self._settle(job, lambda connection: records.finish(connection, job.id, self._worker, "cancelled"))
             case "stop":
-                await self._settle(job, lambda connection: jobrows.put_back(connection, job.id, self._worker))
+                await self._settle(job, lambda connection: records.put_back(connection, job.id, self._worker))
             case "lost":
                 log.warning("job %s (%s) was taken over by another process", job.id, job.kind)
             case _:
@@ -251,12 +251,12 @@ class Jobs:
             text = f"{type(error).__name__}; the log has the details."
             log.exception("job %s (%s) failed", job.id, job.kind)
         if isinstance(error, _HOPELESS) or job.attempts >= job.max_attempts:
-            await self._settle(job, lambda connection: jobrows.finish(connection, job.id, self._worker, "failed", error=text))
+            await self._settle(job, lambda connection: records.finish(connection, job.id, self._worker, "failed", error=text))
             return
         # The random part keeps jobs that failed together (a server was away) from coming back together.
         pause = min(_LONGEST_PAUSE, self._pause * 2.0 ** (job.attempts - 1)) * random.uniform(0.75, 1.25)  # noqa: S311
         run_at = time.time() + pause
-        await self._settle(job, lambda connection: jobrows.retry(connection, job.id, self._worker, run_at=run_at, error=text))
+        await self._settle(job, lambda connection: records.retry(connection, job.id, self._worker, run_at=run_at, error=text))
 
     async def _settle(self, job: Job, write: Callable[[Connection], bool]) -> None:
         """Write the outcome. Should the store refuse (a full disk), the lease runs out and the job is done again."""

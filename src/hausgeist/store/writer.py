@@ -25,7 +25,7 @@ from sqlalchemy import Connection
 from hausgeist.errors import StoreError
 from hausgeist.store.failures import FOREIGN
 
-__all__ = ["Write", "Writer"]
+__all__ = ["Write", "Writer", "driver_of"]
 
 _BATCH = 256
 _FLUSH_SECONDS = 1.0
@@ -98,7 +98,7 @@ class Writer:
             self._batch(connection, write)
         if connection is not None:
             if self._unflushed_since is not None:
-                self._checkpoint(_driver(connection))
+                self._checkpoint(driver_of(connection))
             connection.close()
 
     def _wait(self, connection: Connection | None) -> Write | None:
@@ -107,7 +107,7 @@ class Writer:
             write = self._queue.get(timeout=None if self._unflushed_since is None else _FLUSH_SECONDS)
         except Empty:
             if connection is not None:
-                self._checkpoint(_driver(connection))
+                self._checkpoint(driver_of(connection))
             return None
         self._going = write is not None
         return write
@@ -121,7 +121,7 @@ class Writer:
 
     def _batch(self, connection: Connection, first: Write) -> None:
         """One transaction, begun by `first`, with what else is waiting."""
-        raw = _driver(connection)
+        raw = driver_of(connection)
         begun = time.monotonic()
         full = first.flush or (self._unflushed_since is not None and begun - self._unflushed_since > _FLUSH_SECONDS)
         batch: list[Write] = []
@@ -185,7 +185,8 @@ class Writer:
                 write.value, write.error = None, cause if isinstance(cause, StoreError) else StoreError("The write was not committed; try again.")
 
 
-def _driver(connection: Connection) -> sqlite3.Connection:
+def driver_of(connection: Connection) -> sqlite3.Connection:
+    """The driver's own connection, by which transactions are begun and ended."""
     raw = connection.connection.driver_connection
     assert isinstance(raw, sqlite3.Connection)
     return raw

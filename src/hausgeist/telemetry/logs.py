@@ -18,7 +18,7 @@ from typing import Any, TextIO
 from hausgeist.errors import HausgeistError
 from hausgeist.settings import Settings
 
-__all__ = ["configure", "engine_log"]
+__all__ = ["configure"]
 
 _NAME = "hausgeist"
 _FOREIGN_LEVEL = logging.WARNING
@@ -41,20 +41,6 @@ def configure(settings: Settings, *, stream: TextIO | None = None) -> None:
     logging.getLogger("asyncio").setLevel(logging.ERROR)
     # A closed standard error must not produce a traceback per line on it.
     logging.raiseExceptions = False
-
-
-def engine_log(model: str, worker: str = "") -> logging.LoggerAdapter[logging.Logger]:
-    """Where the lines of a worker go, tagged with its model."""
-    fields = {"model": model, "worker": worker} if worker else {"model": model}
-    return _Tagged(logging.getLogger(f"{_NAME}.engine"), {"fields": fields})
-
-
-class _Tagged(logging.LoggerAdapter[logging.Logger]):
-    def process(self, msg: Any, kwargs: Any) -> tuple[Any, Any]:
-        own = (self.extra or {}).get("fields")
-        given = (kwargs.get("extra") or {}).get("fields")
-        kwargs["extra"] = {"fields": {**(own if isinstance(own, dict) else {}), **(given or {})}}
-        return msg, kwargs
 
 
 class _Formatter(logging.Formatter):

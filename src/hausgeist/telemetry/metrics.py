@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-__all__ = ["CONTENT_TYPE", "Metrics", "NullMetrics"]
+__all__ = ["CONTENT_TYPE", "Metrics"]
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -107,37 +107,3 @@ class Metrics:
                 return _OTHER
             self._models.add(model)
         return model
-
-
-class NullMetrics(Metrics):
-    """Counts nothing."""
-
-    def __init__(self) -> None:
-        pass
-
-    def request(self, dialect: str, operation: str, status: int, seconds: float) -> None:
-        pass
-
-    def tokens(self, model: str, prompt: int, completion: int) -> None:
-        pass
-
-    def first_token(self, model: str, seconds: float) -> None:
-        pass
-
-    def rate(self, model: str, tokens_per_second: float) -> None:
-        pass
-
-    def queue(self, model: str, waiting: int) -> None:
-        pass
-
-    def active(self, model: str, running: int) -> None:
-        pass
-
-    def memory(self, model: str, bytes: int | None) -> None:  # noqa: A002
-        pass
-
-    def loads(self, model: str, seconds: float, outcome: Literal["ok", "failed", "crashed"]) -> None:
-        pass
-
-    def render(self) -> bytes:
-        return b""

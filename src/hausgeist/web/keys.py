@@ -9,10 +9,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from hausgeist.errors import NotAllowed, NotFound
+from hausgeist.http.bodies import Body, json_body
 from hausgeist.http.endpoint import Endpoint
 from hausgeist.http.house import HOUSE
 from hausgeist.identity import Role
-from hausgeist.web.parts import Body, Parts, demand_in, read_body, who_asks
+from hausgeist.web.parts import Parts, demand_in, who_asks
 from hausgeist.workspace.records import Key
 
 __all__ = ["NewKey", "endpoints"]
@@ -45,7 +46,7 @@ def endpoints(parts: Parts) -> list[Endpoint]:
         return JSONResponse({"data": [_key(key) for key in keys]})
 
     async def create(request: Request) -> Response:
-        body = await read_body(request, NewKey)
+        body = await json_body(request, NewKey)
         who = who_asks(request)
         project = workspace.visible_project(body.project or who.project, who)
         acting = await demand_in(request, parts, "key.create", project.id, f"{body.name} ({body.role}) in {project.name}")

@@ -1,16 +1,12 @@
-"""What the routes of `web` are handed by `app.py`, and what they share: bodies in, rows out, who is acting where."""
+"""What the routes of `web` are handed by `app.py`, and what they share: who asks, from where, and with which rights in a project."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-from pydantic_core import from_json
 from starlette.requests import Request
 
-from hausgeist.errors import InvalidRequest
 from hausgeist.governance.service import Governor
 from hausgeist.http.access import identify
 from hausgeist.http.endpoint import Endpoint
@@ -20,9 +16,7 @@ from hausgeist.settings import Settings
 from hausgeist.telemetry import Metrics
 from hausgeist.workspace.service import Workspace
 
-__all__ = ["Body", "Parts", "acting_in", "demand_in", "origin_of", "read_body", "who_asks"]
-
-M = TypeVar("M", bound=BaseModel)
+__all__ = ["Parts", "acting_in", "demand_in", "origin_of", "who_asks"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,26 +29,6 @@ class Parts:
     metrics: Metrics
     ready: Callable[[], bool]
     every: Callable[[], Sequence[Endpoint]]
-
-
-class Body(BaseModel):
-    """Base of request bodies: what is not named is refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
-
-
-async def read_body(request: Request, model: type[M]) -> M:
-    """The request's body as `model`. Raises `InvalidRequest`; its message never repeats what was sent, which may be a password."""
-    try:
-        data = from_json(await request.body(), allow_inf_nan=False, cache_strings="none")
-    except ValueError as error:
-        raise InvalidRequest("The request body is not valid JSON.") from error
-    try:
-        return model.model_validate(data)
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-        place = ".".join(str(part) for part in first["loc"])[:100]
-        raise InvalidRequest(f"{place or 'body'}: {first['msg'].removeprefix('Value error, ')}", param=place or None) from None
 
 
 def who_asks(request: Request) -> Principal:

@@ -8,10 +8,11 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from hausgeist.http.bodies import Body, json_body
 from hausgeist.http.endpoint import Endpoint
 from hausgeist.http.house import HOUSE
 from hausgeist.identity import Role
-from hausgeist.web.parts import Body, Parts, demand_in, origin_of, read_body, who_asks
+from hausgeist.web.parts import Parts, demand_in, origin_of, who_asks
 from hausgeist.workspace.records import Member, Project
 
 __all__ = ["MemberRole", "ProjectName", "endpoints"]
@@ -45,7 +46,7 @@ def endpoints(parts: Parts) -> list[Endpoint]:
         return JSONResponse({"data": [_project(project) for project in workspace.projects(who_asks(request))]})
 
     async def create(request: Request) -> Response:
-        body, who = await read_body(request, ProjectName), who_asks(request)
+        body, who = await json_body(request, ProjectName), who_asks(request)
         await governor.demand(who, "project.create", target=body.name, origin=origin_of(request))
         return JSONResponse(_project(await workspace.create_project(body.name)), 201)
 
@@ -53,7 +54,7 @@ def endpoints(parts: Parts) -> list[Endpoint]:
         return JSONResponse(_project(await visible(request, "project.list")))
 
     async def update(request: Request) -> Response:
-        body = await read_body(request, ProjectName)
+        body = await json_body(request, ProjectName)
         project = await visible(request, "project.update", f"name {body.name}")
         return JSONResponse(_project(await workspace.rename_project(project.id, body.name)))
 
@@ -67,7 +68,7 @@ def endpoints(parts: Parts) -> list[Endpoint]:
         return JSONResponse({"data": [_member(member) for member in workspace.members(project.id)]})
 
     async def set_member(request: Request) -> Response:
-        body, user = await read_body(request, MemberRole), request.path_params["user"]
+        body, user = await json_body(request, MemberRole), request.path_params["user"]
         project = await visible(request, "project.update", f"member {user} {body.role}")
         return JSONResponse(_member(await workspace.set_member(project.id, user, body.role)))
 

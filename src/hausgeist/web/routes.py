@@ -1,4 +1,4 @@
-"""All routes of this package."""
+"""The table of all routes of `web`."""
 
 from __future__ import annotations
 

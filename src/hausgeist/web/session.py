@@ -11,11 +11,12 @@ from starlette.responses import JSONResponse, Response
 
 from hausgeist.errors import Busy, HausgeistError, InvalidRequest, NotAllowed, NotAuthenticated, StoreError
 from hausgeist.http.access import cookie_name, counting_session, secure
+from hausgeist.http.bodies import Body, json_body
 from hausgeist.http.endpoint import Endpoint
 from hausgeist.http.facts import RequestFacts
 from hausgeist.http.house import HOUSE
 from hausgeist.identity import Principal
-from hausgeist.web.parts import Body, Parts, origin_of, read_body, who_asks
+from hausgeist.web.parts import Parts, origin_of, who_asks
 from hausgeist.web.throttle import SignInThrottle
 from hausgeist.workspace.access import SESSION_SECONDS
 
@@ -38,7 +39,7 @@ def endpoints(parts: Parts) -> list[Endpoint]:
     throttle = SignInThrottle()
 
     async def create(request: Request) -> Response:
-        body = await read_body(request, SignIn)
+        body = await json_body(request, SignIn)
         token, who = await _sign_in(request, parts, throttle, body)
         response = JSONResponse(_person(who), 201)
         _set_cookie(request, response, token, SESSION_SECONDS)

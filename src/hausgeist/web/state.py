@@ -1,4 +1,4 @@
-"""How the server is: /health, /ready, /metrics, /openapi.json."""
+"""The state of the server: /health, /ready, /metrics, /openapi.json."""
 
 from __future__ import annotations
 

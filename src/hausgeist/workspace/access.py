@@ -9,13 +9,14 @@ the people of one project must not open the others. A key for administering the 
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from hausgeist.errors import NotAllowed, NotAuthenticated, NotFound
 from hausgeist.identity import DEFAULT_PROJECT, Principal, Role
-from hausgeist.workspace import secret as secrets
+from hausgeist.workspace import secret
 from hausgeist.workspace.membership import find_member_role, find_project
 from hausgeist.workspace.names import fold, new_id, weaker
 from hausgeist.workspace.people import find_user
@@ -64,21 +65,19 @@ _FIRST_PLACE = _PLACE.where(project_members.c.user.is_not(None)).order_by(projec
 _KEYS = select(api_keys).order_by(api_keys.c.created, api_keys.c.id)
 
 
+@dataclass(frozen=True, slots=True)
 class Found:
     """A principal, and when it was last seen."""
 
-    __slots__ = ("last_seen", "principal")
-
-    def __init__(self, principal: Principal, last_seen: float | None) -> None:
-        self.principal = principal
-        self.last_seen = last_seen
+    principal: Principal
+    last_seen: float | None
 
 
 def find_key(connection: Connection, key: str, project: str | None, *, anywhere: bool = False) -> Found:
     """Raises `NotAuthenticated`, `NotAllowed`. `anywhere`: a key without a project works in any that its user may use, if not in `default`."""
-    digest = secrets.digest(key)
-    row = connection.execute(_BY_KEY, {"digest": digest}).first() if secrets.is_key(key) else None
-    if row is None or not secrets.same(row.key_digest, digest):
+    digest = secret.digest(key)
+    row = connection.execute(_BY_KEY, {"digest": digest}).first() if secret.is_key(key) else None
+    if row is None or not secret.same(row.key_digest, digest):
         raise NotAuthenticated
     _not_revoked(row)
     return Found(_key_principal(connection, row, project, anywhere=anywhere), row.last_used)
@@ -86,9 +85,9 @@ def find_key(connection: Connection, key: str, project: str | None, *, anywhere:
 
 def find_session(connection: Connection, token: str, project: str | None) -> Found:
     """Raises `NotAuthenticated`, `NotAllowed`."""
-    digest = secrets.digest(token)
+    digest = secret.digest(token)
     row = connection.execute(_BY_SESSION, {"digest": digest}).first()
-    if row is None or not secrets.same(row.digest, digest) or row.expires <= time.time():
+    if row is None or not secret.same(row.digest, digest) or row.expires <= time.time():
         raise NotAuthenticated("You are not signed in, or were signed out. Sign in again.")
     if row.key_id is not None:
         _not_revoked(row)
@@ -101,19 +100,19 @@ def find_session(connection: Connection, token: str, project: str | None) -> Fou
 def add_session(connection: Connection, token: str, user: str, key: str | None) -> None:
     now = time.time()
     connection.execute(delete(sessions).where(sessions.c.expires < now))
-    values = {"digest": secrets.digest(token), "user": user, "key_id": key, "created": now, "last_seen": now, "expires": now + SESSION_SECONDS}
+    values = {"digest": secret.digest(token), "user": user, "key_id": key, "created": now, "last_seen": now, "expires": now + SESSION_SECONDS}
     connection.execute(insert(sessions).values(**values))
     connection.execute(update(users).where(users.c.id == user).values(last_seen=now))
 
 
 def delete_session(connection: Connection, token: str) -> None:
-    connection.execute(delete(sessions).where(sessions.c.digest == secrets.digest(token)))
+    connection.execute(delete(sessions).where(sessions.c.digest == secret.digest(token)))
 
 
 def touch_session(connection: Connection, token: str, user: str) -> None:
     """It was used: it lasts longer."""
     now = time.time()
-    connection.execute(update(sessions).where(sessions.c.digest == secrets.digest(token)).values(last_seen=now, expires=now + SESSION_SECONDS))
+    connection.execute(update(sessions).where(sessions.c.digest == secret.digest(token)).values(last_seen=now, expires=now + SESSION_SECONDS))
     connection.execute(update(users).where(users.c.id == user).values(last_seen=now))
 
 
@@ -123,7 +122,7 @@ def touch_key(connection: Connection, key: str, user: str) -> None:
     connection.execute(update(users).where(users.c.id == user).values(last_seen=now))
 
 
-def add_key(connection: Connection, *, secret: str, prefix: str, name: str, project: str | None, role: Role, who: str) -> Key:
+def add_key(connection: Connection, *, text: str, prefix: str, name: str, project: str | None, role: Role, who: str) -> Key:
     user = find_user(connection, who)
     place = find_project(connection, project) if project is not None else None
     if place is not None:
@@ -144,7 +143,7 @@ def add_key(connection: Connection, *, secret: str, prefix: str, name: str, proj
         revoked=None,
     )
     values = {"id": key.id, "name": name, "prefix": prefix, "project": key.project, "role": role, "user": user.id, "created": key.created}
-    connection.execute(insert(api_keys).values(digest=secrets.digest(secret), **values))
+    connection.execute(insert(api_keys).values(digest=secret.digest(text), **values))
     return key
 
 

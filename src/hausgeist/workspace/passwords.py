@@ -1,4 +1,4 @@
-"""Passwords: what may be one, and argon2id hashes of them. Hashing runs in threads, few at a time; guessing is slowed down per name.
+"""Passwords: what may be one, and argon2id hashes of them. Hashing runs in threads, few at a time.
 
 Hash parameters are RFC 9106's second recommendation (64 MiB, 3 passes, 4 lanes), argon2-cffi's default.
 """
@@ -6,7 +6,6 @@ Hash parameters are RFC 9106's second recommendation (64 MiB, 3 passes, 4 lanes)
 from __future__ import annotations
 
 import asyncio
-import time
 import unicodedata
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,7 @@ from hausgeist.errors import Busy, InvalidRequest
 if TYPE_CHECKING:
     from argon2 import PasswordHasher
 
-__all__ = ["Passwords", "Throttle", "parse_password"]
+__all__ = ["Passwords", "parse_password"]
 
 _SHORTEST, _LONGEST = 8, 1024
 _AT_ONCE = 2
@@ -91,36 +90,3 @@ class Passwords:
 
             self._hasher = PasswordHasher()
         return self._hasher
-
-
-class Throttle:
-    """Makes guessing slow: after a few failures in a row for one name, each further try must wait longer, up to a minute.
-
-    Names that do not exist are counted like others, so that nothing is learnt from it. Kept in memory, for a bounded number of names.
-    """
-
-    _FREE = 8
-    _LONGEST_WAIT = 60.0
-    _FORGET = 900.0
-    _NAMES = 10_000
-
-    def __init__(self) -> None:
-        self._failures: dict[str, tuple[int, float]] = {}
-
-    def check(self, name: str) -> None:
-        """Raises `Busy` while the name has to wait."""
-        count, last = self._failures.get(name, (0, 0.0))
-        wait = min(self._LONGEST_WAIT, 2.0 ** (count - self._FREE)) if count >= self._FREE else 0.0
-        left = last + wait - time.monotonic()
-        if left > 0:
-            raise Busy(f"Too many failed tries for this name; try again in {left:.0f} seconds.", retry_after=left)
-
-    def failed(self, name: str) -> None:
-        now = time.monotonic()
-        count, last = self._failures.pop(name, (0, now))
-        self._failures[name] = (count + 1 if now - last < self._FORGET else 1, now)
-        if len(self._failures) > self._NAMES:
-            del self._failures[next(iter(self._failures))]
-
-    def succeeded(self, name: str) -> None:
-        self._failures.pop(name, None)

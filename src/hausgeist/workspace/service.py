@@ -10,18 +10,21 @@ from collections.abc import Callable
 
 from sqlalchemy import Connection
 
-from hausgeist.errors import InvalidRequest, NotAuthenticated
+from hausgeist.errors import Busy, InvalidRequest, NotAuthenticated
 from hausgeist.identity import DEFAULT_PROJECT, LOCAL_OWNER, Principal, Role
 from hausgeist.store.database import Database
 from hausgeist.workspace import access, membership, people, secret
 from hausgeist.workspace.access import Found
 from hausgeist.workspace.names import fold, parse_name, parse_role, weaker
-from hausgeist.workspace.passwords import Passwords, Throttle
+from hausgeist.workspace.passwords import Passwords
 from hausgeist.workspace.records import Key, Member, Project, User
+from hausgeist.workspace.throttle import Throttle
 
 __all__ = ["Workspace"]
 
 LINK_SECONDS = 7 * 24 * 3600.0
+_FREE_TRIES = 8
+"""Wrong passwords for one name, from wherever they come, before the next one has to wait."""
 _TOUCH_SECONDS = 60.0
 """How exactly "last used" is known: a write with every request would cost more than it tells."""
 
@@ -32,7 +35,7 @@ class Workspace:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._passwords = Passwords()
-        self._throttle = Throttle()
+        self._throttle = Throttle(longest=60.0, forget=900.0, most=10_000)
         self._touched: dict[str, float] = {}
 
     # Users
@@ -133,7 +136,7 @@ class Workspace:
         name, role = parse_name(name, "key"), parse_role(role)
         text, prefix = secret.new_key()
         key = await self._database.write(
-            lambda connection: access.add_key(connection, secret=text, prefix=prefix, name=name, project=project, role=role, who=user)
+            lambda connection: access.add_key(connection, text=text, prefix=prefix, name=name, project=project, role=role, who=user)
         )
         return key, text
 
@@ -153,7 +156,8 @@ class Workspace:
     async def sign_in(self, name: str, password: str) -> tuple[str, Principal]:
         """A session token, and who it stands for. Raises `NotAuthenticated`, `Busy` after many failures."""
         label = fold(name[:256])
-        self._throttle.check(label)
+        if (wait := self._throttle.wait(label, free=_FREE_TRIES)) > 0:
+            raise Busy(f"Too many failed tries for this name; try again in {wait:.0f} seconds.", retry_after=wait)
         stored = self._database.read(lambda connection: people.stored_hash(connection, name[:256]))
         user, hashed = stored or (None, None)
         right, better = await self._passwords.verify(hashed, password)

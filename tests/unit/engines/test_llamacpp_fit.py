@@ -15,9 +15,7 @@ from hausgeist.errors import LoadFailed
 from hausgeist.model import Adapter, Footprint, InstalledModel, LaunchPlan, Task
 
 MIB = 2**20
-PLAN = LaunchPlan(
-    model=InstalledModel(id="m", engine="llamacpp", path=Path("m.gguf"), digest="", modified=0), task="generate", context=4096, slots=4
-)
+PLAN = LaunchPlan(model=InstalledModel(id="m", engine="llamacpp", path=Path("m.gguf"), digest="", modified=0), task="generate", context=4096, slots=4)
 
 CPU = """
 0.00.481.1 I print_info: n_vocab               = 1000
@@ -113,7 +111,8 @@ def test_prefix_cache_is_counted() -> None:
 
 
 def test_a_draft_model_that_does_not_work_is_said() -> None:
-    report = read(CPU.split("0.00.572.3")[0], "0.0 W common_params_fit_impl: failed to measure the memory of the extra model, fitting without it: x\n")
+    said = "0.0 W common_params_fit_impl: failed to measure the memory of the extra model, fitting without it: x"
+    report = read(CPU.partition("0.00.572.3")[0], said)
     assert not report.usable
     assert "draft model" in (report.failure or "")
 

@@ -179,6 +179,10 @@ def test_steps_of_prefill(make: Make, tmp_path: Path) -> None:
     assert batches(make()) == (PREFILL_BATCH, PREFILL_BATCH)
     assert batches(make(), accelerated=True) == (2048, 512)
     assert batches(make(gpu_layers=0), accelerated=True) == (PREFILL_BATCH, PREFILL_BATCH)
+    experts = tmp_path / "experts.gguf"
+    experts.write_bytes(b"GGUF....qwen3moe.expert_used_count....")
+    plan = make()
+    assert batches(replace(plan, model=replace(plan.model, path=experts))) == (512, 512)
     whole = tmp_path / "whole.gguf"
     whole.write_bytes(b"GGUF....clip.projector_type....gemma4v")
     assert batches(make(projector=whole)) == (1120, 1120)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from hausgeist.errors import HausgeistError, InvalidRequest, NotFound, Unavailable
-from hausgeist.store import jobrows
+from hausgeist.store import records
 from hausgeist.store.database import Database
 from hausgeist.store.jobs import Handler, Jobs, Task
 
@@ -192,25 +192,25 @@ async def test_leases_are_renewed_while_a_job_runs(database: Database) -> None:
 async def test_a_lease_that_ran_out_is_taken_over_and_the_old_runner_changes_nothing(database: Database) -> None:
     jobs = Jobs(database)
     job = await jobs.enqueue("work", {})
-    claim = lambda worker, until: database.write(lambda c: jobrows.claim(c, kinds=["work"], worker=worker, until=until))  # noqa: E731
+    claim = lambda worker, until: database.write(lambda c: records.claim(c, kinds=["work"], worker=worker, until=until))  # noqa: E731
     assert await claim("slow", time.time() + 60) is not None
     assert await claim("other", time.time() + 60) is None
-    await database.write(lambda c: jobrows.expire(c, ["slow"]))
+    await database.write(lambda c: records.expire(c, ["slow"]))
     taken = await claim("other", time.time() + 60)
     assert taken is not None
     assert taken.attempts == 2
-    assert not await database.write(lambda c: jobrows.finish(c, job, "slow", "done"))
-    assert await database.write(lambda c: jobrows.renew(c, ids=[job], worker="slow", until=0)) == set()
+    assert not await database.write(lambda c: records.finish(c, job, "slow", "done"))
+    assert await database.write(lambda c: records.renew(c, ids=[job], worker="slow", until=0)) == set()
     assert jobs.get(job).status == "running"
-    assert await database.write(lambda c: jobrows.finish(c, job, "other", "done"))
+    assert await database.write(lambda c: records.finish(c, job, "other", "done"))
 
 
 async def test_a_job_that_kills_its_process_every_time_is_given_up(database: Database) -> None:
     jobs = Jobs(database)
     job = await jobs.enqueue("work", {}, max_attempts=3)
     for _ in range(3):
-        assert await database.write(lambda c: jobrows.claim(c, kinds=["work"], worker="w", until=0)) is not None
-    assert await database.write(lambda c: jobrows.claim(c, kinds=["work"], worker="w", until=0)) is None
+        assert await database.write(lambda c: records.claim(c, kinds=["work"], worker="w", until=0)) is not None
+    assert await database.write(lambda c: records.claim(c, kinds=["work"], worker="w", until=0)) is None
     assert jobs.get(job).status == "failed"
     assert "killed, 3 times" in (jobs.get(job).error or "")
 

@@ -12,9 +12,12 @@ import pytest
 from sqlalchemy import MetaData, create_engine, inspect
 
 from hausgeist.errors import SchemaTooNew, StoreError
-from hausgeist.store import jobrows, schema
+from hausgeist.governance import records as governance_records
+from hausgeist.library import records as library_records
+from hausgeist.store import records as store_records
+from hausgeist.store import schema
 from hausgeist.store.database import FILE_NAME, Database
-from hausgeist.workspace import records
+from hausgeist.workspace import records as workspace_records
 
 
 def tables(path: Path) -> set[str]:
@@ -43,7 +46,11 @@ def test_file_names_say_the_revisions() -> None:
     assert sorted(revision.revision for revision in script.walk_revisions()) == schema._known(schema.MIGRATIONS)
 
 
-@pytest.mark.parametrize("metadata", [records.metadata, jobrows.metadata], ids=["workspace", "jobs"])
+@pytest.mark.parametrize(
+    "metadata",
+    [governance_records.metadata, library_records.metadata, store_records.metadata, workspace_records.metadata],
+    ids=["governance", "library", "store", "workspace"],
+)
 def test_tables_are_as_their_readers_describe_them(tmp_path: Path, metadata: MetaData) -> None:
     Database.open(tmp_path).close()
     engine = create_engine(f"sqlite:///{tmp_path / FILE_NAME}")

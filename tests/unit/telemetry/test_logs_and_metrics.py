@@ -13,7 +13,7 @@ import pytest
 
 from hausgeist.errors import LoadFailed
 from hausgeist.settings import Settings
-from hausgeist.telemetry import Metrics, NullMetrics, configure, engine_log
+from hausgeist.telemetry import Metrics, configure
 
 
 @pytest.fixture
@@ -48,10 +48,8 @@ def test_text_lines_are_one_line_each(lines: Any) -> None:
 def test_json_lines(lines: Any) -> None:
     stream = lines(log_format="json", log_level="debug")
     logging.getLogger("hausgeist.x").debug("said %d", 3, extra={"fields": {"status": 200, "message": "kept out"}})
-    engine_log("tiny", "w1").warning("loading %s", "slowly")
-    first, second = (json.loads(line) for line in stream.getvalue().splitlines())
-    assert (first["message"], first["status"], first["level"], first["logger"]) == ("said 3", 200, "debug", "hausgeist.x")
-    assert (second["message"], second["model"], second["worker"], second["logger"]) == ("loading slowly", "tiny", "w1", "hausgeist.engine")
+    said = json.loads(stream.getvalue())
+    assert (said["message"], said["status"], said["level"], said["logger"]) == ("said 3", 200, "debug", "hausgeist.x")
 
 
 @pytest.mark.parametrize("log_format", ["text", "json"])
@@ -127,12 +125,3 @@ def test_two_servers_in_one_process_count_apart() -> None:
     one, other = Metrics(), Metrics()
     one.queue("tiny", 1)
     assert b"tiny" not in other.render()
-
-
-def test_null_metrics_have_every_method() -> None:
-    methods = {name for name in vars(Metrics) if not name.startswith("_")}
-    assert methods <= set(vars(NullMetrics))
-    nothing = NullMetrics()
-    nothing.tokens("x", 1, 2)
-    nothing.memory("x", None)
-    assert nothing.render() == b""

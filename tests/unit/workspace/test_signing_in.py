@@ -11,8 +11,9 @@ import pytest
 
 from hausgeist.errors import Busy, InvalidRequest, NotAuthenticated, NotFound
 from hausgeist.store.database import Database
-from hausgeist.workspace.passwords import Passwords, Throttle
+from hausgeist.workspace.passwords import Passwords
 from hausgeist.workspace.service import Workspace
+from hausgeist.workspace.throttle import Throttle
 
 PASSWORD = "correct horse"
 
@@ -211,23 +212,30 @@ async def test_guessing_is_slowed_down_per_name(workspace: Workspace) -> None:
         await workspace.sign_in("bob", PASSWORD)
 
 
-def test_throttle_grows_forgets_and_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_throttle_grows_forgets_and_is_bounded() -> None:
     now = 1000.0
-    monkeypatch.setattr(time, "monotonic", lambda: now)
-    throttle = Throttle()
+    throttle = Throttle(longest=60.0, forget=900.0, most=10_000, clock=lambda: now)
+    for _ in range(8):
+        assert throttle.wait("ada", free=8) == 0.0
+        throttle.failed("ada")
+    assert throttle.wait("ada", free=8) == 1.0
+    for _ in range(22):
+        throttle.failed("ada")
+    assert throttle.wait("ada", free=8) == 60.0
+    now += 61
+    assert throttle.wait("ada", free=8) == 0.0
+    throttle.failed("ada")
+    assert throttle.wait("ada", free=8) == 60.0
+    now += 901
+    throttle.failed("ada")
+    assert throttle.wait("ada", free=8) == 0.0
     for _ in range(30):
         throttle.failed("ada")
-    with pytest.raises(Busy) as caught:
-        throttle.check("ada")
-    assert caught.value.retry_after == 60.0
-    now += 61
-    throttle.check("ada")
     throttle.succeeded("ada")
-    throttle.failed("ada")
-    throttle.check("ada")
+    assert throttle.wait("ada", free=8) == 0.0
     for n in range(20_000):
         throttle.failed(str(n))
-    assert len(throttle._failures) <= 10_000
+    assert len(throttle) <= 10_000
 
 
 async def test_many_at_once_are_told_to_wait_instead_of_filling_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,7 +46,7 @@ class LlamaCpp:
         self._home = home
         self._prompt_cache = prompt_cache
         self._folder: Path | None = None
-        self._processes: set[Process] = set()
+        self._workers: set[LlamaCppWorker] = set()
 
     async def models(self) -> Sequence[InstalledModel]:
         return ()
@@ -59,8 +59,8 @@ class LlamaCpp:
     async def load(self, plan: LaunchPlan, progress: Callable[[float], None] | None = None) -> LlamaCppWorker:
         asked = parameters(plan, prompt_cache=self._prompt_cache, accelerated=self.provider.accelerated)
         process = await Process.start(self.provider, asked, folder=await self._run_folder())
-        self._processes.add(process)
-        worker = LlamaCppWorker(plan, process, wheel=self.provider.binary is None, forget=self._processes.discard)
+        worker = LlamaCppWorker(plan, process, wheel=self.provider.binary is None, forget=self._workers.discard)
+        self._workers.add(worker)
         try:
             await worker.ready(progress)
         except BaseException:
@@ -69,7 +69,7 @@ class LlamaCpp:
         return worker
 
     async def close(self) -> None:
-        await asyncio.gather(*(process.close() for process in list(self._processes)))
+        await asyncio.gather(*(worker.close() for worker in list(self._workers)))
         if self._folder is not None and self._folder.parent != self._home:
             await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
         self._folder = None
@@ -85,7 +85,7 @@ class LlamaCppWorker:
 
     private_fields = True
 
-    def __init__(self, plan: LaunchPlan, process: Process, *, wheel: bool, forget: Callable[[Process], None]) -> None:
+    def __init__(self, plan: LaunchPlan, process: Process, *, wheel: bool, forget: Callable[[LlamaCppWorker], None]) -> None:
         self._plan = plan
         self._wheel = wheel
         self._process = process
@@ -141,7 +141,7 @@ class LlamaCppWorker:
         if path is None:
             raise NotSupported(f"This engine does not do '{operation}'.")
         asked = question(operation, body)
-        reply = LlamaCppReply(await self._post(path, asked.body))
+        reply = LlamaCppReply(await self._post(path, asked.body), progress=asked.progress)
         return await collect(reply, operation, answers=asked.answers) if asked.whole else reply
 
     async def _post(self, path: str, body: bytes) -> aiohttp.ClientResponse:
@@ -179,7 +179,7 @@ class LlamaCppWorker:
         try:
             await self._process.close(patience=patience)
         finally:
-            self._forget(self._process)
+            self._forget(self)
             if session is not None:
                 await session.close()
 

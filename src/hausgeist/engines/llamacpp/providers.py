@@ -5,6 +5,7 @@ What is here only looks and remembers; `build.py` makes the built one, `verify.p
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -77,7 +78,8 @@ def choose(home: Path, name: str, binary: Path | None = None) -> None:
         draft.write_text(json.dumps(stored) + "\n", encoding="utf-8")
         draft.replace(file)
     except OSError as error:
-        draft.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            draft.unlink()
         raise StoreError(f"{file} cannot be written: {error.strerror}.") from error
 
 

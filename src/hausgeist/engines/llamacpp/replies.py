@@ -33,6 +33,8 @@ class Question:
     body: bytes
     whole: bool = False
     answers: int = 1
+    progress: bool = False
+    """The caller asked for the progress of the prefill himself."""
 
 
 def question(operation: Operation, body: bytes) -> Question:
@@ -46,6 +48,8 @@ def question(operation: Operation, body: bytes) -> Question:
     if not isinstance(asked, dict):
         return Question(body)
     if asked.get("stream") is True:
+        if asked.get("return_progress") is True:
+            return Question(body, progress=True)
         start = body.index(b"{") + 1
         return Question(body[:start] + b'"return_progress":true,' + body[start:])
     if "stream" in asked and asked["stream"] not in (False, None):
@@ -58,8 +62,10 @@ def question(operation: Operation, body: bytes) -> Question:
 class LlamaCppReply:
     """An answer that may still be arriving. Closing it early closes its connection, which is how the engine learns to stop."""
 
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, *, progress: bool = False) -> None:
+        """`progress`: leave the events that tell it in the stream."""
         self._response = response
+        self._progress = progress
 
     @property
     def status(self) -> int:
@@ -70,7 +76,7 @@ class LlamaCppReply:
         return self._response.content_type == "text/event-stream"
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """Whole events of a stream at a time, progress left out; any bytes otherwise."""
+        """Whole events of a stream at a time; any bytes otherwise."""
         if not self.streaming:
             async for chunk in self._arriving():
                 yield chunk
@@ -85,7 +91,7 @@ class LlamaCppReply:
                 chunk += end
                 if len(rest) > _LARGEST_EVENT:
                     raise WorkerGone("The engine sent an event without an end.")
-            if _PROGRESS in chunk:
+            if not self._progress and _PROGRESS in chunk:
                 chunk = b"".join(event + _END for event in chunk.split(_END) if event and _PROGRESS not in event)
             if chunk:
                 yield chunk

@@ -128,7 +128,7 @@ def learn(merges: int = 320) -> Tokenizer:
     weights = [often.get(token, 0.0) + seen[token] + (0.2 if token in printable else 0.0) for token in tokens]
     total = sum(weights)
     # Answers end by themselves, and offered tools get called. Where no tools are offered a control token stays invisible.
-    chances = {"<|im_end|>": 0.012 * total, "<|endoftext|>": 0.004 * total, "<tool_call>": 0.012 * total}
+    chances = {"<|im_end|>": 0.012 * total, "<|endoftext|>": 0.004 * total, "<tool_call>": 0.08 * total}
     tokens += SPECIAL
     weights += [chances.get(token, 0.0) for token in SPECIAL]
     types = [_NORMAL] * (len(tokens) - len(SPECIAL)) + [_CONTROL] * len(SPECIAL)

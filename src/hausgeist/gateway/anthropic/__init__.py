@@ -2,11 +2,10 @@
 
 from hausgeist.gateway.anthropic import messages, models
 from hausgeist.gateway.anthropic.errors import ANTHROPIC
-from hausgeist.gateway.anthropic.models import model_retrieve, models_list
 from hausgeist.gateway.services import Services
 from hausgeist.http.endpoint import Endpoint
 
-__all__ = ["ANTHROPIC", "endpoints", "model_retrieve", "models_list"]
+__all__ = ["ANTHROPIC", "endpoints"]
 
 
 def endpoints(services: Services) -> list[Endpoint]:

@@ -18,7 +18,7 @@ from hausgeist.model import InstalledModel
 from hausgeist.serving.planning import launch_plan
 from hausgeist.settings import Settings
 
-__all__ = ["endpoints", "model_retrieve", "models_list"]
+__all__ = ["endpoints"]
 
 _PAGE = 20
 _LARGEST_PAGE = 1000
@@ -31,7 +31,7 @@ def endpoints(services: Services) -> list[Endpoint]:
         Endpoint(
             method="GET",
             path="/v1/models",
-            handle=models_list(services),
+            handle=_list(services),
             dialect=ANTHROPIC,
             summary="List models (Anthropic)",
             action="model.list",
@@ -40,7 +40,7 @@ def endpoints(services: Services) -> list[Endpoint]:
         Endpoint(
             method="GET",
             path="/v1/models/{model:path}",
-            handle=model_retrieve(services),
+            handle=_retrieve(services),
             dialect=ANTHROPIC,
             summary="Describe a model (Anthropic)",
             action="model.list",
@@ -49,9 +49,7 @@ def endpoints(services: Services) -> list[Endpoint]:
     ]
 
 
-def models_list(services: Services) -> Handler:
-    """GET /v1/models."""
-
+def _list(services: Services) -> Handler:
     async def handle(request: Request) -> Response:
         models = services.door.models(request.state.principal)
         page, more = _page([model.id for model in models], request.query_params)
@@ -63,9 +61,7 @@ def models_list(services: Services) -> Handler:
     return handle
 
 
-def model_retrieve(services: Services) -> Handler:
-    """GET /v1/models/{model:path}."""
-
+def _retrieve(services: Services) -> Handler:
     async def handle(request: Request) -> Response:
         model = services.door.model(request.state.principal, request.path_params["model"])
         return JSONResponse(_describe(model, services.settings), headers={"request-id": request_id(request)})

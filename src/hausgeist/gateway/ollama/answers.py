@@ -1,4 +1,4 @@
-"""`POST /api/generate` and `POST /api/chat`: streamed as lines unless told otherwise, and asked nothing, they load or unload a model."""
+"""`POST /api/generate` and `POST /api/chat`: streamed as lines unless `stream` is false. With nothing to answer they load or unload a model."""
 
 from __future__ import annotations
 

@@ -9,15 +9,12 @@ from typing import Any
 
 from hausgeist.errors import InvalidRequest
 from hausgeist.gateway.abilities import calls_tools, sees, thinks
-from hausgeist.gateway.ollama.durations import stamp
+from hausgeist.gateway.ollama.durations import LONGEST, stamp
 from hausgeist.library.names import Name
 from hausgeist.model import InstalledModel, Shape
 from hausgeist.serving import Loaded
 
 __all__ = ["capabilities", "loaded", "modelfile", "parameter_text", "shape_info", "summary", "tagged"]
-
-_NEVER = 292 * 365 * 86400.0
-"""How far away Ollama puts the end of what stays for ever."""
 
 
 def tagged(name: str) -> str:
@@ -53,7 +50,7 @@ def loaded(one: Loaded) -> dict[str, Any]:
         "size_vram": sum(footprint.devices.values()),
         "digest": one.model.digest,
         "details": _details(one.model),
-        "expires_at": stamp(one.expires_at if one.expires_at is not None else time.time() + _NEVER),
+        "expires_at": stamp(one.expires_at if one.expires_at is not None else time.time() + LONGEST),
         "context_length": one.plan.context,
     }
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 import re
+import time
 from datetime import UTC, datetime
 
 from hausgeist.errors import InvalidRequest
 
-__all__ = ["nanoseconds", "now", "seconds", "stamp"]
+__all__ = ["LONGEST", "nanoseconds", "now", "seconds", "stamp"]
 
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _PART = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h)")
 _NUMBER = re.compile(r"[0-9]{1,18}(\.[0-9]{0,18})?")
-_LONGEST = 292 * 365 * 86400.0
-"""What fits into Go's Duration, for ever enough."""
+LONGEST = 292 * 365 * 86400.0
+"""Seconds; the longest time that fits into Go's Duration, which Ollama's clients take for "for ever"."""
 
 
 def seconds(value: float | str | None, *, param: str = "keep_alive") -> float | None:
@@ -24,7 +25,7 @@ def seconds(value: float | str | None, *, param: str = "keep_alive") -> float | 
     length = value if isinstance(value, (int, float)) else _parse(value.strip(), param)
     if not math.isfinite(length):
         raise InvalidRequest(f"'{param}' must be a finite number of seconds, or -1 for ever.", param=param)
-    return -1.0 if length < 0 else min(float(length), _LONGEST)
+    return -1.0 if length < 0 else min(float(length), LONGEST)
 
 
 def nanoseconds(milliseconds: float) -> int:
@@ -32,7 +33,7 @@ def nanoseconds(milliseconds: float) -> int:
 
 
 def now() -> str:
-    return datetime.now(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
+    return stamp(time.time())
 
 
 def stamp(unix: float) -> str:

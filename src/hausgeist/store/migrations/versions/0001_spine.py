@@ -136,7 +136,6 @@ def _usage() -> None:
         Column("key_id", Text),
         Column("project", Text),
         Column("model", Text, nullable=False),
-        Column("dialect", Text, nullable=False, server_default=""),
         Column("operation", Text, nullable=False),
         Column("prompt_tokens", Integer, nullable=False, server_default="0"),
         Column("completion_tokens", Integer, nullable=False, server_default="0"),

@@ -1,4 +1,4 @@
-"""SQL about jobs: every change of a running job is made only while the lease on it is one's own."""
+"""The rows of the table `jobs`, and all SQL about them. A running job is changed only by the worker that holds its lease."""
 
 from __future__ import annotations
 
