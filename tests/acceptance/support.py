@@ -111,7 +111,7 @@ def _kept(name: str, write: Any) -> Path:
 
 def prompt_of(tokens: int) -> str:
     """A text of about so many tokens for specimens, whose vocabulary knows short common words."""
-    words = ["the", "house", "was", "old", "and", "the", "people", "in", "it", "were", "kind", "to", "each", "other", "and", "to", "all", "who", "came"]
+    words = "the house was old and the people in it were kind to each other and to all who came".split()  # noqa: SIM905
     return " ".join(words[number % len(words)] for number in range(tokens))
 
 

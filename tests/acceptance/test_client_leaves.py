@@ -36,7 +36,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     needs_linux()
     home = tmp_path_factory.mktemp("leaves") / "home"
     arguments = ["--offline", "--slots", "1", "--context", "8192", "--keep-alive", "-1"]
-    with ServerProcess(home, shaped(MODEL, "qwen2.5-0.5b"), arguments=arguments, threads=None) as one:
+    with ServerProcess(home, shaped(MODEL, "qwen2.5-0.5b"), arguments=arguments) as one:
         yield one.start()
 
 

@@ -60,7 +60,8 @@ def test_an_environment_that_cannot_be_read_is_named(home: Path, monkeypatch: py
 
 
 @pytest.mark.parametrize(
-    ("host", "loopback"), [("127.0.0.1", True), ("127.9.9.9", True), ("localhost", True), ("::1", True), ("0.0.0.0", False), ("::", False), ("nas", False)]
+    ("host", "loopback"),
+    [("127.0.0.1", True), ("127.9.9.9", True), ("localhost", True), ("::1", True), ("0.0.0.0", False), ("::", False), ("nas", False)],
 )
 def test_any_bind_but_loopback_demands_keys_and_tls(home: Path, host: str, loopback: bool) -> None:
     settings = load_settings(host=host)

@@ -177,5 +177,5 @@ async def test_a_templates_complaint_is_the_callers_to_mend() -> None:
     body = json.dumps({"error": {"code": 500, "message": "Unable to generate parser\n------\nJinja Exception: roles must alternate"}}).encode()
     answer, _ = _answer(Scripted([body], status=500), stream=False)
     async with answer:
-        with pytest.raises(InvalidRequest, match="^roles must alternate$"):
+        with pytest.raises(InvalidRequest, match=r"^roles must alternate$"):
             await answer.json()

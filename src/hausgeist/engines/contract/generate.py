@@ -195,7 +195,9 @@ _TOOL = {
 
 
 def _tool_body(worker: Worker) -> dict[str, Any]:
-    return _body(worker, "What is the weather in Aachen?", max_tokens=512, tools=[_TOOL], tool_choice="required", parallel_tool_calls=False)
+    """Not at temperature 0: before the call any text may stand, and there a model of random weights would go round in circles."""
+    wanted: dict[str, Any] = {"max_tokens": 512, "tools": [_TOOL], "tool_choice": "required", "parallel_tool_calls": False, "temperature": 1}
+    return _body(worker, "What is the weather in Aachen?", **wanted)
 
 
 async def tools(worker: Worker, plan: LaunchPlan) -> None:
