@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,14 @@ import httpx
 import psutil
 import pytest
 
-from hausgeist.engines.specimen import ModelShape, write_shaped, write_specimen
+from hausgeist.engines.specimen import SHAPES, ModelShape, write_shaped, write_specimen
+from hausgeist.engines.specimen.tokenizer import learn
 
 __all__ = [
     "BUILD",
+    "HALF_A_BILLION",
     "LONG",
+    "ROOT",
     "SLOW",
     "ServerProcess",
     "free_port",
@@ -36,6 +40,7 @@ __all__ = [
     "marked",
     "needs",
     "needs_linux",
+    "needs_to_run",
     "objects",
     "prompt_of",
     "shaped",
@@ -49,8 +54,16 @@ BUILD = ROOT / "build" / "specimens"
 _MARK = "TEST_MARK"
 """Workers inherit the environment (less what is private), so whoever carries this variable came from the server that it was given to."""
 
-SLOW = ModelShape(architecture="llama", layers=8, width=512, inner=1536, heads=8, kv_heads=2, head=64, vocabulary=4096, context=32768, rope_base=1e4)
+_WORDS = len(learn().tokens)
+"""A vocabulary without unused tokens, so that each token of an answer is seen by its client."""
+
+SLOW = ModelShape(
+    architecture="llama", layers=8, width=512, inner=1536, heads=8, kv_heads=2, head=64, vocabulary=_WORDS, context=32768, rope_base=1e4
+)
 """Large enough that loads, prompts and answers take a while (some 300 tokens a second on one core), small enough to be written in a second."""
+
+HALF_A_BILLION = replace(SHAPES["qwen2.5-0.5b"], vocabulary=_WORDS)
+"""The layers of a real model, for real times of prompts and answers."""
 
 LONG = {"temperature": 0}
 """At temperature 0 the specimens repeat themselves and never come to an end."""
@@ -61,6 +74,13 @@ def needs(*commands: str) -> None:
     missing = [command for command in commands if shutil.which(command) is None]
     if missing:
         _cannot(f"{', '.join(missing)} is not installed")
+
+
+def needs_to_run(command: Sequence[str], otherwise: str) -> None:
+    """The same where it is there, but not allowed to work."""
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    if ended.returncode != 0:
+        _cannot(f"{otherwise} ({ended.stderr.strip()[-200:]})")
 
 
 def needs_linux() -> None:

@@ -11,16 +11,14 @@ import socket
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from tests.acceptance.support import HALF_A_BILLION, LONG, ServerProcess, gauge, needs_linux, prompt_of, shaped, until
 
-from tests.acceptance.support import LONG, ServerProcess, gauge, needs_linux, prompt_of, shaped, until
-
-MODEL = "qwen2.5-0.5b-q4_k_m"
+MODEL = "half-a-billion"
 IN_GENERATION = 1.5
 """Seconds within which the place is free, as promised."""
 SLACK = 1.5
@@ -36,7 +34,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     needs_linux()
     home = tmp_path_factory.mktemp("leaves") / "home"
     arguments = ["--offline", "--slots", "1", "--context", "8192", "--keep-alive", "-1"]
-    with ServerProcess(home, shaped(MODEL, "qwen2.5-0.5b"), arguments=arguments) as one:
+    with ServerProcess(home, shaped(MODEL, HALF_A_BILLION), arguments=arguments) as one:
         yield one.start()
 
 
@@ -149,6 +147,6 @@ def test_others_go_on(server: ServerProcess, client: httpx.Client) -> None:
         left = leave(server, path, {**body, "stream": True, "max_tokens": 50}, lambda got: True)
         waits.append(time.monotonic() - left)
     free(server, client, time.monotonic(), 10)
-    assert gauge(server, client, "hausgeist_queue_requests", MODEL) == 0
+    until(lambda: gauge(server, client, "hausgeist_queue_requests", MODEL) == 0, 2, "an empty queue")
     assert statistics.median(waits) < 1
     assert client.post(path, json={"model": MODEL, **body, "max_tokens": 1}).status_code == 200

@@ -120,7 +120,9 @@ async def test_tools_and_schemas_bind_the_answer(engine: LlamaCpp, files: dict[s
     worker = await engine.load(plan(files["generate"], context=4096))
     schema = {"type": "object", "properties": {"on": {"type": "boolean"}, "level": {"type": "integer", "maximum": 9}}, "required": ["on", "level"]}
     lamp = {"type": "function", "function": {"name": "lamp", "description": "a lamp", "parameters": schema}}
-    reply = await ask(worker, "chat", **{**CHAT, "temperature": 1, "max_tokens": 3000}, tools=[lamp], tool_choice="required")
+    reply = await ask(
+        worker, "chat", **{**CHAT, "temperature": 1, "max_tokens": 3000}, tools=[lamp], tool_choice="required", parallel_tool_calls=False
+    )
     [choice] = reply["choices"]
     assert choice["finish_reason"] == "tool_calls"
     call = choice["message"]["tool_calls"][0]["function"]
@@ -457,3 +459,20 @@ async def test_a_worker_gets_no_secrets_of_ours(engine: LlamaCpp, files: dict[st
     environment = psutil.Process(worker.pid).environ()
     assert not [name for name in environment if name.startswith(("HAUSGEIST_", "LLAMA_"))]
     assert environment["UNRELATED"] == "kept"
+
+
+async def test_a_stale_connection_is_not_noticed(engine: LlamaCpp, files: dict[str, Path]) -> None:
+    worker = await engine.load(plan(files["generate"]))
+    assert (await ask(worker, "tokenize", content="a"))["tokens"]
+    assert worker._session is not None
+    connector = worker._session.connector
+    kept = [protocol for protocols in connector._conns.values() for protocol, *_ in protocols]  # type: ignore[union-attr]
+    assert len(kept) == 1
+    kept[0].transport.get_extra_info("socket").shutdown(2)
+    started = time.monotonic()
+    assert (await ask(worker, "tokenize", content="a"))["tokens"]
+    for _ in range(3):
+        reply = await worker.call("chat", json.dumps({**CHAT, "stream": True, "max_tokens": 1}).encode())
+        assert await reply.read()
+        await reply.close()
+    assert time.monotonic() - started < 2

@@ -153,6 +153,9 @@ class Response:
     async def read(self) -> bytes:
         return b"".join(self.chunks)
 
+    def at_eof(self) -> bool:
+        return False
+
     def close(self) -> None:
         self.closed = True
 

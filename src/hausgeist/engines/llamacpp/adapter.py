@@ -15,7 +15,7 @@ from hausgeist.engines.base import Operation, SlotState, WorkerGone
 from hausgeist.engines.llamacpp.parameters import parameters
 from hausgeist.engines.llamacpp.process import Process, run_folder
 from hausgeist.engines.llamacpp.providers import Provider
-from hausgeist.engines.llamacpp.replies import LlamaCppReply, WholeReply, collect, question
+from hausgeist.engines.llamacpp.replies import STREAMED, LlamaCppReply, WholeReply, collect, question
 from hausgeist.errors import LoadFailed, NotSupported
 from hausgeist.model import Footprint, InstalledModel, LaunchPlan
 
@@ -91,6 +91,7 @@ class LlamaCppWorker:
         self._process = process
         self._forget = forget
         self._session: aiohttp.ClientSession | None = None
+        self._fresh: aiohttp.ClientSession | None = None
         self._base = "http://engine"
 
     @property
@@ -141,19 +142,22 @@ class LlamaCppWorker:
         if path is None:
             raise NotSupported(f"This engine does not do '{operation}'.")
         asked = question(operation, body)
-        reply = LlamaCppReply(await self._post(path, asked.body), progress=asked.progress)
+        # llama-server closes a connection after each stream without saying so.
+        response = await self._post(path, asked.body, kept=operation not in STREAMED)
+        reply = LlamaCppReply(response, progress=asked.progress)
         return await collect(reply, operation, answers=asked.answers) if asked.whole else reply
 
-    async def _post(self, path: str, body: bytes) -> aiohttp.ClientResponse:
-        for last in (False, True):
-            if not self.alive or self._session is None:
+    async def _post(self, path: str, body: bytes, *, kept: bool) -> aiohttp.ClientResponse:
+        """`kept`: on a connection that was used before, if there is one. Such a one may turn out to be stale; a request that got no answer from
+        a worker that lives is sent once more, on a connection of its own."""
+        for session in (self._session if kept else self._fresh, self._fresh):
+            if not self.alive or session is None:
                 raise WorkerGone(self._process.reason())
             try:
-                return await self._session.post(self._base + path, data=body)
+                return await session.post(self._base + path, data=body)
             except (aiohttp.ClientError, ConnectionError, TimeoutError) as error:
-                # The process may be gone a moment before we are told. One that lives has dropped a connection before it said anything.
-                await asyncio.sleep(_POLL)
-                if last and self.alive:
+                await asyncio.sleep(_POLL)  # a process may be gone a moment before we are told
+                if session is self._fresh and self.alive:
                     raise WorkerGone(f"The engine does not answer: {error}") from error
         raise WorkerGone(self._process.reason())
 
@@ -175,23 +179,29 @@ class LlamaCppWorker:
         return self._process.reason()
 
     async def close(self, *, patience: float = 3.0) -> None:
-        session, self._session = self._session, None
+        sessions, self._session, self._fresh = (self._session, self._fresh), None, None
         try:
             await self._process.close(patience=patience)
         finally:
             self._forget(self)
-            if session is not None:
-                await session.close()
+            for session in sessions:
+                if session is not None:
+                    await session.close()
 
     def _connect(self, address: str) -> None:
-        connector: aiohttp.BaseConnector
-        # One connection per request: next to an answer its cost is nothing, and a pooled one may turn out to be stale.
-        if self._process.address.endswith(".sock"):
-            connector = aiohttp.UnixConnector(self._process.address, limit=0, force_close=True)
-        else:
+        if not self._process.address.endswith(".sock"):
             self._base = f"http://{address.removeprefix('http://')}"
-            connector = aiohttp.TCPConnector(limit=0, force_close=True)
-        self._session = aiohttp.ClientSession(
+        self._session, self._fresh = self._open(kept=True), self._open(kept=False)
+
+    def _open(self, *, kept: bool) -> aiohttp.ClientSession:
+        # The engine closes connections that were idle for 5 seconds.
+        options: dict[str, Any] = {"keepalive_timeout": 4.0} if kept else {"force_close": True}
+        connector: aiohttp.BaseConnector
+        if self._process.address.endswith(".sock"):
+            connector = aiohttp.UnixConnector(self._process.address, limit=0, **options)
+        else:
+            connector = aiohttp.TCPConnector(limit=0, **options)
+        return aiohttp.ClientSession(
             connector=connector,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=10),
             headers={"Authorization": f"Bearer {self._process.key}", "Content-Type": "application/json"},

@@ -17,7 +17,10 @@ import aiohttp
 from hausgeist.engines.base import Operation, WorkerGone
 from hausgeist.engines.llamacpp.assembly import Assembly
 
-__all__ = ["LlamaCppReply", "Question", "WholeReply", "collect", "question"]
+__all__ = ["STREAMED", "LlamaCppReply", "Question", "WholeReply", "collect", "question"]
+
+STREAMED: tuple[Operation, ...] = ("chat", "completion", "infill")
+"""Operations that generate text."""
 
 _END = b"\n\n"
 _PROGRESS = b'"prompt_progress":{'
@@ -39,7 +42,7 @@ class Question:
 
 def question(operation: Operation, body: bytes) -> Question:
     """Put a request so that it can be stopped. What is not a JSON object goes through as it is: the engine says what is wrong with it."""
-    if operation not in ("chat", "completion", "infill"):
+    if operation not in STREAMED:
         return Question(body)
     try:
         asked = json.loads(body)
@@ -107,7 +110,10 @@ class LlamaCppReply:
             raise WorkerGone(_BROKEN) from error
 
     async def close(self) -> None:
-        self._response.close()
+        if self._response.content.at_eof():
+            self._response.release()
+        else:
+            self._response.close()
 
     async def _arriving(self) -> AsyncIterator[bytes]:
         try:
