@@ -8,7 +8,6 @@ import sys
 
 from benchmarks.report import Figure, keep, table
 from benchmarks.servers import BUILD
-
 from hausgeist.engines.specimen import write_shaped, write_specimen
 
 _TITLES = {"startup": "The server at rest", "gateway": "The way through the gateway", "engines": "Built engine against wheel"}

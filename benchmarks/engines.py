@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from benchmarks.report import Figure
 from benchmarks.servers import BUILD
-
 from hausgeist.engines.llamacpp.build import build, publish
 from hausgeist.engines.llamacpp.providers import Provider, built_binary, providers
 from hausgeist.engines.llamacpp.verify import compare

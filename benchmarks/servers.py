@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-from benchmarks.wire import Address
 
+from benchmarks.wire import Address
 from hausgeist.engines.llamacpp.adapter import LlamaCpp
 from hausgeist.engines.llamacpp.providers import provider
 from hausgeist.library.service import Library

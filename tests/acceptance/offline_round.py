@@ -17,9 +17,9 @@ from typing import Any
 import anthropic
 import ollama
 import openai
-from tests.acceptance.support import ServerProcess
 
 from hausgeist.engines.specimen import write_projector, write_specimen
+from tests.acceptance.support import ServerProcess
 
 OUTSIDE = "192.0.2.7"
 """An address of documentation networks (RFC 5737): nobody has it."""

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+
 from tests.acceptance.support import HALF_A_BILLION, LONG, ServerProcess, gauge, needs_linux, prompt_of, shaped, until
 
 MODEL = "half-a-billion"

@@ -17,6 +17,7 @@ from typing import Any
 
 import httpx
 import pytest
+
 from tests.acceptance.support import LONG, SLOW, ServerProcess, marked, needs_linux, objects, shaped, tiny, until, wrong_shape
 
 GONE = 2.0

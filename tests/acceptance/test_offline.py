@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tests.acceptance.support import ROOT, needs, needs_linux, needs_to_run
 
 pytestmark = pytest.mark.timeout(300)

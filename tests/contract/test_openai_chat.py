@@ -18,6 +18,7 @@ import pytest
 from openai import pydantic_function_tool
 from openai.types.chat import ChatCompletion
 from pydantic import BaseModel
+
 from tests.contract.conftest import Live
 
 

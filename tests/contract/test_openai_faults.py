@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
+
 from tests.contract.conftest import Live
 
 CHAT, TEXT, VECTORS, RANK = "/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/rerank"

@@ -17,10 +17,10 @@ import openai
 import pytest
 from openai.types.chat import ChatCompletionChunk
 from pydantic import BaseModel
-from tests.contract.conftest import Live
-from tests.data.openai_surface import operations
 
 from hausgeist.gateway.openai import endpoints
+from tests.contract.conftest import Live
+from tests.data.openai_surface import operations
 
 OPERATIONS = operations(openai.OpenAI(api_key="x"))
 SERVED = {operation for endpoint in endpoints(typing.cast("Any", None)) for operation in endpoint.operations}

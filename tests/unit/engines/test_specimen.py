@@ -5,9 +5,9 @@ import re
 from pathlib import Path
 
 import pytest
-from benchmarks import random_model
 from gguf import GGUFReader
 
+from benchmarks import random_model
 from hausgeist.engines.specimen import NAME, SHAPES, ModelShape, write_adapter, write_projector, write_shaped, write_specimen
 from hausgeist.engines.specimen import tokenizer as tokens
 

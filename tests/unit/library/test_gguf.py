@@ -7,13 +7,13 @@ from pathlib import Path
 
 import gguf as reference
 import pytest
-from tests.unit.library.gguf_builder import Gguf, adapter, model, projector, split
 
 from hausgeist.engines.specimen import write_adapter, write_specimen
 from hausgeist.errors import InvalidRequest
 from hausgeist.library.gguf import inspect, read_shape, stem, tasks
 from hausgeist.library.quantization import FILE_TYPES, REMOVED_TYPES, TENSOR_TYPES
 from hausgeist.model import Shape
+from tests.unit.library.gguf_builder import Gguf, adapter, model, projector, split
 
 
 def test_shape_of_a_model(tmp_path: Path) -> None:

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.unit.library.gguf_builder import Gguf, model, text
 
 from hausgeist.engines.specimen import write_specimen
 from hausgeist.errors import InvalidRequest
 from hausgeist.library.header import LazyArray, read_header, read_header_from
+from tests.unit.library.gguf_builder import Gguf, model, text
 
 
 def parse(raw: bytes, *, allow_truncated: bool = False):

@@ -14,7 +14,6 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.unit.library.gguf_builder import Gguf, adapter, model, projector, split
 
 from hausgeist.engines.fake import Fake
 from hausgeist.engines.specimen import write_specimen
@@ -24,6 +23,7 @@ from hausgeist.model import Adapter, InstalledModel, ModelOptions
 from hausgeist.settings import ModelSection
 from hausgeist.store.blobs import Blobs
 from hausgeist.store.database import Database
+from tests.unit.library.gguf_builder import Gguf, adapter, model, projector, split
 
 
 class House:
