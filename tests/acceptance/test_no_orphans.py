@@ -20,7 +20,7 @@ import pytest
 
 from tests.acceptance.support import LONG, SLOW, ServerProcess, marked, needs_linux, objects, shaped, tiny, until, wrong_shape
 
-GONE = 2.0
+GONE = 5.0
 """Seconds after which nothing may be left of a server that was killed."""
 PATIENCE = 60.0
 pytestmark = pytest.mark.timeout(180)
@@ -138,7 +138,7 @@ def test_a_signal_lets_answers_finish_and_refuses_new_ones(server: ServerProcess
         stream = Streaming(server, max_tokens=600)
         stream.flowing()
         server.send(number)
-        until(lambda: _refused(client), 5, "the refusal of new requests")
+        until(lambda: _refused(client), 15, "the refusal of new requests")
     assert server.workers(), "the worker ended before its answer did"
     assert stream.ended().failure is None
     assert stream.lines[-2:] == ["data: [DONE]", ""]
