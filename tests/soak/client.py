@@ -121,14 +121,16 @@ class Client:
         self.specimen = Path(config["specimen"]).read_bytes()
 
     async def run(self) -> None:
-        kinds: list[tuple[str, str, Callable[[Actor], Awaitable[None]]]] = [
-            *(("keys", "w", keys) for _ in range(self.config["keys"])),
-            *(("models", "w", models) for _ in range(self.config["models"])),
-            *(("loads", "l", loads) for _ in range(self.config["loads"])),
-            *(("streams", "s", streams) for _ in range(self.config["streams"])),
-        ]
+        acts: dict[str, tuple[str, Callable[[Actor], Awaitable[None]]]] = {
+            "keys": ("w", keys),
+            "models": ("w", models),
+            "loads": ("l", loads),
+            "streams": ("s", streams),
+        }
+        names = [(kind, number) for kind in acts for number in range(self.config[kind])]
         actors = [
-            (act, Actor(self, self.config["slot"] + number, f"{self.name}-{kind}{number}", mark)) for number, (kind, mark, act) in enumerate(kinds)
+            (acts[kind][1], Actor(self, self.config["slot"] + slot, f"{self.name}-{kind}{number}", acts[kind][0]))
+            for slot, (kind, number) in enumerate(names)
         ]
         async with asyncio.TaskGroup() as group:
             for act, actor in actors:

@@ -9,7 +9,9 @@ import base64
 import binascii
 import re
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from hausgeist.errors import InvalidRequest, TooLarge, Unavailable
@@ -18,7 +20,17 @@ from hausgeist.gateway.services import Services
 from hausgeist.identity import Origin, Principal
 from hausgeist.model import InstalledModel
 
-__all__ = ["IMAGES_LIMIT", "IMAGE_LIMIT", "PIXEL_LIMIT", "data_url", "demand_vision", "resolve_image", "resolve_images"]
+__all__ = [
+    "IMAGES_LIMIT",
+    "IMAGE_LIMIT",
+    "PIXELS_LIMIT",
+    "PIXEL_LIMIT",
+    "data_url",
+    "demand_room",
+    "demand_vision",
+    "resolve_image",
+    "resolve_images",
+]
 
 IMAGE_LIMIT = 20 * 2**20
 """Largest image in bytes, as Anthropic's and OpenAI's limits have it."""
@@ -29,7 +41,14 @@ IMAGES_LIMIT = 20
 PIXEL_LIMIT = 100_000_000
 """Engines hold an image unpacked (3 bytes per pixel): a small file that claims a huge picture must not exhaust the worker's memory."""
 
+PIXELS_LIMIT = 200_000_000
+"""The same for all images of one request together."""
+
 _SIDE_LIMIT = 32_768
+_SEGMENTS = 4096
+"""Of a JPEG, before its frame header: one from a camera has a few dozen."""
+_BEGINNING = 2**16
+"""Characters of base64 in which the size of most images stands."""
 _DATA_URL = re.compile(r"data:(?P<type>[^;,]*)(?P<parameters>(?:;[^;,]*)*),", re.IGNORECASE)
 _SPACE = re.compile(rb"\s+")
 _READABLE = "JPEG, PNG, GIF, WebP or BMP"
@@ -70,6 +89,32 @@ def data_url(payload: str | bytes, *, param: str | None = None) -> str:
     if isinstance(payload, str) and payload[:5].lower() == "data:":
         return _from_data_url(payload, param)
     return _encode(_decode(payload, param), param)
+
+
+def demand_room(messages: Iterable[Mapping[str, Any]], *, param: str = "messages") -> None:
+    """Raise InvalidRequest when the images in these messages (checked `data:` URLs) are too much for one request: engines unpack all of them."""
+    pixels = 0
+    for message in messages:
+        content = message.get("content")
+        for part in content if isinstance(content, list) else ():
+            if part.get("type") == "image_url":
+                pixels += _pixels(part["image_url"]["url"])
+                if pixels > PIXELS_LIMIT:
+                    raise InvalidRequest(
+                        f"The images of this request have more than {PIXELS_LIMIT // 10**6} megapixels together. Send smaller ones, or fewer.",
+                        param=param,
+                    )
+
+
+def _pixels(url: str) -> int:
+    """Of a checked `data:` URL, so what has no size is none. It stands near the beginning, except after a JPEG's many notes."""
+    payload = url[url.index(",") + 1 :]
+    with suppress(binascii.Error):
+        for beginning in (payload[:_BEGINNING], payload):
+            _, size = _inspect(base64.b64decode(beginning))
+            if size is not None:
+                return size[0] * size[1]
+    return 0
 
 
 def demand_vision(model: InstalledModel, *, param: str | None = None) -> None:
@@ -149,7 +194,9 @@ def _inspect(body: bytes) -> tuple[str, tuple[int, int] | None]:
 def _jpeg_size(body: bytes) -> tuple[int, int] | None:
     """Walk the segments to the frame header (SOF0 to SOF15, without DHT, JPG and DAC)."""
     position = 2
-    while position + 9 < len(body):
+    for _ in range(_SEGMENTS):
+        if position + 9 >= len(body):
+            return None
         if body[position] != 0xFF:
             return None
         marker = body[position + 1]

@@ -1,7 +1,7 @@
 """Request bodies: bytes into a checked pydantic model, and what is wrong with them in a sentence that names the place.
 
-Hostile JSON ends here: depth, NaN, lone surrogates and broken UTF-8 are refused by the parser, unknown fields by the models (`Body`). No message
-repeats what was sent, which may be a password.
+Hostile JSON ends here: depth, NaN, lone surrogates and broken UTF-8 are refused by the parser, unknown fields by the models (`Body`), and so many
+values that reading them would keep everybody else waiting before either. No message repeats what was sent, which may be a password.
 """
 
 from __future__ import annotations
@@ -13,12 +13,15 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails, from_json
 from starlette.requests import Request
 
-from hausgeist.errors import InvalidRequest
+from hausgeist.errors import InvalidRequest, TooLarge
 
 __all__ = ["Body", "json_body", "parse"]
 
 M = TypeVar("M", bound=BaseModel)
 
+_MOST_VALUES = 400_000
+"""Each takes microseconds in which this server does nothing else, and far more memory than its bytes; OpenAI takes 300,000 tokens to embed."""
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
 _NAME = re.compile(r"[\w$]{1,80}")
 _BRANCHES = {"str", "int", "float", "bool", "none"}
 
@@ -37,6 +40,9 @@ async def json_body(request: Request, model: type[M]) -> M:
 
 def parse(body: bytes, model: type[M]) -> M:
     """The same for bytes in hand."""
+    # What is cheap to count bounds the number of values from above; strings are left out only where that is too many.
+    if _marks(body) > _MOST_VALUES and _marks(_STRING.sub(b"", body)) > _MOST_VALUES:
+        raise TooLarge(f"The request body holds more than {_MOST_VALUES} values; send it in several requests.")
     try:
         data = from_json(body, allow_inf_nan=False, cache_strings="none")
     except ValueError as error:
@@ -50,6 +56,11 @@ def parse(body: bytes, model: type[M]) -> M:
         worst = max(error.errors(include_url=False, include_context=False, include_input=False), key=lambda item: len(item["loc"]))
         place = _place(worst)
         raise InvalidRequest(f"{place}: {_complaint(worst)}" if place else _complaint(worst), param=place or None) from error
+
+
+def _marks(text: bytes) -> int:
+    """At least as many as there are values in lists and objects."""
+    return sum(text.count(mark) for mark in (b",", b"[", b"{"))
 
 
 def _place(error: ErrorDetails) -> str:

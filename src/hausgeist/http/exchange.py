@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -17,6 +18,9 @@ __all__ = ["Exchange"]
 _STALLED = 60.0
 """Seconds that the next piece of a request body may take."""
 _DRAIN_SECONDS = 3.0
+_STRANGERS_BYTES = 64 * 1024
+_STRANGERS_SECONDS = 30.0
+"""What somebody gets who has not said who they are: enough for signing in, and too little to fill the memory or to keep connections busy."""
 
 _ALWAYS = [
     (b"x-content-type-options", b"nosniff"),
@@ -37,6 +41,7 @@ class Exchange:
         self._send = send
         self._limit = body_limit
         self._received = 0
+        self._until: float | None = None
         self._length = headers.get("content-length", ("",))[0]
         self._expecting = "expect" in headers
         self._incomplete = "transfer-encoding" in headers or self._length not in {"", "0"}
@@ -54,14 +59,20 @@ class Exchange:
         if len(self._length) > 18 or int(self._length) > self._limit:
             raise self._too_large()
 
+    def restrict(self) -> None:
+        """Nobody knows who asks: only a small body is read, and not for long."""
+        self._limit = min(self._limit, _STRANGERS_BYTES)
+        self._until = time.monotonic() + _STRANGERS_SECONDS
+
     async def receive(self) -> Message:
         if not self._incomplete:
             return await self._receive()
+        patience = _STALLED if self._until is None else min(_STALLED, self._until - time.monotonic())
         try:
-            async with asyncio.timeout(_STALLED):
+            async with asyncio.timeout(patience):
                 message = await self._receive()
         except TimeoutError:
-            raise HTTPException(408, f"The request body stopped arriving for {_STALLED:.0f} seconds.") from None
+            raise HTTPException(408, "The request body did not arrive in time.") from None
         if message["type"] == "http.request":
             self._received += len(message.get("body", b""))
             self._incomplete = message.get("more_body", False)
@@ -98,4 +109,6 @@ class Exchange:
                     self._incomplete = message["type"] == "http.request" and message.get("more_body", False)
 
     def _too_large(self) -> TooLarge:
+        if self._until is not None:
+            return TooLarge(f"The request body is larger than {self._limit} bytes, the limit for requests without a key.")
         return TooLarge(f"The request body is larger than {self._limit} bytes, the limit of this server (body_limit).")

@@ -8,14 +8,13 @@ import secrets
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from hausgeist.errors import HausgeistError, NotAllowed, NotAuthenticated, StoreError
+from hausgeist.errors import HausgeistError, NotAllowed, NotAuthenticated
+from hausgeist.governance.refusals import Refusals
 from hausgeist.governance.service import Governor
 from hausgeist.http.access import Identities, client_of, identify, site_of
 from hausgeist.http.cors import allowing, is_preflight, preflight
@@ -34,8 +33,6 @@ log = logging.getLogger(__name__)
 access_log = logging.getLogger("hausgeist.access")
 
 _CLIENT_LEFT = 499
-_ROWS_PER_SECOND = 5.0
-_ROWS_AT_ONCE = 50.0
 
 
 class Gate:
@@ -61,7 +58,7 @@ class Gate:
         self._metrics = metrics
         self._body_limit = body_limit
         self._uploads = uploads
-        self._refusals = _Refusals(governor)
+        self._refusals = Refusals(governor, "server.enter")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -84,7 +81,7 @@ class Gate:
             log.debug("connection lost: %s", type(error).__name__)
         finally:
             if refused := state.get("refused"):
-                self._refusals.record(facts, state["origin"], refused)
+                self._refusals.record(f"{facts.method} {facts.path}", state["origin"], refused)
             self._note(facts, state, exchange.status, time.perf_counter() - started)
 
     def _limit(self, path: str) -> int:
@@ -126,6 +123,7 @@ class Gate:
         except NotAuthenticated as error:
             # Some routes are open to nobody in particular, so the router decides.
             state["refusal"] = error
+            exchange.restrict()
         except NotAllowed as error:
             state["refused"] = error
             raise
@@ -146,31 +144,6 @@ class Gate:
                 "request": facts.request_id,
             }
             access_log.info("%s %s", facts.method, facts.path, extra={"fields": fields})
-
-
-@dataclass(slots=True)
-class _Refusals:
-    """Rows for requests that were not let in: as many as an owner can read, so that a stranger cannot fill the disk with them."""
-
-    governor: Governor
-    left: float = _ROWS_AT_ONCE
-    filled: float = 0.0
-    untold: int = 0
-
-    def record(self, facts: RequestFacts, origin: Origin, error: Exception) -> None:
-        now = time.monotonic()
-        self.left = min(_ROWS_AT_ONCE, self.left + (now - self.filled) * _ROWS_PER_SECOND)
-        self.filled = now
-        if self.left < 1:
-            self.untold += 1
-            return
-        self.left -= 1
-        detail = str(error)
-        if self.untold:
-            detail = f"{detail} ({self.untold} more refusals before this one have no row of their own.)"
-            self.untold = 0
-        with suppress(StoreError):
-            self.governor.record(None, "server.enter", target=f"{facts.method} {facts.path}", origin=origin, outcome="refused", detail=detail)
 
 
 async def _no_websocket(scope: Scope, receive: Receive, send: Send) -> None:

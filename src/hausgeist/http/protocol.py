@@ -1,5 +1,5 @@
 """HTTP/1.1 on a connection, by uvicorn and httptools, with the limits that those leave out: a request's head must come soon and be of sane
-size, and a client must take what it asked for."""
+size, so must what comes after its body, and a client must take what it asked for."""
 
 from __future__ import annotations
 
@@ -31,6 +31,9 @@ class Protocol(HttpToolsProtocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._stall: asyncio.TimerHandle | None = None
         self._head = 0
+        self._fruitless = 0
+        """Bytes of a body that were no content: names and extensions of chunks, trailers."""
+        self._in_body = False
         self._refusal = 400
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -45,8 +48,12 @@ class Protocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
             return
+        self._fruitless += len(data)
         super().data_received(data)
         if self.transport.is_closing():
+            return
+        if self._in_body and self._fruitless > _HEAD_BYTES:
+            self._refuse(431)
             return
         idle = self.cycle is None or self.cycle.response_complete
         if self._deadline is None and idle and self.timeout_keep_alive_task is None:
@@ -58,10 +65,25 @@ class Protocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self._in_body = False
         self._await_head()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        # A trailer says nothing here, and the list of headers, which is the request's own, must not grow while it is answered.
+        if not self._in_body:
+            super().on_header(name, value)
+
+    def on_body(self, body: bytes) -> None:
+        self._fruitless = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._in_body = False
+        super().on_message_complete()
 
     def on_headers_complete(self) -> None:
         self._head_came()
+        self._in_body, self._fruitless = True, 0
         if len(self.headers) > _HEADERS:
             self._refusal = 431
             raise ValueError("too many headers")  # the parser stops, and `send_400_response` says why

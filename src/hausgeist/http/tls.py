@@ -105,6 +105,7 @@ class Certificates:
         """For the server's sockets. Raises `InvalidRequest` for an unusable certificate of the owner's, `StoreError`."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.options |= ssl.OP_NO_RENEGOTIATION  # under TLS 1.2 a client could have a handshake made as often as it asks
         context.set_alpn_protocols(["http/1.1"])
         self.refresh(context)
         return context

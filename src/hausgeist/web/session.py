@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import Any
 
 from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from hausgeist.errors import Busy, HausgeistError, InvalidRequest, NotAllowed, NotAuthenticated, StoreError
+from hausgeist.errors import Busy, HausgeistError, InvalidRequest, NotAllowed, NotAuthenticated
+from hausgeist.governance.refusals import Refusals
 from hausgeist.http.access import cookie_name, counting_session, secure
 from hausgeist.http.bodies import Body, json_body
 from hausgeist.http.endpoint import Endpoint
@@ -36,11 +36,11 @@ class SignIn(Body):
 
 def endpoints(parts: Parts) -> list[Endpoint]:
     """The routes of this resource."""
-    throttle = SignInThrottle()
+    throttle, refusals = SignInThrottle(), Refusals(parts.governor, "session.create")
 
     async def create(request: Request) -> Response:
         body = await json_body(request, SignIn)
-        token, who = await _sign_in(request, parts, throttle, body)
+        token, who = await _sign_in(request, parts, throttle, refusals, body)
         response = JSONResponse(_person(who), 201)
         _set_cookie(request, response, token, SESSION_SECONDS)
         return response
@@ -66,7 +66,7 @@ def endpoints(parts: Parts) -> list[Endpoint]:
     ]
 
 
-async def _sign_in(request: Request, parts: Parts, throttle: SignInThrottle, body: SignIn) -> tuple[str, Principal]:
+async def _sign_in(request: Request, parts: Parts, throttle: SignInThrottle, refusals: Refusals, body: SignIn) -> tuple[str, Principal]:
     origin = origin_of(request)
     label = "a key" if body.key is not None else "a link" if body.link is not None else body.name or ""
     guarded = label.strip().casefold()
@@ -77,8 +77,7 @@ async def _sign_in(request: Request, parts: Parts, throttle: SignInThrottle, bod
     except (NotAuthenticated, NotAllowed, Busy) as error:
         if not isinstance(error, Busy):
             throttle.failed(guarded, origin.address)
-        with suppress(StoreError):
-            parts.governor.record(None, "session.create", target=label, origin=origin, outcome="refused", detail=error.message)
+        refusals.record(label, origin, error)
         raise
     try:
         await parts.governor.record(who, "session.create", target=label, origin=origin, outcome="allowed")

@@ -172,7 +172,7 @@ def test_the_throttle_waits_longer_each_time_and_forgets() -> None:
     assert waits[0] >= 1
     assert waits == sorted(waits)
     assert max(waits) == 900
-    throttle.check("ada", "::2")
+    throttle.check("ada", "2001:db8::1")
     now += 4000
     throttle.failed("ada", "::1")
     throttle.check("ada", "::1")
@@ -187,6 +187,15 @@ def test_the_throttle_counts_addresses_over_all_names_and_is_bounded() -> None:
     throttle.succeeded("name 1", "192.0.2.1")
     with pytest.raises(Busy):
         throttle.check("somebody", "192.0.2.1")
+
+
+def test_the_throttle_takes_a_network_of_ipv6_for_one_place() -> None:
+    throttle = SignInThrottle(clock=lambda: 5.0)
+    for number in range(25):
+        throttle.failed("ada", f"2001:db8::{number:x}")
+    with pytest.raises(Busy):
+        throttle.check("ada", "2001:db8::ffff")
+    throttle.check("ada", "2001:db8:0:1::1")
     for number in range(30_000):
         throttle.failed("x", f"address {number}")
     assert len(throttle._failures) <= 20_000

@@ -29,7 +29,8 @@ from hausgeist.gateway.anthropic.schema import (
     UrlSource,
 )
 from hausgeist.gateway.bodies import refuse
-from hausgeist.gateway.images import data_url, demand_vision
+from hausgeist.gateway.grammars import check_grammar
+from hausgeist.gateway.images import data_url, demand_room, demand_vision
 from hausgeist.gateway.prefill import PREFILL
 from hausgeist.model import InstalledModel
 
@@ -54,6 +55,7 @@ def decode(request: CountTokensRequest, model: InstalledModel, images: Images) -
     for index, message in enumerate(request.messages):
         messages.add(message, f"messages.{index}", last=index == len(request.messages) - 1)
     body: dict[str, Any] = {"messages": messages.done()}
+    demand_room(body["messages"])
     if messages.prefilled:
         body |= PREFILL
     body |= _tools(request) | _output(request, model) | _thinking(request, model)
@@ -272,6 +274,7 @@ def _tool(tool: Tool, place: str) -> dict[str, Any]:
         raise NotSupported(f"{place}: 'defer_loading' is not supported here; send only the tools that are needed.", param=f"{place}.defer_loading")
     if tool.allowed_callers is not None and tool.allowed_callers != ["direct"]:
         raise NotSupported(f"{place}: tools can be called directly only.", param=f"{place}.allowed_callers")
+    check_grammar(tool.input_schema, f"{place}.input_schema")
     description = tool.description or ""
     if tool.input_examples:
         examples = "\n".join(json.dumps(example, ensure_ascii=False) for example in tool.input_examples)
@@ -292,6 +295,7 @@ def _output(request: CountTokensRequest, model: InstalledModel) -> dict[str, Any
         body["reasoning_effort"] = _EFFORT.get(config.effort, config.effort)
     wanted = (config.format if config is not None else None) or request.output_format
     if wanted is not None:
+        check_grammar(wanted.schema_, "output_config.format.schema")
         body["response_format"] = {"type": "json_schema", "json_schema": {"name": "output", "schema": wanted.schema_, "strict": True}}
     return body
 

@@ -212,9 +212,9 @@ class CountTokensRequest(Body):
     """What a prompt is made of: everything that `count_tokens` counts."""
 
     model: str = Field(min_length=1, max_length=512)
-    messages: list[Message] = Field(min_length=1, max_length=100_000)
+    messages: list[Message] = Field(min_length=1, max_length=10_000)
     system: str | list[TextBlock] | None = None
-    tools: list[AnyTool] | None = None
+    tools: list[AnyTool] | None = Field(None, max_length=1000)
     tool_choice: ToolChoice | None = None
     thinking: Thinking | None = None
     output_config: OutputConfig | None = None
@@ -233,7 +233,7 @@ class MessagesRequest(CountTokensRequest):
 
     max_tokens: int = Field(ge=0, le=2**31 - 1)
     stream: bool | None = None
-    stop_sequences: list[Annotated[str, Field(min_length=1, max_length=1000)]] | None = Field(None, max_length=1000)
+    stop_sequences: list[Annotated[str, Field(min_length=1, max_length=1000)]] | None = Field(None, max_length=64)
     temperature: float | None = Field(None, ge=0, le=2)
     top_p: float | None = Field(None, ge=0, le=1)
     top_k: int | None = Field(None, ge=-1, le=2**31 - 1)

@@ -13,7 +13,8 @@ from hausgeist.errors import InvalidRequest, NotSupported
 from hausgeist.gateway.abilities import demand_thinking, effort_levels
 from hausgeist.gateway.bodies import refuse
 from hausgeist.gateway.defaults import with_defaults
-from hausgeist.gateway.images import data_url, demand_vision
+from hausgeist.gateway.grammars import check_grammar
+from hausgeist.gateway.images import data_url, demand_room, demand_vision
 from hausgeist.gateway.ollama.options import checked
 from hausgeist.gateway.ollama.schema import ChatRequest, GenerateRequest, Message, ToolCall
 from hausgeist.gateway.prefill import PREFILL
@@ -46,12 +47,15 @@ def chat(request: ChatRequest, model: InstalledModel) -> dict[str, Any]:
     """The chat body. Raises InvalidRequest or NotSupported, naming the parameter."""
     refuse(request, _NEVER_CUT)
     body: dict[str, Any] = {"messages": _messages(request.messages or (), model)}
+    demand_room(body["messages"])
     last = body["messages"][-1] if body["messages"] else {}
     if last.get("role") == "assistant":
         if last.get("tool_calls"):
             raise InvalidRequest("The last message calls tools; their results must follow.", param="messages")
         body |= PREFILL
     if request.tools:
+        for index, tool in enumerate(request.tools):
+            check_grammar(tool.function.parameters or {}, f"tools.{index}.function.parameters")
         body["tools"] = [
             {
                 "type": "function",
@@ -79,6 +83,7 @@ def generate(request: GenerateRequest, model: InstalledModel) -> tuple[Kind, dic
     if request.system:
         messages.append({"role": "system", "content": request.system})
     messages.append({"role": "user", "content": _content(request.prompt or "", request.images, model, "images")})
+    demand_room(messages, param="images")
     return "chat", with_defaults(model, {"messages": messages} | _shape(request, model))
 
 
@@ -155,6 +160,7 @@ def _format(request: GenerateRequest | ChatRequest) -> dict[str, Any]:
     if request.format == "json":
         return {"response_format": {"type": "json_object"}}
     if isinstance(request.format, dict):
+        check_grammar(request.format, "format")
         return {"response_format": {"type": "json_schema", "json_schema": {"name": "format", "schema": request.format, "strict": True}}}
     return {}
 
@@ -163,7 +169,10 @@ def _grammar(request: GenerateRequest) -> dict[str, Any]:
     """llama-server's own field: it knows `response_format` in chats only."""
     if request.format == "json":
         return {"json_schema": {"type": "object"}}
-    return {"json_schema": request.format} if isinstance(request.format, dict) else {}
+    if isinstance(request.format, dict):
+        check_grammar(request.format, "format")
+        return {"json_schema": request.format}
+    return {}
 
 
 def _think(request: GenerateRequest | ChatRequest, model: InstalledModel) -> dict[str, Any]:

@@ -51,10 +51,10 @@ def endpoints(services: Services) -> list[Endpoint]:
         route("POST", "/api/show", _show(services), "Describe a model", action="model.list", body=ShowRequest, operations=("show",)),
         route("GET", "/api/ps", _ps(services), "List models in memory", operations=("ps",)),
         route("GET", "/api/version", _version, "The version of the API"),
-        route("POST", "/api/create", _create(services), "Create a model", action="model.create", body=CreateRequest, operations=("create",)),
+        route("POST", "/api/create", _create(services), "Create a model", body=CreateRequest, operations=("create",)),
         route("HEAD", "/api/blobs/{digest}", _has_blob(services), "Whether a file was uploaded", action="model.create"),
         route("POST", "/api/blobs/{digest}", _add_blob(services), "Upload a file", action="model.create", upload=True, operations=("create_blob",)),
-        route("POST", "/api/copy", _copy(services), "Copy a model", action="model.create", body=CopyRequest, operations=("copy",)),
+        route("POST", "/api/copy", _copy(services), "Copy a model", body=CopyRequest, operations=("copy",)),
         route("DELETE", "/api/delete", _delete(services), "Delete a model", body=ModelRequest, operations=("delete",)),
         route("POST", "/api/pull", _transfer("pull"), "Download a model", body=TransferRequest),
         route("POST", "/api/push", _transfer("push"), "Upload a model to a registry", body=TransferRequest),
@@ -113,6 +113,7 @@ async def _version(request: Request) -> Response:
 def _create(services: Services) -> Handler:
     async def create(request: Request) -> Response:
         wanted = await json_body(request, CreateRequest)
+        await _demand_create(services, request, f"{wanted.model} from {wanted.from_ or 'files'}")
         refuse(wanted, _UNSERVED)
         if not (wanted.from_ or wanted.files):
             raise InvalidRequest("Give a model to start from ('from') or uploaded files with weights ('files').", param="from")
@@ -143,6 +144,11 @@ async def _creation(services: Services, wanted: CreateRequest) -> AsyncGenerator
     yield line({"status": "success"})
 
 
+async def _demand_create(services: Services, request: Request, target: str) -> None:
+    """Decided here and not by the route, whose row would not say which model it was about."""
+    await services.governor.demand(request.state.principal, "model.create", target=target, origin=request.state.origin)
+
+
 def _has_blob(services: Services) -> Handler:
     async def has_blob(request: Request) -> Response:
         if not services.blobs.has(_digest(request)):
@@ -170,6 +176,7 @@ def _add_blob(services: Services) -> Handler:
 def _copy(services: Services) -> Handler:
     async def copy(request: Request) -> Response:
         wanted = await json_body(request, CopyRequest)
+        await _demand_create(services, request, f"{wanted.destination} from {wanted.source}")
         await services.library.copy(wanted.source, wanted.destination)
         return Response(status_code=200)
 

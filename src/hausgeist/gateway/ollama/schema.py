@@ -49,7 +49,7 @@ class Options(Body):
     mirostat: int | None = Field(None, ge=0, le=2)
     mirostat_tau: float | None = None
     mirostat_eta: float | None = None
-    stop: list[Annotated[str, Field(max_length=1024)]] | str | None = None
+    stop: Annotated[list[Annotated[str, Field(max_length=1024)]], Field(max_length=64)] | Annotated[str, Field(max_length=1024)] | None = None
     num_batch: _Int | None = None
     num_gpu: _Int | None = None
     main_gpu: _Int | None = None
@@ -136,8 +136,8 @@ class Tool(Body):
 
 
 class ChatRequest(_Answering):
-    messages: list[Message] | None = Field(None, max_length=100_000)
-    tools: list[Tool] | None = None
+    messages: list[Message] | None = Field(None, max_length=10_000)
+    tools: list[Tool] | None = Field(None, max_length=1000)
 
 
 class EmbedRequest(Body):
