@@ -57,7 +57,9 @@ def _shape(path: str, headers: Mapping[str, str], said: object) -> str:
 class Watch:
     """The server before and after: files, processes, memory, places, and its log."""
 
-    def __init__(self, server: ServerProcess, client: httpx.Client) -> None:
+    def __init__(self, server: ServerProcess, client: httpx.Client, *, model: str = "tiny") -> None:
+        """`model`: the one that is asked to see whether all is well."""
+        self._model = model
         self._server = server
         self._client = client
         self.answers: Counter[int] = Counter()
@@ -95,7 +97,7 @@ class Watch:
     def _ask(self) -> None:
         """An ordinary request is answered, at once."""
         asked = time.monotonic()
-        body = {"model": "tiny", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 2}
+        body = {"model": self._model, "messages": [{"role": "user", "content": "hello"}], "max_tokens": 2}
         assert self._client.post("/v1/chat/completions", json=body).status_code == 200
         assert time.monotonic() - asked < 10
 

@@ -44,6 +44,8 @@ def _translate(status: int, parsed: Any, *, fallback: str) -> HausgeistError:
         return ContextExceeded(int(too_long[1]), int(too_long[2]))
     if "does not match the expected" in message:
         return EngineFailed("The answer did not come out in the form that tools or schema demand; a larger limit of tokens may help.")
+    if "empty grammar stack" in message:
+        return InvalidRequest("No answer fits the schema of this request: its parts contradict each other.")
     if _CALLERS_FAULT.search(message):
         return InvalidRequest(message.rpartition("Jinja Exception: ")[2].strip())
     if status == 501 or kind == "not_supported_error":
