@@ -180,7 +180,12 @@ class Pool:
         await self._settle_crash(resident)
         engine = self._engines(resident.plan.model.engine)
         async with self._room:
-            plan, footprint = await self._make_room(engine, resident)
+            try:
+                plan, footprint = await self._make_room(engine, resident)
+            except NotEnoughMemory:
+                # What this request wished for must not become what everybody after it is given.
+                self._residents.pop(resident.key, None)
+                raise
             resident.plan, resident.footprint = plan, footprint
             resident.admission.resize(plan.slots)
         started = time.monotonic()

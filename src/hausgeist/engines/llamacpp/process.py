@@ -56,12 +56,16 @@ def run_folder(home: Path) -> Path:
     return folder.absolute()
 
 
+_LEFT = re.compile(r"hausgeist-(\d{1,7})-[a-z0-9_]{8}|(\d{1,7})-.*\.sock")
+
+
 def _sweep(folder: Path, pattern: str) -> None:
     import psutil
 
     for left in folder.glob(pattern):
-        owner = re.search(r"\d+", left.name)
-        if owner is None or psutil.pid_exists(int(owner.group())):
+        # Only what a server of ours made: in a shared folder others may have things of a similar name.
+        owner = _LEFT.fullmatch(left.name)
+        if owner is None or psutil.pid_exists(int(owner[1] or owner[2])):
             continue
         with contextlib.suppress(OSError):
             if left.is_dir() and not left.is_symlink():

@@ -14,7 +14,7 @@ from hausgeist.errors import InvalidRequest, NotSupported
 from hausgeist.gateway.abilities import calls_tools, effort_levels, thinks
 from hausgeist.gateway.bodies import json_body
 from hausgeist.gateway.defaults import with_defaults
-from hausgeist.gateway.images import demand_vision, resolve_image
+from hausgeist.gateway.images import demand_room, demand_vision, resolve_image
 from hausgeist.gateway.openai.errors import error_event
 from hausgeist.gateway.openai.messages import Message, decode_messages, images_in, resolve_images
 from hausgeist.gateway.openai.replies import ChatFold, Logprobs, encode_chat, rewritten
@@ -149,6 +149,7 @@ async def create(request: Request, services: Services) -> Response:
     if places := images_in(body["messages"]):
         demand_vision(model, param=places[0][0])
         await resolve_images(body["messages"], lambda url, place: resolve_image(url, services, who, origin, param=place))
+        demand_room(body["messages"])
     many = asked.n or 1
     # Only a stream tells what each of several answers took, and leaves out the beginning of an answer that is to be continued: the engine's
     # whole reply counts one answer, and repeats what the last message said. Its parts are put together again below.

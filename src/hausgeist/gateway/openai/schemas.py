@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hausgeist.errors import InvalidRequest, NotSupported
+from hausgeist.gateway.grammars import check_grammar
 
 __all__ = ["check_plain", "check_schema"]
 
@@ -61,6 +62,7 @@ def _too_large(item: Any) -> bool:
 def check_schema(schema: Mapping[str, Any], param: str, *, strict: bool) -> None:
     """Raise `InvalidRequest` for a schema that no engine could use, `NotSupported` for one that `strict` could not keep."""
     check_plain(schema, param)
+    check_grammar(schema, param)
     for place, node in _schemas(schema, "", _DEPTH):
         where = f"{param}{place}"
         if isinstance(node, bool):
