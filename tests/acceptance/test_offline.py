@@ -66,7 +66,9 @@ class Seen:
         return found
 
 
-def traced(tmp_path: Path, *command: str, inner: bool = False) -> tuple[subprocess.CompletedProcess[str], Seen]:
+def traced(
+    tmp_path: Path, *command: str, inner: bool = False, seconds: float = 240, **environment: str
+) -> tuple[subprocess.CompletedProcess[str], Seen]:
     """Run a command in a namespace that has loopback and nothing else, under strace; with `inner`, the command is handed strace's own
     command line as its last arguments, to put it before what shall be seen."""
     needs_linux()
@@ -81,10 +83,10 @@ def traced(tmp_path: Path, *command: str, inner: bool = False) -> tuple[subproce
         ["unshare", "--map-root-user", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh", *whole],
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=seconds,
         check=False,
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
     )
     return ended, Seen(trace.read_text() if trace.exists() else "")
 

@@ -11,6 +11,7 @@ import mmap
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -120,9 +121,11 @@ class Crowd:
 class Run:
     """One server, its crowd, and the kills."""
 
-    def __init__(self, folder: Path, seed: int) -> None:
+    def __init__(self, folder: Path, seed: int, pause: float) -> None:
+        """`pause`: seconds at most between the moment at which enough is in flight and a kill."""
         self.random = random.Random(seed)
         self.folder = folder
+        self._pause = pause
         (folder / "ledgers").mkdir()
         self.specimen = write_specimen(folder / "tiny.gguf")
         self.server = ServerProcess(
@@ -155,9 +158,9 @@ class Run:
     def kill(self, victim: str) -> None:
         """One kill at a random moment at which enough is in flight, and what follows from it."""
         until(self.crowd.busy, 90, f"enough in flight ({self.crowd.in_flight()})", pause=0.02)
-        time.sleep(self.random.uniform(0, 2.0))
+        time.sleep(self.random.uniform(0, self._pause))
         until(self.crowd.busy, 90, f"enough in flight ({self.crowd.in_flight()})", pause=0.001)
-        flying = self.crowd.in_flight()
+        flying = self.crowd.in_flight() | {"engine processes": len(self.server.workers())}
         clients = [f"c{self.random.randrange(CLIENTS)}"] if "client" in victim else [*self.crowd.processes] if victim == "all" else []
         clients += ["neighbour"] if victim == "neighbour" else []
         if victim == "worker":
@@ -249,9 +252,9 @@ def _active(client: httpx.Client) -> str:
     )
 
 
-def storm(folder: Path, victims: list[str], seed: int) -> None:
+def storm(folder: Path, victims: list[str], seed: int, *, pause: float) -> tuple[Run, Expected]:
     needs_linux()
-    run = Run(folder, seed)
+    run = Run(folder, seed, pause)
     began = time.monotonic()
     try:
         run.start()
@@ -282,11 +285,42 @@ def storm(folder: Path, victims: list[str], seed: int) -> None:
         assert expected.acknowledged["key.create"] > len(victims)
         assert expected.acknowledged["model.create"] > 0
         assert expected.acknowledged["model.use"] > 0
+    return run, expected
 
 
 @pytest.mark.timeout(300)
 def test_a_few_kills(tmp_path: Path) -> None:
-    storm(tmp_path, ["server", "worker", "server and client"], seed=7)
+    run, expected = storm(tmp_path, ["server", "worker", "server and client"], seed=7, pause=1.0)
+    _sabotage(run.server.home, expected)
+
+
+def _sabotage(home: Path, expected: Expected) -> None:
+    """What must not happen is done by hand, and has to be noticed: else the runs prove nothing."""
+    key = next(key.id for key in expected.keys.values() if key.alive == "yes")
+    project = next(project.id for project in expected.projects.values() if project.alive == "yes")
+    name, model = next((name, model) for name, model in expected.models.items() if model.alive == "yes")
+    request = next(iter(expected.audited))
+    user = next(name for name, alive in expected.users.items() if alive == "yes")
+    for statements, notice in (
+        ([f"UPDATE api_keys SET revoked = 1 WHERE id = '{key}'"], f"key {key} is lost"),
+        ([f"UPDATE projects SET name = 'half' WHERE id = '{project}'"], "a project nobody made"),
+        ([f"DELETE FROM users WHERE name = '{user}'"], f"user {user}"),
+        ([f"DELETE FROM jobs WHERE id = '{next(iter(expected.jobs))}'"], "job "),
+        (["DROP TRIGGER audit_no_delete", f"DELETE FROM audit WHERE request_id = '{request}'"], "no audit row"),
+        ([f"INSERT INTO project_members VALUES ('nowhere', '{user}', 'member', 0)"], "refer to nothing"),
+        ([f"DELETE FROM models WHERE id LIKE '{name}%'"], f"the model {name} should have"),
+    ):
+        with sqlite3.connect(home / "hausgeist.db") as database:
+            for statement in statements:
+                database.execute(statement)
+        database.close()
+        assert any(notice in wrong for wrong in Verifier(home, 0).at_rest(expected)), f"not noticed: {statements}"
+    blob = home / "blobs" / f"sha256-{model.blob}"
+    blob.chmod(0o600)
+    blob.write_bytes(blob.read_bytes()[:-1])
+    assert any("holds something else" in wrong for wrong in Verifier(home, 0).at_rest(expected))
+    blob.unlink()
+    assert any(f"the blob {model.blob} should be there" in wrong for wrong in Verifier(home, 0).at_rest(expected))
 
 
 @pytest.mark.soak
@@ -294,4 +328,4 @@ def test_many_kills(tmp_path: Path) -> None:
     seed = amount("SEED", time.time())
     chance = random.Random(seed)
     kills = amount("KILLS", 50)
-    storm(tmp_path, chance.choices(list(VICTIMS), weights=list(VICTIMS.values()), k=kills), seed)
+    storm(tmp_path, chance.choices(list(VICTIMS), weights=list(VICTIMS.values()), k=kills), seed, pause=amount("PAUSE", 6))
