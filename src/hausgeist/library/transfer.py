@@ -1,0 +1,26 @@
+"""What can be said of a running download: values that the terminal, `/api/pull` and the pages show."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["Progress", "Stage"]
+
+Stage = Literal["resolving", "downloading", "verifying", "installing", "done"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a pull is. Bytes; `rate` in bytes per second over the last seconds; `left` in seconds."""
+
+    stage: Stage
+    name: str = ""
+    """The file that is being worked on, as upstream calls it."""
+    digest: str = ""
+    """Its sha256 in hex, where it is known."""
+    done: int = 0
+    total: int = 0
+    """0: not known."""
+    rate: float = 0.0
+    left: float | None = None
