@@ -97,10 +97,12 @@ def _read(data: bytes, truncated: bool) -> str:
 
 
 def _inspect(path: Path) -> None:
+    message = ""
     try:
         inspect(path)
     except InvalidRequest as error:
-        assert len(error.message) < 2000
+        message = error.message
+    assert len(message) < 2000
 
 
 def _address_space() -> int:
