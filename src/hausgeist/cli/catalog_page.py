@@ -16,7 +16,8 @@ _SOURCES = (
     ("mteb V: REPO", "the count in the model's entry of the benchmark MTEB"),
     ("config.json of REPO", "the maker's configuration; with a name in brackets: as that collection keeps it"),
     ("aiconfigurator-core V: REPO, litgpt V: REPO", "the configuration as NVIDIA's and Lightning's packages carry it"),
-    ("model card of REPO", "the licence that the maker's page names"),
+    ("model card of REPO", "the maker's page: the licence, the context it was made for"),
+    ("date of REPO on the hub (llmfit V)", "when the repository was made, a few days around the release"),
 )  # fmt: skip
 
 
@@ -32,7 +33,7 @@ def catalogue_page() -> str:
         "what is not in it can be installed all the same.\n",
         _uses(entries),
         "## Where the numbers are from\n",
-        "Each entry names the source of its parameter count, of its shape and of its licence. Count and shape are from different ones: the\n"
+        "Each entry names the source of its parameter count, shape, context, licence and date. Count and shape are from different ones: the\n"
         "count from the weights or their maker, the shape from the configuration. A test works out the parameters from the shape and compares.\n",
         "| named as | what it is |\n|---|---|\n" + "\n".join(f"| {name} | {meaning} |" for name, meaning in _SOURCES) + "\n",
         _agreement(entries),

@@ -92,7 +92,7 @@ def test_every_entry_says_what_it_must(one: Entry) -> None:
     assert one.family
     assert one.licence
     assert set(one.use) <= set(USES)
-    assert set(one.sources) >= {"parameters", "shape", "licence"}
+    assert set(one.sources) == {"parameters", "shape", "context", "licence", "released"}
     assert all(one.sources.values())
     assert ("image" in one.modalities) == (one.anatomy.encoder is not None)
     assert ("audio" in one.modalities) == (one.anatomy.listener is not None)
