@@ -17,6 +17,7 @@ _SOURCES = (
     ("config.json of REPO", "the maker's configuration; with a name in brackets: as that collection keeps it"),
     ("aiconfigurator-core V: REPO, litgpt V: REPO", "the configuration as NVIDIA's and Lightning's packages carry it"),
     ("model card of REPO", "the maker's page: the licence, the context it was made for"),
+    ("transformers V: defaults of CLASS", "the configuration that the library builds when nothing else is said"),
     ("date of REPO on the hub (llmfit V)", "when the repository was made, a few days around the release"),
 )  # fmt: skip
 
