@@ -43,7 +43,7 @@ class Worker:
         await self.ended.wait()
         return "exit 139"
 
-    async def close(self) -> None:
+    async def close(self, *, patience: float = 3.0) -> None:
         self.alive = False
         self.ended.set()
         self.engine.resident.discard(self)

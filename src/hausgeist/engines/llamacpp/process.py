@@ -38,6 +38,8 @@ _SERVING_LINES = re.compile(
 _COMPLAINT = re.compile(r"^[\d.]+ E (?:\w+ +)?\S+: (?:error loading model: )?(.+)$|^.*(?:GGML_ASSERT|CUDA error|what\(\):).*$|^(?:worker|error): .*$")
 """A line that says what is wrong. Those after the first mostly repeat that something is."""
 
+_FIT_MEMORY = 8 * 2**30
+"""Bytes: laying out a model of any size takes its vocabulary and little more."""
 _KILLED = 9
 
 _PRIVATE = ("HAUSGEIST_", "LLAMA_", "HF_", "OPENAI_", "ANTHROPIC_", "AWS_")
@@ -107,6 +109,7 @@ class Process:
             "port": port,
             "key": secrets.token_urlsafe(24),
             "fit": fit,
+            "memory": _FIT_MEMORY if fit and not provider.accelerated else parameters["memory"],
             "place": parameters["gpu_layers"] is None and provider.accelerated,
             "ping": _PING,
         }
