@@ -1,8 +1,9 @@
 """Watches one worker: that it answers while it should, gets on with what it was asked, and keeps to the memory it was promised.
 
-An engine in a long step of a prompt answers nobody for minutes and is busy, not hung: it uses the processor, or reads its weights from disk. One that
-does neither and does not answer is hung. One that answers, but has a question that no slot ever takes up, hangs before the slots: over a chat
-template without an end, say. Only processes of our own are watched. Ending the worker is the pool's business; who is to blame is told to the leases.
+An engine in a long step of a prompt answers nobody for minutes and is busy, not hung: it uses the processor, or reads its weights from disk. One
+that does neither and does not answer is hung. One that answers, but has a question that no slot ever takes up, hangs before the slots: over a chat
+template without an end, say; when whoever asked has left, it works for nobody. Only processes of our own are watched. Ending the worker is the
+pool's business; who is to blame is told to the leases.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ _LONGEST_STEP = 10
 """How many times the silence of an idle worker one is allowed that works."""
 _AT_WORK = 0.01
 """Share of the time that whoever works uses a processor."""
+_BUSY = 0.2
+"""The same of one that nobody has asked anything, and that should use none."""
 _MEASURE = 0.5
 
 
@@ -62,24 +65,28 @@ class Watchdog:
         if pid is None:
             await asyncio.Event().wait()
         assert pid is not None
-        heard = moved = time.monotonic()
+        heard = moved = astray = looked = time.monotonic()
         done = self._effort(pid)
         asked: asyncio.Task[Sequence[SlotState]] | None = None
         try:
             while True:
-                started = time.monotonic()
                 if asked is None:
                     asked = asyncio.create_task(self._slots())
                 # One question at a time, however long it takes: between two long steps the engine answers it.
-                await asyncio.wait([asked], timeout=self._pause)
+                await asyncio.sleep(self._pause)
                 now, effort = time.monotonic(), self._effort(pid)
-                if effort - done >= _AT_WORK * (now - started):
-                    moved, done = now, effort
+                share = (effort - done) / (now - looked)
+                looked, done = now, effort
+                if share >= _AT_WORK:
+                    moved = now
                 if asked.done():
                     states, asked, heard = asked.result(), None, now
                     if stuck := self._stuck(states, now):
                         return self._blame(f"The engine did not begin with this request within {self._stall:.0f} s, and was stopped.", stuck)
-                    await asyncio.sleep(max(0.0, started + self._pause - now))
+                    if share < _BUSY or self._asked_for(states):
+                        astray = now
+                    elif now - astray >= self._stall:
+                        return self._blame(f"The engine has worked for nobody for {now - astray:.0f} s, and was stopped.")
                 elif now - max(heard, moved) >= self._stall or now - heard >= self._stall * _LONGEST_STEP:
                     return self._blame(f"The engine has not answered for {now - heard:.0f} s, and was stopped.")
         finally:
@@ -101,6 +108,9 @@ class Watchdog:
         asking = [lease for lease in self._resident.leases if lease.worker is self._worker and lease.asking and not lease.at_work(busy)]
         self._waiting = {lease: self._waiting.get(lease, now) for lease in asking}
         return [lease for lease, since in self._waiting.items() if now - since >= self._stall]
+
+    def _asked_for(self, states: Sequence[SlotState]) -> bool:
+        return any(state.busy for state in states) or any(lease.worker is self._worker and lease.asking for lease in self._resident.leases)
 
     def _blame(self, why: str, leases: Sequence[Lease] | None = None) -> str:
         for lease in list(self._resident.leases) if leases is None else leases:

@@ -135,6 +135,15 @@ async def test_questions_that_follow_each_other_are_not_one_long_one(house: Hous
     asking.cancel()
 
 
+async def test_one_that_works_for_nobody(house: House) -> None:
+    house.working = True
+    house.worker.busy = {1}
+    assert await _verdict(house, STALL * 3) is None
+    house.worker.busy = set()
+    house.lease()  # of a client that reads slowly what the engine said long ago
+    assert "for nobody" in (await _verdict(house, STALL * 5) or "")
+
+
 async def test_memory_beyond_what_was_promised(house: House) -> None:
     lease = house.lease()
     house.worker.taken = GIB
