@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError, TomlConfigSettingsSource
 
 from hausgeist.errors import InvalidRequest
+from hausgeist.identity import is_this_machine
 from hausgeist.model import CacheType, Speculation, Switch, Task
 
 __all__ = ["DEFAULT_PORT", "ModelSection", "Settings", "UpstreamSection", "default_home", "load_settings"]
@@ -144,7 +145,7 @@ class Settings(BaseSettings):
     @property
     def loopback(self) -> bool:
         """Whether only this machine can connect."""
-        return self.host in {"localhost", "::1"} or self.host.startswith("127.")
+        return is_this_machine(self.host)
 
     @property
     def keys_demanded(self) -> bool:
