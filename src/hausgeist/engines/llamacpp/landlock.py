@@ -69,6 +69,8 @@ def confine(config: dict[str, Any]) -> str:
             return f"no_new_privs: {os.strerror(ctypes.get_errno())}"
         if _call(libc, _RESTRICT, rules, 0) != 0:
             return f"Landlock: {os.strerror(ctypes.get_errno())}"
+    except OSError as error:
+        return str(error)
     finally:
         os.close(rules)
     return ""
@@ -107,8 +109,7 @@ def _python() -> Iterator[Path]:
     yield Path(__file__).parents[2]
     spec = find_spec("xllamacpp")
     for place in (spec.submodule_search_locations or ()) if spec else ():
-        yield Path(place)
-        yield Path(place).with_name("xllamacpp.libs")
+        yield Path(place).parent  # its libraries lie beside it, and Python looks for it there
 
 
 def _binary(binary: Path) -> Iterator[tuple[Path, int]]:
