@@ -442,7 +442,7 @@ async def test_a_worker_is_confined_to_its_files(files: dict[str, Path], tmp_pat
     binary, secret = tmp_path / "llama-server", tmp_path / "home" / "hausgeist.db"
     secret.parent.mkdir()
     secret.write_text("secret")
-    binary.write_text(f"#!/bin/sh\ncat /proc/self/oom_score_adj {secret} >&2 && echo it was read >&2\nexit 1\n")
+    binary.write_text(f"#!/bin/sh\nread score < /proc/self/oom_score_adj; echo $score >&2\ncat {secret} >&2 && echo it was read >&2\nexit 1\n")
     binary.chmod(0o755)
     engine = LlamaCpp(home=secret.parent, provider=Provider("binary", binary, "", ("cpu",)))
     process = await Process.start(engine.provider, parameters(plan(files["generate"])), folder=run_folder(secret.parent))
