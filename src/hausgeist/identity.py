@@ -1,11 +1,12 @@
-"""Who is asking. Values only: `workspace` knows how to find them, `governance` what they may do."""
+"""Who is asking, and from where. Values only: `workspace` knows how to find them, `governance` what they may do."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address
 from typing import Literal
 
-__all__ = ["DEFAULT_PROJECT", "LOCAL_OWNER", "ROLES", "Origin", "Principal", "Role"]
+__all__ = ["DEFAULT_PROJECT", "LOCAL_OWNER", "ROLES", "Origin", "Principal", "Role", "is_loopback_name", "is_this_machine"]
 
 Role = Literal["owner", "member", "reader"]
 ROLES: tuple[Role, ...] = ("owner", "member", "reader")
@@ -43,3 +44,18 @@ class Origin:
     address: str
     agent: str = ""
     request_id: str = ""
+
+
+def is_loopback_name(host: str) -> bool:
+    """Whether `host` is a name of this machine itself, whatever a name server says."""
+    return host == "localhost" or host.endswith(".localhost")
+
+
+def is_this_machine(host: str) -> bool:
+    """Whether a name or address (in lower case, without brackets) can only mean the machine it is said on."""
+    try:
+        address = ip_address(host.partition("%")[0])
+    except ValueError:
+        return is_loopback_name(host)
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return (mapped or address).is_loopback

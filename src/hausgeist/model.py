@@ -125,6 +125,8 @@ class LaunchPlan:
     draft: Path | None = None
     speculation: Speculation = "none"
     pooling: str | None = None
+    memory: int | None = None
+    """Bytes of its own (mapped files do not count) with which a worker has gone astray and is ended; `None`: no limit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError, TomlConfigSettingsSource
 
 from hausgeist.errors import InvalidRequest
+from hausgeist.identity import is_this_machine
 from hausgeist.model import CacheType, Speculation, Switch, Task
 
 __all__ = ["DEFAULT_PORT", "ModelSection", "Settings", "UpstreamSection", "default_home", "load_settings"]
@@ -109,6 +110,10 @@ class Settings(BaseSettings):
     slots: int = Field(4, ge=1, le=4096, description="Requests that one model answers side by side.")
     keep_alive: float = Field(300.0, description="Seconds that an idle model stays loaded; negative: for ever.")
     queue: int = Field(64, ge=0, description="Requests that may wait per model before callers are told to come back (429).")
+    load_timeout: float = Field(
+        120.0, gt=0, description="Seconds that a model may take to load, besides one for each 20 MB of its file; then it is given up."
+    )
+    stall: float = Field(60.0, gt=0, description="Seconds after which an engine that neither answers nor works is ended, and started anew.")
     memory: int | None = Field(None, ge=0, description="Bytes of host memory that all models together may use. Unset: what is free, less a reserve.")
     memory_reserve: int = Field(512 * 2**20, ge=0, description="Bytes of host memory that are left alone.")
     body_limit: int = Field(64 * 2**20, ge=1024, description="Largest request body in bytes.")
@@ -140,7 +145,7 @@ class Settings(BaseSettings):
     @property
     def loopback(self) -> bool:
         """Whether only this machine can connect."""
-        return self.host in {"localhost", "::1"} or self.host.startswith("127.")
+        return is_this_machine(self.host)
 
     @property
     def keys_demanded(self) -> bool:

@@ -18,8 +18,8 @@ import pytest
 
 from hausgeist.engines.base import WorkerGone
 from hausgeist.engines.llamacpp.adapter import LlamaCpp, LlamaCppWorker
-from hausgeist.engines.llamacpp.parameters import PREFILL_BATCH
-from hausgeist.engines.llamacpp.process import run_folder
+from hausgeist.engines.llamacpp.parameters import PREFILL_BATCH, parameters
+from hausgeist.engines.llamacpp.process import Process, run_folder
 from hausgeist.engines.llamacpp.providers import Provider
 from hausgeist.engines.specimen import ModelShape, write_adapter, write_projector, write_shaped, write_specimen
 from hausgeist.errors import LoadFailed
@@ -230,7 +230,8 @@ async def test_a_crash_is_told_and_leaves_nothing(engine: LlamaCpp, files: dict[
     assert not worker.alive
     with pytest.raises(WorkerGone, match="SIGSEGV"):
         await worker.call("tokenize", b'{"content": "a"}')
-    assert list(await worker.slots()) == []
+    with pytest.raises(WorkerGone, match="SIGSEGV"):
+        await worker.slots()
     await worker.close()
     assert not list((tmp_path / "home" / "run").iterdir())
 
@@ -421,6 +422,35 @@ async def test_a_llama_server_that_does_not_start_is_explained(files: dict[str, 
     binary.write_bytes(b"\x7fELF nonsense")
     with pytest.raises(LoadFailed, match="does not start"):
         await engine.load(plan(files["generate"]))
+    await engine.close()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a shell script")
+async def test_what_a_worker_could_not_give_up_is_in_the_log(files: dict[str, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    binary = tmp_path / "llama-server"
+    binary.write_text("#!/bin/sh\necho 'worker: it can read what the server can read' >&2\nexit 1\n")
+    binary.chmod(0o755)
+    engine = LlamaCpp(home=tmp_path, provider=Provider("binary", binary, "", ("cpu",)))
+    with pytest.raises(LoadFailed):
+        await engine.load(plan(files["generate"]))
+    assert "it can read what the server can read" in caplog.text
+    await engine.close()
+
+
+@linux
+async def test_a_worker_is_confined_to_its_files(files: dict[str, Path], tmp_path: Path) -> None:
+    binary, secret = tmp_path / "llama-server", tmp_path / "home" / "hausgeist.db"
+    secret.parent.mkdir()
+    secret.write_text("secret")
+    binary.write_text(f"#!/bin/sh\nread score < /proc/self/oom_score_adj; echo $score >&2\ncat {secret} >&2 && echo it was read >&2\nexit 1\n")
+    binary.chmod(0o755)
+    engine = LlamaCpp(home=secret.parent, provider=Provider("binary", binary, "", ("cpu",)))
+    process = await Process.start(engine.provider, parameters(plan(files["generate"])), folder=run_folder(secret.parent))
+    await process.ended()
+    if any("Landlock" in line for line in process._lines):
+        pytest.skip("this kernel has no Landlock")
+    assert "800" in process._lines
+    assert "Permission denied" in process.last_words()
     await engine.close()
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from hausgeist.errors import InvalidRequest
-from hausgeist.settings import DEFAULT_PORT, load_settings
+from hausgeist.settings import DEFAULT_PORT, Settings, load_settings
 
 
 @pytest.fixture
@@ -69,3 +69,24 @@ def test_any_bind_but_loopback_demands_keys_and_tls(home: Path, host: str, loopb
     assert settings.keys_demanded is not loopback
     assert settings.tls_on is not loopback
     assert load_settings(host=host, behind_proxy=True).tls_on is False
+
+
+@pytest.mark.parametrize(
+    ("host", "only_here"),
+    [
+        ("127.0.0.1", True),
+        ("127.8.8.8", True),
+        ("::1", True),
+        ("::ffff:127.0.0.1", True),
+        ("localhost", True),
+        ("me.localhost", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("127.example.com", False),
+        ("192.168.1.2", False),
+        ("localhost.example.com", False),
+    ],
+)
+def test_only_what_no_other_machine_reaches_is_loopback(host: str, only_here: bool) -> None:
+    assert Settings(host=host).loopback is only_here
+    assert Settings(host=host).keys_demanded is not only_here

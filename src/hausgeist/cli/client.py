@@ -25,6 +25,7 @@ from hausgeist.errors import (
     TooLarge,
     Unavailable,
 )
+from hausgeist.identity import is_this_machine
 
 if TYPE_CHECKING:
     import httpx
@@ -177,7 +178,7 @@ def remote_address(text: str, port: int) -> str:
         port = int(given)
     elif text.count(":") > 1 and not text.startswith("["):
         host = f"[{text}]"
-    local = host in {"localhost", "[::1]"} or host.startswith("127.")
+    local = is_this_machine(host.strip("[]"))
     return f"{'http' if local else 'https'}://{host}:{port}"
 
 

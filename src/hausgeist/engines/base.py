@@ -90,7 +90,8 @@ class Worker(Protocol):
         ...
 
     async def slots(self) -> Sequence[SlotState]:
-        """Which slots are at work; an empty sequence where the engine does not tell."""
+        """Which slots are at work; an empty sequence where the engine does not tell. Takes as long as the engine takes to answer; raises
+        `WorkerGone` when it does not."""
         ...
 
     def measured(self) -> Footprint:
@@ -101,8 +102,8 @@ class Worker(Protocol):
         """Wait until the worker has ended, and return why in a sentence, with the last words of its log."""
         ...
 
-    async def close(self) -> None:
-        """End it: politely first, surely within a few seconds. Idempotent."""
+    async def close(self, *, patience: float = 3.0) -> None:
+        """End it: politely first, surely after `patience` seconds. Idempotent."""
         ...
 
 

@@ -305,7 +305,7 @@ class RemoteWorker:
     async def wait(self) -> str:
         return await asyncio.shield(self._ended)
 
-    async def close(self) -> None:
+    async def close(self, *, patience: float = 3.0) -> None:
         if not self._ended.done():
             self._ended.set_result(f"The connection to the upstream '{self._upstream.name}' was closed.")
 

@@ -12,9 +12,10 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from urllib.parse import urlsplit
 
 from hausgeist.errors import InvalidRequest
+from hausgeist.identity import is_this_machine
 from hausgeist.settings import Settings
 
-__all__ = ["AllowList", "is_loopback_name", "is_public", "is_this_machine"]
+__all__ = ["AllowList", "is_public"]
 
 Address = IPv4Address | IPv6Address
 
@@ -80,17 +81,6 @@ class AllowList:
         if "." not in host or host.endswith(_LOCAL_SUFFIXES):
             return True
         return any(entry.covers(host, None, port) for entry in self._upstreams)
-
-
-def is_loopback_name(host: str) -> bool:
-    """Whether `host` is a name of this machine itself, whatever a name server says."""
-    return host == "localhost" or host.endswith(".localhost")
-
-
-def is_this_machine(host: str) -> bool:
-    """Whether `host` can only be this machine, by name or by address."""
-    address = _address(host)
-    return is_loopback_name(host) or (address is not None and address.is_loopback)
 
 
 def is_public(address: Address) -> bool:

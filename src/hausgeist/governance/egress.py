@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.request import getproxies, proxy_bypass
 
 from hausgeist.errors import EgressRefused, HausgeistError, StoreError, TooLarge, Unavailable
-from hausgeist.governance.allow import AllowList, is_loopback_name, is_this_machine
+from hausgeist.governance.allow import AllowList
 from hausgeist.governance.service import Governor
-from hausgeist.identity import Origin, Principal
+from hausgeist.identity import Origin, Principal, is_loopback_name, is_this_machine
 from hausgeist.settings import Settings
 
 if TYPE_CHECKING:

@@ -29,8 +29,8 @@ from typing import Literal, Protocol
 
 from hausgeist.errors import InvalidRequest, NotAllowed, NotAuthenticated, shown
 from hausgeist.http.facts import RequestFacts, WebOrigin, parse_address, parse_authority, parse_origin
-from hausgeist.http.rules import BindingRules, is_loopback_host, is_loopback_peer
-from hausgeist.identity import LOCAL_OWNER, Origin, Principal
+from hausgeist.http.rules import BindingRules, is_loopback_peer
+from hausgeist.identity import LOCAL_OWNER, Origin, Principal, is_this_machine
 from hausgeist.workspace.secret import looks_like_key
 
 __all__ = ["Identities", "Site", "client_of", "cookie_name", "counting_session", "identify", "secure", "session_token", "site_of"]
@@ -129,7 +129,7 @@ def site_of(facts: RequestFacts, rules: BindingRules) -> Site:
             return Site("own")
         if rules.knows_origin(origin):
             return Site("named", said)
-        if origin.scheme in {"http", "https"} and not rules.keys_demanded and is_loopback_host(origin.host) and is_loopback_host(host):
+        if origin.scheme in {"http", "https"} and not rules.keys_demanded and is_this_machine(origin.host) and is_this_machine(host):
             return Site("near", said)
     if rules.any_origin:
         return Site("any", said)

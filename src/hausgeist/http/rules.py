@@ -8,9 +8,10 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from hausgeist.errors import InvalidRequest
 from hausgeist.http.facts import UNIX, WebOrigin, parse_address, parse_authority, parse_origin
+from hausgeist.identity import is_this_machine
 from hausgeist.settings import Settings
 
-__all__ = ["BindingRules", "is_loopback_host", "is_loopback_peer", "own_names"]
+__all__ = ["BindingRules", "is_loopback_peer", "own_names"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +72,7 @@ class BindingRules:
     def knows_host(self, host: str) -> bool:
         """Whether a request for `host` is for this server. A name must be known: any other could be an attacker's, pointed at this address
         (DNS rebinding). Addresses cannot be pointed elsewhere; but on a loopback bind only loopback ones make sense."""
-        if is_loopback_host(host) or host in self.names:
+        if is_this_machine(host) or host in self.names:
             return True
         return (self.public or self.behind_proxy) and parse_address(host) is not None
 
@@ -85,14 +86,6 @@ class BindingRules:
             return False
         address = parse_address(peer)
         return peer == UNIX or (address is not None and any(address in network for network in self.proxies))
-
-
-def is_loopback_host(host: str) -> bool:
-    """Whether a name or address can only mean the machine it is said on."""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    address = parse_address(host)
-    return address is not None and address.is_loopback
 
 
 def is_loopback_peer(peer: str) -> bool:

@@ -1,7 +1,8 @@
 """Who goes next: a bounded queue in front of the slots of one model, fair between users.
 
 A user's turn comes by how many slots they hold already, then by how long ago their last turn was, then by how long they have waited, so that
-one busy user cannot keep the others out. Pure bookkeeping on one event loop; knows nothing of models or workers.
+one busy user cannot keep the others out. Nor can one fill the queue: alone they may have all of it, but when it is full, whoever has fewer
+requests in it takes the place of the last of whoever has most. Pure bookkeeping on one event loop; knows nothing of models or workers.
 """
 
 from __future__ import annotations
@@ -52,23 +53,21 @@ class Admission:
         return min(60.0, max(1.0, self._seconds * (self.waiting + 1) / max(1, self.capacity)))
 
     async def acquire(self, user: str, share: int = 1) -> None:
-        """Wait for `share` slots. Raises `Busy` when the queue is full. Cancelling gives the place up."""
+        """Wait for `share` slots. Raises `Busy` when the queue is full, or when this user fills it and others need the place. Cancelling gives
+        the place up."""
         if not self.paused and not self.waiting and self.running + share <= self.capacity:
             self._held[user] += share
             self._turns[user] = time.monotonic()
             return
-        if self.waiting >= self.limit:
-            raise Busy(
-                f"{self.waiting} requests are waiting for this model already; try again in {self.retry_after():.0f} s.",
-                retry_after=self.retry_after(),
-            )
+        if self.waiting >= self.limit and not self._displace(user):
+            raise self._busy(f"{self.waiting} requests are waiting for this model already")
         waiter = _Waiter(user, share, time.monotonic(), asyncio.get_running_loop().create_future())
         self._queues.setdefault(user, deque()).append(waiter)
         self._advance()
         try:
             await waiter.turn
         except asyncio.CancelledError:
-            if waiter.turn.done() and not waiter.turn.cancelled():
+            if waiter.turn.done() and not waiter.turn.cancelled() and waiter.turn.exception() is None:
                 self.release(user, share)
             else:
                 self._drop(waiter)
@@ -92,6 +91,23 @@ class Admission:
         self.paused = False
         self._advance()
 
+    def _displace(self, user: str) -> bool:
+        """Make a place in the full queue: the youngest request of the user who has most leaves it, if they have more than `user` would have then."""
+        if not self._queues:
+            return False
+        greedy = max(self._queues, key=lambda name: len(self._queues[name]))
+        if len(self._queues[greedy]) <= len(self._queues.get(user, ())) + 1:
+            return False
+        waiter = self._queues[greedy][-1]
+        self._drop(waiter)
+        if not waiter.turn.done():
+            waiter.turn.set_exception(self._busy("You have more requests waiting for this model than anybody else, and the queue is full"))
+        return True
+
+    def _busy(self, why: str) -> Busy:
+        seconds = self.retry_after()
+        return Busy(f"{why}; try again in {seconds:.0f} s.", retry_after=seconds)
+
     def _advance(self) -> None:
         if not self._queues:
             self._turns.clear()
@@ -103,6 +119,7 @@ class Admission:
                 return
             self._drop(waiter)
             self._held[user] += waiter.share
+            self._turns[user] = time.monotonic()
             waiter.turn.set_result(None)
 
     def _drop(self, waiter: _Waiter) -> None:

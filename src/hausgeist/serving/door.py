@@ -10,11 +10,11 @@ import time
 from typing import Any, NoReturn
 
 from hausgeist.engines import Reply, WorkerGone
-from hausgeist.errors import EngineCrashed, HausgeistError, InvalidRequest, ModelNotFound
+from hausgeist.errors import EngineCrashed, HausgeistError, InvalidRequest, ModelNotFound, NotAllowed
 from hausgeist.governance.service import Governor
 from hausgeist.identity import Origin, Principal
 from hausgeist.library.service import Library
-from hausgeist.model import InstalledModel, Task, Usage
+from hausgeist.model import InstalledModel, LaunchPlan, Task, Usage
 from hausgeist.serving.answer import EngineAnswer, Finish
 from hausgeist.serving.calls import Answer, Call
 from hausgeist.serving.metering import Meter
@@ -124,21 +124,32 @@ class Door:
 
     async def _admit(self, who: Principal, call: Call, model: InstalledModel) -> Lease:
         plan = launch_plan(model, call.task, self._settings, context=call.context)
+        if call.keep_alive is not None or call.context is not None:
+            await self._authorise_wishes(who, call, model, plan)
         prefix = fingerprint(call.body) if call.operation in _CACHED else ()
         return await self._pool.lease(
             plan, user=who.user, project=who.project, prefix=prefix, share=call.share, keep_alive=call.keep_alive, grow=call.context is not None
         )
 
+    async def _authorise_wishes(self, who: Principal, call: Call, model: InstalledModel, plan: LaunchPlan) -> None:
+        """Who may ask a model may not, by asking, load it anew or have it stay longer: that takes the right to load it."""
+        if not self._pool.changes(plan, launch_plan(model, call.task, self._settings), keep_alive=call.keep_alive):
+            return
+        try:
+            await self._authorise(who, "model.load", call.model, call.origin)
+        except NotAllowed as error:
+            raise NotAllowed(f"{error.message} Leave out 'keep_alive' and 'num_ctx' to use the model as it is.") from error
+
     async def _ask(self, who: Principal, call: Call, model: InstalledModel, lease: Lease) -> tuple[Lease, Reply]:
         """The engine's reply, from a fresh worker if the one leased died before it said a word."""
         try:
-            return lease, await lease.worker.call(call.operation, _body(call, model, lease))
+            return lease, await lease.call(call.operation, _body(call, model, lease))
         except WorkerGone:
             await self._pool.give_back(lease, complete=False)
         log.warning("the worker of %s was gone; asking a fresh one", model.id)
         lease = await self._admit(who, call, model)
         try:
-            return lease, await lease.worker.call(call.operation, _body(call, model, lease))
+            return lease, await lease.call(call.operation, _body(call, model, lease))
         except WorkerGone as error:
             await self._pool.give_back(lease, complete=False)
             raise EngineCrashed() from error

@@ -42,6 +42,8 @@ def _translate(status: int, parsed: Any, *, fallback: str) -> HausgeistError:
         return ContextExceeded(int(error.get("n_prompt_tokens") or 0), int(error.get("n_ctx") or 0))
     if too_long := _TOO_LONG.search(message):
         return ContextExceeded(int(too_long[1]), int(too_long[2]))
+    if "Failed to load image" in message:
+        return InvalidRequest("The engine cannot decode an image of this request. Every engine reads PNG and JPEG; llama.cpp does not read WebP.")
     if "does not match the expected" in message:
         return EngineFailed("The answer did not come out in the form that tools or schema demand; a larger limit of tokens may help.")
     if "empty grammar stack" in message:

@@ -11,6 +11,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 
 from hausgeist.engines import Engine, Worker
@@ -21,6 +22,7 @@ from hausgeist.serving.memory import Ledger, gib
 from hausgeist.serving.planning import smaller
 from hausgeist.serving.resident import Lease, Loaded, Resident
 from hausgeist.serving.slots import SlotTable
+from hausgeist.serving.watchdog import Watchdog
 from hausgeist.settings import Settings
 from hausgeist.telemetry import Metrics
 
@@ -32,6 +34,10 @@ _PATIENCE = 120.0
 """Seconds that a load waits for busy models to finish before it gives up."""
 _POLL = 0.05
 _OBSERVE = 10.0
+_SLOWEST_DISK = 20 * 10**6
+"""Bytes per second at which a model file is read at worst."""
+_ASTRAY = 2**30
+"""Bytes that a worker may take beyond what it was promised, or a quarter of that where it is more: pictures, long requests, fragments."""
 
 
 class Pool:
@@ -110,6 +116,14 @@ class Pool:
         else:
             self._spawn(self._until_let_go(lease))
 
+    def changes(self, plan: LaunchPlan, usual: LaunchPlan, *, keep_alive: float | None) -> bool:
+        """Whether a lease with this plan and `keep_alive` would change how the model is loaded, or how long it stays. `usual`: the plan of a
+        request that wishes for nothing."""
+        resident = self._residents.get(_key(plan))
+        if keep_alive is not None and keep_alive != (self._stay(plan, None) if resident is None else resident.keep_alive):
+            return True
+        return plan.context != usual.context if resident is None else plan.context > resident.plan.context
+
     def loaded(self) -> list[Loaded]:
         return [shown for resident in self._residents.values() if (shown := resident.shown()) is not None]
 
@@ -147,21 +161,35 @@ class Pool:
     # Loading
 
     async def _resident(self, plan: LaunchPlan, keep_alive: float | None, *, grow: bool) -> Resident:
-        own = plan.model.options.keep_alive
-        stay = keep_alive if keep_alive is not None else own if own is not None else self._settings.keep_alive
-        key = plan.model.id, plan.model.digest, plan.task
-        resident = self._residents.get(key)
+        stay = self._stay(plan, keep_alive)
+        resident = self._residents.get(_key(plan))
         if resident is None:
-            resident = self._residents[key] = Resident(plan, Admission(plan.slots, self._settings.queue), stay)
+            resident = self._residents[_key(plan)] = Resident(plan, Admission(plan.slots, self._settings.queue), stay)
+        elif grow and plan.context > resident.plan.context:
+            await self._demand_growth(resident, plan)
+            if plan.context > resident.plan.context and not resident.leaving:
+                await self._evict(resident, successor=plan)
         resident.keep_alive = stay
-        if grow and plan.context > resident.plan.context and not resident.leaving:
-            await self._evict(resident, successor=plan)
         return resident
+
+    def _stay(self, plan: LaunchPlan, keep_alive: float | None) -> float:
+        own = plan.model.options.keep_alive
+        return keep_alive if keep_alive is not None else own if own is not None else self._settings.keep_alive
+
+    async def _demand_growth(self, resident: Resident, plan: LaunchPlan) -> None:
+        """Raise `NotEnoughMemory`, or `LoadFailed`, before the worker that there is makes way for one that cannot be."""
+        try:
+            await self._affordable(self._engines(plan.model.engine), plan)
+        except NotEnoughMemory as error:
+            if resident.worker is None:
+                raise
+            raise NotEnoughMemory(f"{error.message} It stays loaded with a context of {resident.plan.context} tokens.") from error
 
     async def _ready(self, resident: Resident) -> Worker:
         if resident.worker is not None and resident.worker.alive:
             return resident.worker
         if resident.loading is None:
+            resident.demand_loadable()
             resident.loading = asyncio.create_task(self._load(resident))
             resident.loading.add_done_callback(lambda task: self._loaded(resident, task))
         return await asyncio.shield(resident.loading)
@@ -186,19 +214,20 @@ class Pool:
                 # What this request wished for must not become what everybody after it is given.
                 self._residents.pop(resident.key, None)
                 raise
+            plan = replace(plan, memory=footprint.host + max(_ASTRAY, footprint.host // 4))
             resident.plan, resident.footprint = plan, footprint
             resident.admission.resize(plan.slots)
         started = time.monotonic()
         try:
-            worker = await engine.load(plan)
+            worker = await self._start_worker(engine, plan)
         except BaseException as error:
             resident.footprint = None
             self._metrics.loads(name, time.monotonic() - started, "failed")
-            if isinstance(error, (HausgeistError, asyncio.CancelledError)):
-                raise
-            log.exception("loading %s failed", name)
-            raise LoadFailed(f"The model '{name}' could not be loaded: {error}") from error
+            if isinstance(error, LoadFailed):
+                resident.load_failed(error, time.monotonic() - started)
+            raise
         resident.load_seconds = time.monotonic() - started
+        resident.load_succeeded()
         resident.loaded_at = time.time()
         resident.worker, resident.slots = worker, SlotTable(plan.slots)
         resident.watching = asyncio.create_task(self._watch(resident, worker))
@@ -206,6 +235,21 @@ class Pool:
         self._metrics.memory(name, footprint.total)
         log.info("loaded %s in %.1f s: %s, %d x %d tokens", name, resident.load_seconds, gib(footprint.total), plan.slots, plan.context)
         return worker
+
+    async def _start_worker(self, engine: Engine, plan: LaunchPlan) -> Worker:
+        name = plan.model.id
+        patience = self._settings.load_timeout + plan.model.shape.size / _SLOWEST_DISK
+        try:
+            async with asyncio.timeout(patience):
+                return await engine.load(plan)
+        except TimeoutError as error:
+            log.error("loading %s was given up after %.0f s", name, patience)
+            raise LoadFailed(f"The model '{name}' was not loaded within {patience:.0f} s, and loading it was given up.") from error
+        except HausgeistError:
+            raise
+        except Exception as error:
+            log.exception("loading %s failed", name)
+            raise LoadFailed(f"The model '{name}' could not be loaded: {error}") from error
 
     async def _settle_crash(self, resident: Resident) -> None:
         pause = resident.backoff()
@@ -215,7 +259,14 @@ class Pool:
 
     async def _make_room(self, engine: Engine, resident: Resident) -> tuple[LaunchPlan, Footprint]:
         """A plan that fits beside what is in use, and its footprint; evicts the least recently used. The caller holds `_room`."""
-        plan = resident.plan
+        plan, footprint = await self._affordable(engine, resident.plan)
+        deadline = time.monotonic() + _PATIENCE
+        while self._ledger.missing(footprint, self._promised(), self._held()) > 0:
+            await self._evict_one(resident, footprint, deadline)
+        return plan, footprint
+
+    async def _affordable(self, engine: Engine, plan: LaunchPlan) -> tuple[LaunchPlan, Footprint]:
+        """The plan, or the next more modest one that this machine can hold when nothing else is loaded. Raises `NotEnoughMemory`."""
         footprint = await self._fit(engine, plan)
         while (short := self._ledger.missing(footprint, (), self._held())) > 0:
             modest = smaller(plan)
@@ -226,9 +277,6 @@ class Pool:
                 )
             log.warning("%s: %d slots of %d tokens do not fit; trying %d", plan.model.id, plan.slots, plan.context, modest.slots)
             plan, footprint = modest, await self._fit(engine, modest)
-        deadline = time.monotonic() + _PATIENCE
-        while self._ledger.missing(footprint, self._promised(), self._held()) > 0:
-            await self._evict_one(resident, footprint, deadline)
         return plan, footprint
 
     async def _fit(self, engine: Engine, plan: LaunchPlan) -> Footprint:
@@ -293,7 +341,11 @@ class Pool:
 
     async def _watch(self, resident: Resident, worker: Worker) -> None:
         """A worker that ends without being told to has crashed; its requests fail by themselves, the next one gets a fresh worker."""
-        why = await worker.wait()
+        guard = asyncio.create_task(self._guard(resident, worker))
+        try:
+            why = await worker.wait()
+        finally:
+            guard.cancel()
         if resident.worker is not worker:
             return
         log.error("the worker of %s ended: %s", resident.plan.model.id, why)
@@ -303,6 +355,11 @@ class Pool:
         self._metrics.memory(resident.plan.model.id, None)
         self._metrics.loads(resident.plan.model.id, 0.0, "crashed")
         await worker.close()
+
+    async def _guard(self, resident: Resident, worker: Worker) -> None:
+        why = await Watchdog(resident, worker, stall=self._settings.stall).verdict()
+        log.error("ending the worker of %s: %s", resident.plan.model.id, why)
+        await worker.close(patience=0)
 
     async def _until_let_go(self, lease: Lease) -> None:
         started = time.monotonic()
@@ -354,3 +411,7 @@ class Pool:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _key(plan: LaunchPlan) -> tuple[str, str, str]:
+    return plan.model.id, plan.model.digest, plan.task

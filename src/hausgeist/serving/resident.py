@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Container
 from dataclasses import dataclass, field
 
-from hausgeist.engines import Worker, WorkerGone
+from hausgeist.engines import Operation, Reply, Worker, WorkerGone
+from hausgeist.errors import EngineFailed, LoadFailed
 from hausgeist.model import Footprint, InstalledModel, LaunchPlan
 from hausgeist.serving.admission import Admission
 from hausgeist.serving.slots import SlotTable
@@ -14,6 +16,12 @@ from hausgeist.serving.slots import SlotTable
 __all__ = ["Lease", "Loaded", "Resident"]
 
 _LONGEST_BACKOFF = 30.0
+_LONG_LOAD = 5.0
+"""Seconds; a load that fails sooner may be tried again at once."""
+_LONGEST_REFUSAL = 600.0
+_OWN_SLOTS: tuple[Operation, ...] = ("chat", "completion", "infill")
+"""Operations that run in the slots of their lease; for the others the engine chooses, or needs none."""
+_ANY_SLOTS: tuple[Operation, ...] = ("embeddings", "rerank")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +58,10 @@ class Resident:
     leaving: bool = False
     crashes: int = 0
     crashed_at: float = 0.0
+    leases: set[Lease] = field(default_factory=set)
+    _refusal: str = ""
+    _refusals: int = 0
+    _refused_until: float = 0.0
     _idle: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -84,6 +96,23 @@ class Resident:
         pause = min(_LONGEST_BACKOFF, 0.5 * 2.0 ** (self.crashes - 2))
         return max(0.0, self.crashed_at + pause - time.monotonic())
 
+    def load_failed(self, error: LoadFailed, seconds: float) -> None:
+        """Note a load that was long in vain: a file that costs minutes each time must not be tried with every request."""
+        if seconds < _LONG_LOAD:
+            return
+        self._refusals += 1
+        self._refusal = error.message
+        self._refused_until = time.monotonic() + min(_LONGEST_REFUSAL, seconds * 2.0**self._refusals)
+
+    def load_succeeded(self) -> None:
+        self._refusals, self._refused_until = 0, 0.0
+
+    def demand_loadable(self) -> None:
+        """Raises `LoadFailed` while the last load, long and in vain, was a short time ago."""
+        left = self._refused_until - time.monotonic()
+        if left > 0:
+            raise LoadFailed(f"{self._refusal} It is not tried again for another {left:.0f} s.")
+
     def shown(self) -> Loaded | None:
         """For `ps`; `None` while nothing is loaded."""
         if self.worker is None or self.footprint is None:
@@ -117,26 +146,56 @@ class Lease:
         self.slots, self.reuse = self._table.take(project, prefix, share)
         self._since = time.monotonic()
         self._given = False
+        self._operation: Operation | None = None
+        self.fault = ""
+        """Why its worker was ended on its account, or may have been."""
+        resident.leases.add(self)
 
     def give_back(self) -> None:
         """The slots are free for the next in the queue."""
         if self._given:
             return
         self._given = True
+        self.resident.leases.discard(self)
         self._table.give(self.slots)
         self.resident.admission.release(self._user, self._share, seconds=time.monotonic() - self._since)
         self.resident.touch()
+
+    async def call(self, operation: Operation, body: bytes) -> Reply:
+        """Ask the worker. Raises `WorkerGone`, and `EngineFailed` where it was ended on account of this question, which is not to be repeated."""
+        self._operation = operation
+        try:
+            return await self.worker.call(operation, body)
+        except WorkerGone as error:
+            if self.fault:
+                raise EngineFailed(self.fault) from error
+            raise
+        finally:
+            self._operation = None
+
+    @property
+    def asking(self) -> bool:
+        """Whether its question has had no answer so far."""
+        return self._operation is not None
+
+    def at_work(self, busy: Container[int]) -> bool:
+        """Whether the engine works on the question, as far as its busy slots tell. Of several answers it chooses the slots by itself."""
+        if self._operation in _ANY_SLOTS or (self._operation in _OWN_SLOTS and self._share > 1):
+            return any(number in busy for number in range(self.plan.slots))
+        return self._operation in _OWN_SLOTS and self.slots[0] in busy
 
     def since(self, now: float) -> float:
         """Seconds that the lease has lasted."""
         return now - self._since
 
     async def busy(self) -> tuple[bool, float]:
-        """Whether the engine is still at work in these slots, and which part of the prompt is left (0 to 1; 0 in generation)."""
+        """Whether the engine is still at work in these slots, and which part of the prompt is left (0 to 1; 0 in generation).
+
+        One that lives and does not answer has let go of nothing."""
         try:
             states = {state.id: state for state in await self.worker.slots()}
         except WorkerGone:
-            return False, 0.0
+            return self.worker.alive, 0.0
         ours = [states[number] for number in self.slots if number in states]
         left = max((1 - state.prompt_done / state.prompt_total for state in ours if state.busy and state.prompt_total), default=0.0)
         return any(state.busy for state in ours), max(0.0, left)

@@ -1,5 +1,6 @@
 """What a worker gives up, tried in processes that really give it up."""
 
+import json
 import os
 import signal
 import subprocess
@@ -81,6 +82,99 @@ def test_no_network_for_any_thread_nor_after_exec() -> None:
     assert done.stdout == "refused\n"
 
 
+CONFINED = """
+import json, os, socket, subprocess, sys
+from pathlib import Path
+from hausgeist.engines.llamacpp import sandbox
+from hausgeist.engines.llamacpp.landlock import confine
+
+home, outside = Path(sys.argv[1]), Path(sys.argv[2])
+model = home / "blobs" / "model.gguf"
+config = {"model": str(model), "projector": None, "draft": None, "adapters": [], "binary": None, "listen": str(home / "run" / "1-a.sock")}
+sandbox.deny_network()
+why = confine(config)
+if why:
+    print(json.dumps({"why": why}))
+    sys.exit()
+
+def attempt(what):
+    try:
+        what()
+    except PermissionError:
+        return "refused"
+    return "done"
+
+server = socket.socket(socket.AF_UNIX)
+told = {
+    "why": "",
+    "model": model.read_text(),
+    "database": attempt(lambda: (home / "hausgeist.db").read_text()),
+    "list": attempt(lambda: list(home.iterdir())),
+    "blob": attempt(lambda: (home / "blobs" / "other").read_text()),
+    "write home": attempt(lambda: (home / "new").write_text("x")),
+    "write model": attempt(lambda: model.write_text("x")),
+    "truncate model": attempt(lambda: os.truncate(model, 0)),
+    "write run": attempt(lambda: (home / "run" / "new").write_text("x")),
+    "outside": attempt(lambda: (outside / "secret").read_text()),
+    "write outside": attempt(lambda: (outside / "new").write_text("x")),
+    "passwords": attempt(lambda: Path("/etc/shadow").read_text()),
+    "environment of the parent": attempt(lambda: Path(f"/proc/{os.getppid()}/environ").read_bytes()),
+    "signal": attempt(lambda: os.kill(os.getppid(), 0)),
+    "null": attempt(lambda: Path("/dev/null").write_text("x")),
+    "socket": attempt(lambda: server.bind(config["listen"])),
+    "remove socket": attempt(lambda: os.unlink(config["listen"])),
+    "import": attempt(lambda: __import__("xllamacpp")),
+    "exec": subprocess.run(["/bin/sh", "-c", "cat " + str(home / "hausgeist.db") + " 2>&1"], capture_output=True, text=True).stdout,
+}
+print(json.dumps(told))
+"""
+
+
+@linux
+def test_of_the_files_a_worker_has_only_its_own(tmp_path: Path) -> None:
+    home, outside = tmp_path / "home", tmp_path / "outside"
+    for folder in (home / "blobs", home / "run", outside):
+        folder.mkdir(parents=True)
+    for file in (home / "hausgeist.db", home / "blobs" / "other", outside / "secret"):
+        file.write_text("secret")
+    (home / "blobs" / "model.gguf").write_text("weights")
+    done = subprocess.run([sys.executable, "-c", CONFINED, str(home), str(outside)], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    if told["why"]:
+        pytest.skip(told["why"])
+    assert "secret" not in told.pop("exec")
+    assert told == {
+        "why": "",
+        "model": "weights",
+        **dict.fromkeys(("database", "list", "blob", "write home", "write model", "truncate model", "write run", "outside"), "refused"),
+        **dict.fromkeys(("write outside", "passwords", "environment of the parent"), "refused"),
+        "signal": told["signal"],  # from version 6 of Landlock on
+        **dict.fromkeys(("null", "socket", "remove socket", "import"), "done"),
+    }
+    assert (home / "blobs" / "model.gguf").read_text() == "weights"
+
+
+@linux
+def test_an_engine_of_ones_own_comes_with_its_libraries_and_no_more(tmp_path: Path) -> None:
+    from hausgeist.engines.llamacpp.landlock import _granted
+
+    for name in ("llama-server", "libggml.so.1", "hausgeist.db", "model-00001-of-00002.gguf", "model-00002-of-00002.gguf", "model-other.gguf"):
+        (tmp_path / name).write_text("")
+    model = str(tmp_path / "model-00001-of-00002.gguf")
+    config = {"model": model, "projector": None, "draft": None, "adapters": [], "binary": str(tmp_path / "llama-server"), "listen": "127.0.0.1:1"}
+    granted = {path.name for path, _ in _granted(config) if path.parent == tmp_path}
+    assert granted == {"llama-server", "libggml.so.1", "model-00001-of-00002.gguf", "model-00002-of-00002.gguf"}
+
+
+@linux
+def test_a_kernel_that_cannot_confine_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    from hausgeist.engines.llamacpp import landlock
+
+    monkeypatch.setattr(landlock, "_CREATE", 1000)  # a call that no kernel has
+    assert "this kernel cannot" in landlock.confine({})
+
+
 @linux
 @pytest.mark.parametrize("after", ["exec", "stay"])
 def test_a_child_dies_with_its_parent(after: str) -> None:
@@ -100,6 +194,17 @@ def test_a_child_dies_with_its_parent(after: str) -> None:
 def test_a_child_whose_parent_is_gone_already_ends_at_once() -> None:
     done = subprocess.run([sys.executable, "-c", CHILD, str(os.getpid() + 1), "stay"], capture_output=True, timeout=20, check=False)
     assert (done.returncode, done.stdout) == (0, b"")
+
+
+@linux
+def test_memory_has_an_end_and_the_kernel_knows_whom_to_take_first() -> None:
+    code = (
+        "from hausgeist.engines.llamacpp import sandbox; sandbox.limit(2**30)\n"
+        "print(open('/proc/self/oom_score_adj').read().strip())\n"
+        "try: bytearray(2**31)\nexcept MemoryError: print('no more')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=True)
+    assert done.stdout == "800\nno more\n"
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no resource limits")
@@ -125,6 +230,7 @@ def test_a_filter_is_there_for_both_architectures() -> None:
 
 
 def test_the_sandbox_needs_nothing_but_the_standard_library() -> None:
-    source = Path(sys.modules["hausgeist"].__file__ or "").parent / "engines" / "llamacpp" / "sandbox.py"
-    code = f"import runpy; runpy.run_path({str(source)!r})"
-    subprocess.run([sys.executable, "-I", "-S", "-c", code], check=True, timeout=20)
+    for name in ("sandbox.py", "landlock.py"):
+        source = Path(sys.modules["hausgeist"].__file__ or "").parent / "engines" / "llamacpp" / name
+        code = f"import runpy; runpy.run_path({str(source)!r})"
+        subprocess.run([sys.executable, "-I", "-S", "-c", code], check=True, timeout=20)

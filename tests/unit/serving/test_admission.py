@@ -61,6 +61,61 @@ async def test_one_busy_user_does_not_keep_the_others_out() -> None:
     assert order.index("quiet") <= 1
 
 
+async def test_one_user_alone_may_have_the_whole_queue_but_makes_room_for_others() -> None:
+    admission = Admission(1, 4)
+    await admission.acquire("greedy")
+    greedy = [asyncio.create_task(admission.acquire("greedy")) for _ in range(4)]
+    await _settle()
+    assert admission.waiting == 4
+    with pytest.raises(Busy, match="waiting for this model already"):
+        await admission.acquire("greedy")
+    others = [asyncio.create_task(admission.acquire(user)) for user in ("quiet", "quiet", "quiet")]
+    await _settle()
+    assert [task.done() for task in greedy] == [False, False, True, True], "the youngest of the greedy one's leave"
+    assert all(isinstance(task.exception(), Busy) for task in greedy[2:])
+    assert [task.done() for task in others] == [False, False, True], "and only as far as both have the same"
+    assert isinstance(others[2].exception(), Busy)
+    assert admission.waiting == 4
+    admission.release("greedy")
+    await others[0]
+    for task in (*greedy, *others):
+        task.cancel()
+    await asyncio.gather(*greedy, *others, return_exceptions=True)
+
+
+async def test_giving_up_in_the_moment_of_being_displaced_frees_nothing_twice() -> None:
+    admission = Admission(1, 2)
+    await admission.acquire("greedy")
+    waiting = [asyncio.create_task(admission.acquire("greedy")) for _ in range(2)]
+    await _settle()
+    quiet = asyncio.create_task(admission.acquire("quiet"))
+    await asyncio.sleep(0)
+    waiting[1].cancel()
+    await _settle()
+    assert (admission.running, admission.waiting) == (1, 2)
+    for task in (waiting[0], quiet):
+        task.cancel()
+    await asyncio.gather(*waiting, quiet, return_exceptions=True)
+
+
+async def test_two_busy_users_take_turns() -> None:
+    admission = Admission(1, 100)
+    await admission.acquire("a")
+    order: list[str] = []
+
+    async def ask(user: str) -> None:
+        await admission.acquire(user)
+        order.append(user)
+        await asyncio.sleep(0)
+        admission.release(user)
+
+    tasks = [asyncio.create_task(ask(user)) for user in "aaaabbbb"]
+    await _settle()
+    admission.release("a")
+    await asyncio.gather(*tasks)
+    assert "".join(order) == "babababa"
+
+
 async def test_slots_held_count_against_a_user() -> None:
     admission = Admission(3, 100)
     for _ in range(2):

@@ -1,6 +1,8 @@
 """Loads coalesce, memory is never promised twice, what is idle leaves, a crash costs only the requests of its worker."""
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +29,7 @@ class Worker:
     pid: int | None = None
     private_fields: bool = True
     alive: bool = True
+    hangs: bool = False
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     busy: set[int] = field(default_factory=set)
 
@@ -34,6 +37,8 @@ class Worker:
         raise AssertionError
 
     async def slots(self) -> Sequence[SlotState]:
+        if self.hangs:
+            await asyncio.Event().wait()
         return [SlotState(number, number in self.busy) for number in range(self.plan.slots)]
 
     def measured(self) -> Footprint:
@@ -43,7 +48,7 @@ class Worker:
         await self.ended.wait()
         return "exit 139"
 
-    async def close(self) -> None:
+    async def close(self, *, patience: float = 3.0) -> None:
         self.alive = False
         self.ended.set()
         self.engine.resident.discard(self)
@@ -64,20 +69,25 @@ class Engine:
     loads: list[str] = field(default_factory=list)
     resident: set[Worker] = field(default_factory=set)
     broken: set[str] = field(default_factory=set)
+    huge_from: int = 2**31
+    """Tokens of context from which on nothing fits."""
+    load_seconds: float = 0.01
+    pid: int | None = None
 
     async def models(self) -> Sequence[InstalledModel]:
         return []
 
     async def fit(self, plan: LaunchPlan) -> Footprint:
         await asyncio.sleep(0)
-        return Footprint(host=self.sizes[plan.model.id] + plan.slots * GIB // 4, source="fit")
+        cache = plan.slots * GIB // 4 if plan.context < self.huge_from else 100 * GIB
+        return Footprint(host=self.sizes[plan.model.id] + cache, source="fit")
 
     async def load(self, plan: LaunchPlan, progress: Callable[[float], None] | None = None) -> Worker:
         self.loads.append(plan.model.id)
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(self.load_seconds)
         if plan.model.id in self.broken:
             raise LoadFailed("broken file")
-        worker = Worker(plan, self)
+        worker = Worker(plan, self, self.pid)
         self.resident.add(worker)
         assert sum(self.sizes[one.plan.model.id] for one in self.resident) <= self.memory, "over-committed"
         return worker
@@ -200,6 +210,63 @@ async def test_a_larger_context_loads_anew(house: Callable[..., tuple[Pool, Engi
     assert lease.plan.context == 9000, "a smaller wish is served by what is loaded"
     await pool.give_back(lease, complete=True)
     assert engine.loads == ["a", "a"]
+
+
+async def test_a_context_too_large_says_so_and_leaves_the_worker(house: Callable[..., tuple[Pool, Engine]]) -> None:
+    pool, engine = house({"a": GIB})
+    small = launch_plan(_model("a"), "generate", Settings(), context=1000)
+    large = launch_plan(_model("a"), "generate", Settings(), context=9000)
+    await pool.give_back(await pool.lease(small, user="u", project="p", grow=True), complete=True)
+    [before] = engine.resident
+    engine.huge_from = 9000
+    with pytest.raises(NotEnoughMemory, match=r"context of 9000 tokens, .* GiB more .* stays loaded with a context of 1000 tokens"):
+        await pool.lease(large, user="u", project="p", grow=True)
+    assert list(engine.resident) == [before]
+    await pool.give_back(await pool.lease(small, user="u", project="p", grow=True), complete=True)
+    assert engine.loads == ["a"]
+
+
+async def test_what_a_wish_would_change(house: Callable[..., tuple[Pool, Engine]]) -> None:
+    pool, _ = house({"a": GIB}, keep_alive=300.0)
+    usual, large, small = (launch_plan(_model("a"), "generate", Settings(), context=context) for context in (None, 9000, 1000))
+    assert [pool.changes(plan, usual, keep_alive=None) for plan in (usual, large, small)] == [False, True, True]
+    assert [pool.changes(usual, usual, keep_alive=seconds) for seconds in (300.0, 0.0, -1.0)] == [False, True, True]
+    await pool.give_back(await pool.lease(large, user="u", project="p", grow=True, keep_alive=60.0), complete=True)
+    assert not any(pool.changes(plan, usual, keep_alive=None) for plan in (usual, large, small))
+    assert [pool.changes(usual, usual, keep_alive=seconds) for seconds in (60.0, 300.0)] == [False, True]
+
+
+async def test_a_load_without_an_end_is_given_up_and_not_tried_again_at_once(
+    house: Callable[..., tuple[Pool, Engine]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hausgeist.serving.resident._LONG_LOAD", 0.1)
+    pool, engine = house({"a": GIB}, load_timeout=0.2)
+    engine.load_seconds = 60
+    with pytest.raises(LoadFailed, match="not loaded within 0 s"):
+        await pool.lease(_plan("a"), user="u", project="p")
+    with pytest.raises(LoadFailed, match="not tried again"):
+        await pool.lease(_plan("a"), user="u", project="p")
+    assert engine.loads == ["a"]
+    engine.load_seconds = 0.01
+    await asyncio.sleep(0.5)
+    await pool.give_back(await pool.lease(_plan("a"), user="u", project="p"), complete=True)
+
+
+async def test_a_worker_that_hangs_is_ended_and_the_next_request_gets_a_fresh_one(house: Callable[..., tuple[Pool, Engine]]) -> None:
+    pool, engine = house({"a": GIB}, stall=0.3)
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as still:
+        engine.pid = still.pid
+        lease = await pool.lease(_plan("a"), user="u", project="p")
+        lease.worker.hangs = True  # type: ignore[attr-defined]
+        async with asyncio.timeout(5):
+            while lease.worker.alive:
+                await asyncio.sleep(0.02)
+        still.kill()
+    assert "has not answered" in lease.fault
+    await pool.give_back(lease, complete=False)
+    fresh = await pool.lease(_plan("a"), user="u", project="p")
+    assert fresh.worker is not lease.worker
+    await pool.give_back(fresh, complete=True)
 
 
 async def test_a_crash_gets_a_fresh_worker_and_repeated_ones_a_pause(house: Callable[..., tuple[Pool, Engine]]) -> None:

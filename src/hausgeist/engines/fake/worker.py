@@ -69,7 +69,7 @@ class FakeWorker:
     async def wait(self) -> str:
         return await asyncio.shield(self._ended)
 
-    async def close(self) -> None:
+    async def close(self, *, patience: float = 3.0) -> None:
         self._end("The fake worker was closed.")
 
     async def call(self, operation: Operation, body: bytes) -> Whole | Answering:

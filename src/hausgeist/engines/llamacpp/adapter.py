@@ -110,6 +110,8 @@ class LlamaCppWorker:
         try:
             while not ended.done() and not answers.done():
                 await asyncio.wait((ended, answers), timeout=_SLOW_POLL, return_when=asyncio.FIRST_COMPLETED)
+                if not answers.done():
+                    self._demand_measure()
                 if progress is not None and not answers.done():
                     progress(self._loaded_share())
         finally:
@@ -160,14 +162,16 @@ class LlamaCppWorker:
         raise WorkerGone(self._process.reason())
 
     async def slots(self) -> Sequence[SlotState]:
-        told = await self._told("/slots", seconds=10)
+        told = await self._told("/slots", seconds=None)
+        if told is None:
+            raise WorkerGone(self._process.reason() if not self.alive else "The engine does not answer.")
         try:
-            return [_slot(one) for one in json.loads(told or b"[]")]
-        except ValueError:
-            return ()
+            return [_slot(one) for one in json.loads(told)]
+        except ValueError as error:
+            raise WorkerGone("The engine does not say what it is doing.") from error
 
-    async def _told(self, path: str, *, seconds: float) -> bytes | None:
-        """The body of a successful GET; `None` for anything else."""
+    async def _told(self, path: str, *, seconds: float | None) -> bytes | None:
+        """The body of a successful GET; `None` for anything else. `seconds`: how long to wait for it."""
         connections = self._connections
         if not self.alive or connections is None:
             return None
@@ -208,6 +212,15 @@ class LlamaCppWorker:
 
     async def _healthy(self) -> bool:
         return await self._told("/health", seconds=2) is not None
+
+    def _demand_measure(self) -> None:
+        """A file made to exhaust memory does so while it is loaded. Raises `LoadFailed`."""
+        limit, taken = self._plan.memory, _memory(self._process.pid).parts.get("anonymous", 0)
+        if limit is not None and taken > limit:
+            raise LoadFailed(
+                f"Loading '{self._plan.model.id}' took {taken / 2**30:.1f} GiB of memory and was stopped; by its size it should take at most "
+                f"{limit / 2**30:.1f} GiB. The file is damaged, or made to do harm."
+            )
 
     def _loaded_share(self) -> float:
         """How much of the file is in memory by now; the engine itself does not tell."""

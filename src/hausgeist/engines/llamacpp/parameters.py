@@ -25,6 +25,9 @@ _ACCELERATED_BATCH, _ACCELERATED_MICRO_BATCH = 2048, 512
 CHECKPOINTS = 2
 """Copies per slot of a cache that cannot be rolled back (sliding windows, recurrent states), so that the next turn need not start anew."""
 
+_RESERVED = 2 * 2**30
+"""Bytes that a process reserves without ever using them: stacks of threads, arenas. What it really uses is watched by the server."""
+
 _CELLS = 256
 """The engine rounds the cache of a slot up to whole blocks of so many tokens."""
 
@@ -69,6 +72,8 @@ def parameters(plan: LaunchPlan, *, prompt_cache: int = 0, accelerated: bool = F
         "similarity": 0.1 if prompt_cache >= 2**20 else 0.0,
         "checkpoints": CHECKPOINTS,
         "http_threads": plan.slots + 8,
+        # A device's driver reserves address space as it likes; there the server watches alone.
+        "memory": None if accelerated or plan.memory is None else plan.memory + _RESERVED,
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import re
 import secrets
@@ -22,6 +23,8 @@ from hausgeist.errors import LoadFailed
 
 __all__ = ["Process", "run_folder"]
 
+log = logging.getLogger(__name__)
+
 _UNIX_PATH_LIMIT = 100
 """Bytes; systems allow 104 to 108."""
 _LONGEST_NAME = 24
@@ -38,7 +41,11 @@ _SERVING_LINES = re.compile(
 _COMPLAINT = re.compile(r"^[\d.]+ E (?:\w+ +)?\S+: (?:error loading model: )?(.+)$|^.*(?:GGML_ASSERT|CUDA error|what\(\):).*$|^(?:worker|error): .*$")
 """A line that says what is wrong. Those after the first mostly repeat that something is."""
 
+_FIT_MEMORY = 8 * 2**30
+"""Bytes: laying out a model of any size takes its vocabulary and little more."""
 _KILLED = 9
+_OWN_WORDS = "worker: "
+"""What `worker.py` itself says: never anything of a request, and worth knowing, such as what it could not give up on this system."""
 
 _PRIVATE = ("HAUSGEIST_", "LLAMA_", "HF_", "OPENAI_", "ANTHROPIC_", "AWS_")
 """Variables that a worker does not get: secrets, and what would change the engine's settings behind our back."""
@@ -107,6 +114,7 @@ class Process:
             "port": port,
             "key": secrets.token_urlsafe(24),
             "fit": fit,
+            "memory": _FIT_MEMORY if fit and not provider.accelerated else parameters["memory"],
             "place": parameters["gpu_layers"] is None and provider.accelerated,
             "ping": _PING,
         }
@@ -216,6 +224,8 @@ class Process:
         line = raw[: _LINE_LENGTH * 4].decode("utf-8", "replace").strip()[:_LINE_LENGTH]
         if not line or (self.serving and not _SERVING_LINES.search(line)):
             return
+        if line.startswith(_OWN_WORDS) and self.on_line is None:
+            log.warning("the worker of process %d says: %s", self.pid, line.removeprefix(_OWN_WORDS))
         self._lines.append(line)
         # What went wrong before it served is no reason for its end after it did.
         if (not self._complaint or self.serving) and (found := _COMPLAINT.search(line)):

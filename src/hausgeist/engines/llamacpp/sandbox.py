@@ -1,4 +1,4 @@
-"""What a worker process gives up before native code runs in it: outliving its parent, core dumps, the network.
+"""What a worker process gives up before native code runs in it: outliving its parent, core dumps, endless memory, the network.
 
 Only ctypes and the standard library: this is imported at the very start of the worker. Everything here holds across exec. Linux can do all of
 it; elsewhere a worker is tied to its parent by a pipe alone (`worker.py`) and the network is left to the engine's own good conduct.
@@ -6,6 +6,7 @@ it; elsewhere a worker is tied to its parent by a pipe alone (`worker.py`) and t
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import os
@@ -24,8 +25,13 @@ _SECCOMP_SET_MODE_FILTER = 1
 _SECCOMP_FILTER_FLAG_TSYNC = 1
 
 
-def limit() -> None:
-    """No core dumps (they would hold prompts), and as many open files as the system lets us have."""
+_FIRST_TO_GO = 800
+"""Of 1000: when memory runs out, the kernel shall take the worker, which can be had again, and not the server."""
+
+
+def limit(memory: int | None = None) -> None:
+    """No core dumps (they would hold prompts), as many open files as the system lets us have, and at most `memory` bytes (mapped files do not
+    count) where the system can hold it to that."""
     if sys.platform == "win32":
         return
     import resource
@@ -36,6 +42,13 @@ def limit() -> None:
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     os.umask(0o077)
+    if LINUX:
+        if memory is not None:
+            hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+            allowed = memory if hard == resource.RLIM_INFINITY else min(memory, hard)
+            resource.setrlimit(resource.RLIMIT_DATA, (allowed, allowed))
+        with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
+            file.write(str(_FIRST_TO_GO))
 
 
 def die_with_parent(parent: int) -> None:

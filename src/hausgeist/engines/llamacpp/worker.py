@@ -1,8 +1,8 @@
 """The worker process: `python -m hausgeist.engines.llamacpp.worker`, its configuration as one line of JSON on standard input.
 
-Owns what happens between the fork and the first request: ties itself to its parent, gives up the network, starts the engine. It imports nothing
-of Hausgeist but its neighbours here. Standard input stays open as long as the parent lives; standard error is the engine's log; what the
-parent must know (the address, when it is not known before) goes to standard output as one line of JSON.
+Owns what happens between the fork and the first request: ties itself to its parent, gives up the network and most files, starts the engine. It
+imports nothing of Hausgeist but its neighbours here. Standard input stays open as long as the parent lives; standard error is the engine's log;
+what the parent must know (the address, when it is not known before) goes to standard output as one line of JSON.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from importlib import import_module
 from typing import Any, NoReturn
 
 from hausgeist.engines.llamacpp import sandbox
+from hausgeist.engines.llamacpp.landlock import confine
 
 __all__ = ["arguments", "main"]
 
@@ -26,11 +27,13 @@ __all__ = ["arguments", "main"]
 def main() -> None:
     """Never returns: serves until it is told to end, or its parent has."""
     config: dict[str, Any] = json.loads(sys.stdin.buffer.readline())
-    sandbox.limit()
+    sandbox.limit(config["memory"])
     sandbox.die_with_parent(config["parent"])
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is for the server, which drains first
     if not sandbox.deny_network() and sandbox.LINUX:
         _say("the network could not be switched off for this process (no seccomp here)")
+    if (why := confine(config)) and sandbox.LINUX:
+        _say(f"it can read what the server can read: {why}")
     if config["binary"]:
         _run_binary(config)
     else:

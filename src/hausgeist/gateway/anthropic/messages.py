@@ -21,7 +21,7 @@ from hausgeist.gateway.prefill import without_prefill
 from hausgeist.gateway.services import Services
 from hausgeist.gateway.streaming import EventStream, attend
 from hausgeist.http.endpoint import Endpoint, Handler
-from hausgeist.identity import Origin
+from hausgeist.identity import Origin, Principal
 from hausgeist.model import InstalledModel
 from hausgeist.serving import Answer, Call
 
@@ -74,7 +74,7 @@ def _create(services: Services) -> Handler:
                 body=body,
                 origin=_signed(origin, wanted),
                 stream=streaming,
-                keep_alive=_keep_alive(services, model, wanted),
+                keep_alive=_keep_alive(services, who, model, wanted),
                 report_stop=bool(wanted.stop_sequences),
             ),
         )
@@ -130,8 +130,11 @@ def _signed(origin: Origin, wanted: MessagesRequest) -> Origin:
     return replace(origin, agent=f"{origin.agent} user_id={shown(user, 512)}".strip())
 
 
-def _keep_alive(services: Services, model: InstalledModel, wanted: MessagesRequest) -> float | None:
-    """`cache_control` asks for a prompt to be kept for a while. It is, as long as the model stays in memory, so that is what is prolonged."""
+def _keep_alive(services: Services, who: Principal, model: InstalledModel, wanted: MessagesRequest) -> float | None:
+    """`cache_control` asks for a prompt to be kept for a while. It is, as long as the model stays in memory, so that is what is prolonged, for
+    callers who may decide on that; for others the prompt is kept as long as the model happens to stay."""
+    if not services.governor.decide(who, "model.load").allowed:
+        return None
     usual = model.options.keep_alive if model.options.keep_alive is not None else services.settings.keep_alive
     asked = cache_seconds(wanted)
     return asked if 0 <= usual < asked else None

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from hausgeist.gateway.bodies import Body
+from hausgeist.gateway.bodies import MOST_MESSAGES, Body
 
 __all__ = [
     "UNSERVED",
@@ -212,7 +212,7 @@ class CountTokensRequest(Body):
     """What a prompt is made of: everything that `count_tokens` counts."""
 
     model: str = Field(min_length=1, max_length=512)
-    messages: list[Message] = Field(min_length=1, max_length=10_000)
+    messages: list[Message] = Field(min_length=1, max_length=MOST_MESSAGES)
     system: str | list[TextBlock] | None = None
     tools: list[AnyTool] | None = Field(None, max_length=1000)
     tool_choice: ToolChoice | None = None

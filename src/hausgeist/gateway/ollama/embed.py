@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from hausgeist.errors import ContextExceeded, EngineFailed, InvalidRequest, NotSupported
+from hausgeist.gateway.batches import batches
 from hausgeist.gateway.bodies import json_body
 from hausgeist.gateway.ollama.durations import nanoseconds, seconds
 from hausgeist.gateway.ollama.errors import OLLAMA
@@ -29,8 +30,6 @@ __all__ = ["endpoints", "unit"]
 _SPECIAL = 8
 """Tokens that models put around a text of their own accord, and then some."""
 _CUTS = 3
-_BATCH = 32
-"""Texts that go to the engine at once, so that other requests get their turn between them."""
 
 
 def endpoints(services: Services) -> list[Endpoint]:
@@ -102,8 +101,8 @@ class _Embedding:
             return [], Usage()
         vectors: list[list[float]] = []
         total = Usage()
-        for start in range(0, len(texts), _BATCH):
-            found, usage = await self._batch(texts[start : start + _BATCH])
+        for _, batch in batches(texts):
+            found, usage = await self._batch(batch)
             vectors += found
             total = replace(total, prompt_tokens=total.prompt_tokens + usage.prompt_tokens, load_ms=total.load_ms + usage.load_ms)
         return vectors, total

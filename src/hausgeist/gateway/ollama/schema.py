@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, ConfigDict, Field
 
-from hausgeist.gateway.bodies import Body
+from hausgeist.gateway.bodies import MOST_MESSAGES, Body
 
 __all__ = [
     "ChatRequest",
@@ -136,7 +136,7 @@ class Tool(Body):
 
 
 class ChatRequest(_Answering):
-    messages: list[Message] | None = Field(None, max_length=10_000)
+    messages: list[Message] | None = Field(None, max_length=MOST_MESSAGES)
     tools: list[Tool] | None = Field(None, max_length=1000)
 
 
@@ -181,7 +181,7 @@ class CreateRequest(_Named):
     license: str | list[str] | None = None
     system: str | None = None
     parameters: Options | None = None
-    messages: list[Message] | None = None
+    messages: list[Message] | None = Field(None, max_length=MOST_MESSAGES)
     quantize: str | None = None
 
 

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 
 from hausgeist.errors import InvalidRequest, NotSupported
 from hausgeist.gateway.abilities import calls_tools, effort_levels, thinks
-from hausgeist.gateway.bodies import json_body
+from hausgeist.gateway.bodies import MOST_MESSAGES, json_body
 from hausgeist.gateway.defaults import with_defaults
 from hausgeist.gateway.images import demand_room, demand_vision, resolve_image
 from hausgeist.gateway.openai.errors import error_event
@@ -82,7 +82,7 @@ class PromptCacheOptions(StrictBody):
 class ChatRequest(Sampling):
     """The body of `POST /v1/chat/completions`, as the SDK's CompletionCreateParams has it."""
 
-    messages: list[Message] = Field(min_length=1)
+    messages: list[Message] = Field(min_length=1, max_length=MOST_MESSAGES)
     audio: dict[str, Any] | None = None
     function_call: Any = None
     functions: list[dict[str, Any]] | None = None

@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from hausgeist.errors import EngineFailed, InvalidRequest
+from hausgeist.gateway.batches import batches
 from hausgeist.gateway.bodies import json_body
 from hausgeist.gateway.openai.completions import Tokens
 from hausgeist.gateway.openai.errors import naming
@@ -28,7 +29,6 @@ from hausgeist.serving.calls import Call
 
 __all__ = ["EmbeddingRequest", "create", "shortened"]
 
-_BATCH = 32
 _INPUTS = 2048
 
 
@@ -71,8 +71,7 @@ async def create(request: Request, services: Services) -> Response:
     call = Call(model=asked.model, operation="embeddings", body={}, origin=identified(request.state.origin, asked.user), task="embed")
     data: list[dict[str, Any]] = []
     tokens = 0
-    for start in range(0, len(inputs), _BATCH):
-        batch = inputs[start : start + _BATCH]
+    for start, batch in batches(inputs):
         # Numbers are cheaper to pack than to parse: what must be cut is asked for in base64, whatever the caller wants.
         body = {"input": batch, "encoding_format": "base64" if packed or asked.dimensions else "float"}
         with naming("input"):

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from hausgeist.errors import EngineFailed
+from hausgeist.gateway.batches import batches
 from hausgeist.gateway.bodies import json_body
 from hausgeist.gateway.openai.errors import naming
 from hausgeist.gateway.openai.replies import new_id
@@ -18,8 +19,6 @@ from hausgeist.gateway.services import Services
 from hausgeist.serving.calls import Call
 
 __all__ = ["RerankRequest", "create"]
-
-_BATCH = 32
 
 
 class Document(StrictBody):
@@ -43,8 +42,7 @@ async def create(request: Request, services: Services) -> Response:
     call = Call(model=asked.model, operation="rerank", body={}, origin=identified(request.state.origin, asked.user), task="rerank")
     results: list[dict[str, Any]] = []
     tokens = 0
-    for start in range(0, len(texts), _BATCH):
-        batch = texts[start : start + _BATCH]
+    for start, batch in batches(texts):
         # A score depends on the query and its document alone, so batches can be ordered together afterwards.
         body = {"query": asked.query, "documents": batch, "top_n": len(batch)}
         with naming("documents"):
