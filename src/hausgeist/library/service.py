@@ -140,6 +140,7 @@ class Library:
         template: str | None = None,
         system: str | None = None,
         parameters: Mapping[str, Any] | None = None,
+        messages: Sequence[Mapping[str, str]] | None = None,
         licence: str | Sequence[str] | None = None,
     ) -> InstalledModel:
         """Make a model from another one (`source`) or from files (name -> digest of a blob, or a `Path` to use in place), as Ollama's `create`.
@@ -147,7 +148,15 @@ class Library:
         One that has this name already is replaced. Raises `InvalidRequest`, `ModelNotFound`, `Conflict`.
         """
         called = Name.parse(name)
-        change = Change(files=files or {}, adapters=adapters or {}, template=template, system=system, parameters=parameters, licence=licence)
+        change = Change(
+            files=files or {},
+            adapters=adapters or {},
+            template=template,
+            system=system,
+            parameters=parameters,
+            messages=messages,
+            licence=licence,
+        )
         async with self._changing:
             self._look(now=True)
             base = self._definition(source) if source is not None else None
