@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Column, Connection, Float, Integer, MetaData, Table, Text, delete, func, insert, select, update
@@ -125,12 +126,16 @@ def delete_model(connection: Connection, name: str) -> bool:
     return connection.execute(delete(_models).where(func.lower(_models.c.id) == name.lower())).rowcount > 0
 
 
-def blobs_in_use(connection: Connection, candidates: frozenset[str]) -> frozenset[str]:
-    """Those of the blobs that some row mentions. Rows that this version cannot read count, too: text is searched, not meaning."""
+def blobs_in_use(connection: Connection, candidates: frozenset[str], *, without: Sequence[Version] = ()) -> frozenset[str]:
+    """Those of the blobs that some row mentions, but for the rows of the versions `without`.
+
+    Rows that this version cannot read count, too: text is searched, not meaning."""
+    left_out = {(version.model, version.digest) for version in without}
+    texts = [row.definition for row in connection.execute(select(_models.c.definition))]
+    texts += [row.definition for row in connection.execute(select(_versions)) if (row.model, row.digest) not in left_out]
     found: set[str] = set()
-    for table in (_models, _versions):
-        for (text,) in connection.execute(select(table.c.definition)):
-            found.update(blob for blob in candidates if blob not in found and blob in text)
+    for text in texts:
+        found.update(blob for blob in candidates if blob not in found and blob in text)
     return frozenset(found)
 
 

@@ -27,6 +27,7 @@ from hausgeist.library.gguf import stem
 from hausgeist.library.names import Name
 from hausgeist.library.records import (
     Record,
+    Version,
     blobs_in_use,
     delete_model,
     forget_past,
@@ -105,7 +106,7 @@ class Library:
                     raise InvalidRequest(f'[models."{name}"] in hausgeist.toml: {error.message}') from error
         async with self._changing:
             await self._renew()
-            await asyncio.to_thread(self._link_splits)
+            await asyncio.to_thread(self.relink)
         if collecting:
             await self.collect(in_use=in_use)
 
@@ -159,7 +160,7 @@ class Library:
         )
         async with self._changing:
             self._look(now=True)
-            base = self._definition(source) if source is not None else None
+            base = self.definition(source) if source is not None else None
             definition = await asyncio.to_thread(compose, self._blobs, base, change, source=source or "")
             return await self._put(called, definition)
 
@@ -207,7 +208,7 @@ class Library:
             self._look(now=True)
             if called.key == _key(source):
                 return self.get(source)
-            return await self._put(called, self._definition(source))
+            return await self._put(called, self.definition(source))
 
     async def remove(self, name: str) -> None:
         """Forget a stored model and delete the blobs that no other one uses. Raises `ModelNotFound`, `Conflict` for what is not stored here."""
@@ -244,6 +245,12 @@ class Library:
         """Delete blobs that no model mentions, nor `in_use` (those of other packages), older than this many seconds. Returns how many."""
         digests = await asyncio.to_thread(lambda: frozenset(digest for digest in self._blobs.digests() if self._age(digest) > older_than))
         return len(await self.discard(digests, in_use))
+
+    def garbage(self, older_than: float, *, without: Sequence[Version] = ()) -> frozenset[str]:
+        """The blobs that could be deleted, were the versions `without` forgotten; theirs at whatever age."""
+        theirs = frozenset(blob for version in without for blob in version.definition.blobs)
+        old = frozenset(digest for digest in self._blobs.digests() if digest in theirs or self._age(digest) > older_than)
+        return old - frozenset(self._held) - self._database.read(lambda connection: blobs_in_use(connection, old, without=without))
 
     def _age(self, digest: str) -> float:
         try:
@@ -308,7 +315,8 @@ class Library:
         definitions = [one.definition for one in read_models(connection)] + [one.definition for one in read_versions(connection)]
         yield from (definition.parts for definition in definitions if definition.parts)
 
-    def _link_splits(self) -> None:
+    def relink(self) -> None:
+        """Make the links of split models again where they are missing, or lead to files that are no more."""
         for parts in self._database.read(lambda connection: list(self._split_parts(connection))):
             try:
                 self._splits.ensure(parts)
@@ -327,7 +335,7 @@ class Library:
                 log.warning("the model %s cannot be used at the moment: %s", model.id, error)
         self._look(now=True)
 
-    def _definition(self, name: str) -> Definition:
+    def definition(self, name: str) -> Definition:
         """What a new model starts from. Raises `ModelNotFound`, `NotSupported`."""
         model = self.get(name)
         key = _key(model.id)

@@ -11,7 +11,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from hausgeist.errors import EngineCrashed, NotFound
 from hausgeist.gateway import streaming
-from hausgeist.gateway.streaming import EventStream, attend
+from hausgeist.http.streaming import EventStream, attend
 
 SCOPE: dict[str, Any] = {"type": "http", "method": "POST", "path": "/", "headers": [], "query_string": b""}
 

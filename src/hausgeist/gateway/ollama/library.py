@@ -20,8 +20,8 @@ from hausgeist.gateway.ollama.errors import OLLAMA, failure_line
 from hausgeist.gateway.ollama.metadata import file_metadata
 from hausgeist.gateway.ollama.schema import CopyRequest, CreateRequest, ModelRequest, ShowRequest, TransferRequest
 from hausgeist.gateway.services import Services
-from hausgeist.gateway.streaming import EventStream
 from hausgeist.http.endpoint import Endpoint, Handler
+from hausgeist.http.streaming import EventStream
 from hausgeist.store.blobs import parse_digest
 
 __all__ = ["OLLAMA_API", "endpoints"]
