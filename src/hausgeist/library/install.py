@@ -85,6 +85,10 @@ class Installer:
         """Pulls that are not finished."""
         return [*self._jobs.list(kind=PULL, status="running"), *self._jobs.list(kind=PULL, status="queued")]
 
+    def lately(self, limit: int = 50) -> list[Job]:
+        """Pulls, the newest first, finished or not."""
+        return self._jobs.list(kind=PULL, limit=limit)
+
     def closing(self) -> None:
         """The server stops: followers are told, and their leaving cancels nothing."""
         self._closing = True

@@ -7,6 +7,7 @@ import contextlib
 import json
 import logging
 import time
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from hausgeist.engines import Reply, WorkerGone
@@ -35,12 +36,23 @@ _CACHED = {"chat", "completion", "infill"}
 class Door:
     """What the gateway, the pages and the tools of higher packages use to reach models."""
 
-    def __init__(self, *, settings: Settings, library: Library, pool: Pool, governor: Governor, meter: Meter) -> None:
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        library: Library,
+        pool: Pool,
+        governor: Governor,
+        meter: Meter,
+        answered: Callable[[InstalledModel], None] | None = None,
+    ) -> None:
+        """`answered`: told of every model that has just answered as it should."""
         self._settings = settings
         self._library = library
         self._pool = pool
         self._governor = governor
         self._meter = meter
+        self._answered = answered
 
     async def call(self, who: Principal, call: Call) -> Answer:
         """Ask a model. Returns as soon as the engine has begun to answer; the caller reads the answer and must leave it as a context manager.
@@ -147,6 +159,8 @@ class Door:
         async def finish(usage: Usage, outcome: str, complete: bool) -> None:
             await self._pool.give_back(lease, complete=complete)
             self._meter.finished(who, call, usage, outcome)
+            if self._answered is not None and outcome == "ok":
+                self._answered(lease.plan.model)
 
         return finish
 
