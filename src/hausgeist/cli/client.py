@@ -16,12 +16,15 @@ from hausgeist.cli.running import Running, find
 from hausgeist.errors import (
     Busy,
     Conflict,
+    DiskFull,
+    EgressRefused,
     HausgeistError,
     InvalidRequest,
     ModelNotFound,
     NotAllowed,
     NotAuthenticated,
     NotFound,
+    NotSupported,
     TooLarge,
     Unavailable,
 )
@@ -43,6 +46,17 @@ _ERRORS: dict[int, type[HausgeistError]] = {
     429: Busy,
     503: Unavailable,
 }
+_TYPES: dict[str, type[HausgeistError]] = {
+    "conflict": Conflict,
+    "disk_full": DiskFull,
+    "egress_refused": EgressRefused,
+    "invalid_request": InvalidRequest,
+    "not_allowed": NotAllowed,
+    "not_found": NotFound,
+    "not_supported": NotSupported,
+    "unavailable": Unavailable,
+}
+"""Of errors in the middle of a stream, which have no status."""
 
 
 class RequestFailed(HausgeistError):
@@ -250,7 +264,8 @@ def _event(line: bytes) -> dict[str, Any]:
     event = _parsed(line)
     if "error" in event:
         error = event["error"]
-        raise RequestFailed(str(error.get("message", error) if isinstance(error, dict) else error))
+        kind = _TYPES.get(str(error.get("type")), RequestFailed) if isinstance(error, dict) else RequestFailed
+        raise kind(str(error.get("message", error) if isinstance(error, dict) else error))
     return event
 
 

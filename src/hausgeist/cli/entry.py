@@ -44,7 +44,7 @@ def _root(
 
 def build() -> typer.Typer:
     """All commands."""
-    from hausgeist.cli import archive, cert, doctor, engine, key, models, project, run, serve, user
+    from hausgeist.cli import archive, cert, doctor, engine, key, models, project, pull, run, serve, user
 
     app = typer.Typer(
         name="hausgeist",
@@ -58,6 +58,7 @@ def build() -> typer.Typer:
     app.callback()(_root)
     serve.register(app)
     run.register(app)
+    pull.register(app)
     models.register(app)
     for group in (engine, user, key, project, cert):
         group.register(app)

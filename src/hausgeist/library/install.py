@@ -185,7 +185,7 @@ class Installer:
         who, origin = _asked(payload)
         pull.tell(Progress(stage="resolving", name=str(reference)))
         source = self.source(reference)
-        release = await source.find(reference)
+        release = await source.find(reference, who=who, origin=origin)
         if (known := self._library.stored(name)) is None or not self._is(known, release):
             known = await self._bring(source, release, name, pull, who, origin)
         pull.tell(Progress(stage="done", name=name, digest=known.digest))
@@ -193,7 +193,7 @@ class Installer:
 
     def _is(self, known: Definition, release: Release) -> bool:
         """Whether what is installed is what the source has."""
-        same = known.version == release.version and known.reference and Reference.parse(known.reference) == release.reference
+        same = release.version and known.version == release.version and known.reference and Reference.parse(known.reference) == release.reference
         return bool(same) and all(self._blobs.has(blob) for blob in known.blobs)
 
     async def _bring(self, source: Source, release: Release, name: str, pull: Followed, who: Principal | None, origin: Origin | None) -> Definition:

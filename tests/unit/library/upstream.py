@@ -45,7 +45,7 @@ class Upstream:
     def of(self, reference: Reference) -> Source:
         return self
 
-    async def find(self, reference: Reference) -> Release:
+    async def find(self, reference: Reference, *, who: Any = None, origin: Any = None) -> Release:
         await asyncio.sleep(0)
         if self.fail is not None:
             raise self.fail
@@ -54,7 +54,7 @@ class Upstream:
         except KeyError:
             raise NotFound(f"up.example has no '{reference}'.") from None
 
-    async def variants(self, reference: Reference) -> Sequence[Variant]:
+    async def variants(self, reference: Reference, *, who: Any = None, origin: Any = None) -> Sequence[Variant]:
         return ()
 
     async def headers(self, part: Part, *, renew: bool = False) -> Mapping[str, str]:
