@@ -105,10 +105,20 @@ class Client:
             _check(status, b"")
         return status != 404
 
-    def upload(self, path: str, chunks: Iterator[bytes]) -> None:
+    def upload(self, path: str, chunks: Iterator[bytes]) -> dict[str, Any]:
+        """Send a file; what is answered ({} for nothing)."""
         with self._translated():
             response = self._http.post(path, content=chunks)
         _check(response.status_code, response.content)
+        return _parsed(response.content) if response.content else {}
+
+    @contextmanager
+    def download(self, path: str, body: Any) -> Iterator[tuple[int, Iterator[bytes]]]:
+        """Post, and read a file as it comes: its length (0: not said) and its bytes."""
+        with self._translated(), self._http.stream("POST", path, json=body) as response:
+            if response.status_code >= 400:
+                _check(response.status_code, response.read())
+            yield int(response.headers.get("content-length") or 0), response.iter_bytes()
 
     @contextmanager
     def stream(self, path: str, body: Any) -> Iterator[Iterator[dict[str, Any]]]:

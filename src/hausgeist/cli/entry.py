@@ -44,7 +44,7 @@ def _root(
 
 def build() -> typer.Typer:
     """All commands."""
-    from hausgeist.cli import archive, cert, doctor, engine, key, models, project, pull, run, serve, user
+    from hausgeist.cli import archive, cert, doctor, engine, key, making, models, portable, project, pull, run, serve, user, versions
 
     app = typer.Typer(
         name="hausgeist",
@@ -60,6 +60,9 @@ def build() -> typer.Typer:
     run.register(app)
     pull.register(app)
     models.register(app)
+    making.register(app)
+    versions.register(app)
+    portable.register(app)
     for group in (engine, user, key, project, cert):
         group.register(app)
     doctor.register(app)

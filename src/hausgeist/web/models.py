@@ -230,6 +230,7 @@ def _history(one: History) -> dict[str, Any]:
         "size": model.shape.size,
         "modified": model.modified,
         "engine": model.engine,
+        "stored": model.removable,
         "licence": model.licence,
         "source": model.source,
         "reference": model.reference,
