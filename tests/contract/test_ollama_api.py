@@ -368,9 +368,10 @@ def test_a_file_that_is_not_what_it_says_is_not_kept(http: httpx.Client, client:
     ("fields", "status"),
     [
         ({"quantize": "q4_0", "from_": "tiny"}, 501),
-        ({"messages": HELLO, "from_": "tiny"}, 501),
-        ({"template": "{{ .System }}", "from_": "tiny"}, 501),
-        ({"from_": "nowhere"}, 404),
+        ({"messages": [{"role": "tool", "content": "x"}], "from_": "tiny"}, 400),
+        ({"messages": [{**HELLO[0], "images": ["aGk="]}], "from_": "tiny"}, 501),
+        ({"template": "{{ range .Nonsense }}", "from_": "tiny"}, 501),
+        ({"from_": "nowhere"}, 503),
         ({"from_": "tiny", "parameters": {"num_ctx": "many"}}, 400),
         ({}, 400),
         ({"files": {"x": "sha256:" + "1" * 64}}, 400),

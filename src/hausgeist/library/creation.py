@@ -12,6 +12,7 @@ from hausgeist.errors import InvalidRequest, NotSupported, shown
 from hausgeist.library.definition import AdapterRef, Definition, FileRef, file_in_place
 from hausgeist.library.gguf import Contents, inspect, inspect_model, tasks
 from hausgeist.library.parameters import checked_messages, checked_parameters
+from hausgeist.library.templates import Untranslatable, translate
 from hausgeist.store.blobs import Blobs, parse_digest
 
 __all__ = ["ENGINE", "Change", "FileSource", "compose", "notice_of", "of_file", "projector_ref"]
@@ -208,13 +209,18 @@ def _text(text: str, what: str) -> str:
 
 
 def _template(template: str) -> str:
-    if _GO_TEMPLATE.search(template):
+    """In Jinja, as in GGUF files and on Hugging Face; what is in Go's language, as Ollama's are, is translated where that is possible."""
+    _text(template, "template")
+    if not _GO_TEMPLATE.search(template):
+        return template
+    try:
+        return translate(template)
+    except Untranslatable as error:
         raise NotSupported(
-            "This template is in Go's language, as Ollama's are. Here chat templates are Jinja, as in GGUF files and on Hugging Face: "
-            "leave the template out to use the one in the model file, or give one in Jinja.",
+            f"This template is in Go's language, as Ollama's are, and cannot be translated: {error}. "
+            "Leave it out to use the one in the model file, or give one in Jinja.",
             param="template",
-        )
-    return _text(template, "template")
+        ) from error
 
 
 def _licence(before: str, given: str | Sequence[str]) -> str:

@@ -69,10 +69,10 @@ class Door:
             with contextlib.suppress(HausgeistError):
                 await committed
             raise
-        finish = self._finisher(who, call, lease)
+        finish = self._finisher(who, call, model, lease)
         try:
             lease, reply = await self._ask(who, call, model, lease)
-            finish = self._finisher(who, call, lease)
+            finish = self._finisher(who, call, model, lease)
             await committed
         except BaseException as error:
             await finish(Usage(total_ms=(time.perf_counter() - started) * 1000), _outcome(error), False)
@@ -155,12 +155,12 @@ class Door:
             await self._pool.give_back(lease, complete=False)
             raise EngineCrashed() from error
 
-    def _finisher(self, who: Principal, call: Call, lease: Lease) -> Finish:
+    def _finisher(self, who: Principal, call: Call, model: InstalledModel, lease: Lease) -> Finish:
         async def finish(usage: Usage, outcome: str, complete: bool) -> None:
             await self._pool.give_back(lease, complete=complete)
             self._meter.finished(who, call, usage, outcome)
             if self._answered is not None and outcome == "ok":
-                self._answered(lease.plan.model)
+                self._answered(model)
 
         return finish
 
