@@ -10,7 +10,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeVar
 
-__all__ = ["Anatomy", "Encoder", "Experts", "Latent", "Recurrent", "Tensor", "active_parameters", "parameters", "tensors"]
+__all__ = [
+    "Anatomy",
+    "Encoder",
+    "Experts",
+    "Latent",
+    "Recurrent",
+    "Tensor",
+    "active_parameters",
+    "encoder_tensors",
+    "parameters",
+    "per_layer",
+    "predictor_tensors",
+    "tensors",
+]
 
 Kind = Literal["mamba", "mamba2", "delta", "convolution"]
 T = TypeVar("T")
@@ -176,7 +189,8 @@ class Anatomy:
         return self.recurrent is None or self.recurrent.beside or layer not in self.recurrent.layers
 
     def has_experts(self, layer: int) -> bool:
-        return self.experts is not None and layer >= self.experts.first and (layer - self.experts.first) % self.experts.every == self.experts.every - 1
+        experts = self.experts
+        return experts is not None and layer >= experts.first and (layer - experts.first) % experts.every == experts.every - 1
 
 
 def per_layer(values: tuple[T, ...], layer: int) -> T:

@@ -44,7 +44,7 @@ def _root(
 
 def build() -> typer.Typer:
     """All commands."""
-    from hausgeist.cli import archive, cert, doctor, engine, key, models, project, run, serve, user
+    from hausgeist.cli import archive, catalog, cert, doctor, engine, key, models, project, run, serve, user
 
     app = typer.Typer(
         name="hausgeist",
@@ -59,6 +59,7 @@ def build() -> typer.Typer:
     serve.register(app)
     run.register(app)
     models.register(app)
+    catalog.register(app)
     for group in (engine, user, key, project, cert):
         group.register(app)
     doctor.register(app)

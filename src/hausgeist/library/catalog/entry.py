@@ -97,7 +97,7 @@ def decode(raw: Any, where: str) -> Entry:
     precision = values.pop("precision", "F16" if shape.get("architecture") in _SMALL_ENCODERS else DEFAULT_PRECISION)
     try:
         entry = Entry(**values, precision=precision, anatomy=_anatomy(shape))
-    except (TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise _wrong(where, str(error)) from error
     if fault := _fault(entry):
         raise _wrong(where, fault)
@@ -107,12 +107,12 @@ def decode(raw: Any, where: str) -> Entry:
 def _anatomy(shape: Mapping[str, Any]) -> Anatomy:
     values: dict[str, Any] = {}
     for key, value in shape.items():
-        if key in _PARTS:
-            values[key] = _PARTS[key](**{name: _frozen(one) for name, one in value.items()})
-        elif key in _LAYERWISE and isinstance(value, int):
+        if key in _LAYERWISE and isinstance(value, int):
             values[key] = (value,)
+        elif isinstance(value, dict):
+            values[key] = _PARTS[key](**{name: _frozen(one) if isinstance(one, list) else one for name, one in value.items()})
         else:
-            values[key] = _frozen(value)
+            values[key] = _frozen(value) if isinstance(value, list) else value
     return Anatomy(**values)
 
 

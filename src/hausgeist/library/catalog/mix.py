@@ -77,7 +77,7 @@ def _type(anatomy: Anatomy, tensor: Tensor, precision: str) -> str:
         return "MXFP4" if tensor.name.endswith("_exps") else base
     if tensor.name == "output" or (tensor.name == "token_embd" and anatomy.tied):
         return "Q8_0" if base == "Q8_0" or anatomy.architecture == "falcon" or tensor.length % 256 else "Q6_K"
-    if base == "Q8_0" or base == "Q6_K":
+    if base in ("Q8_0", "Q6_K"):
         return base
     return _mixed(anatomy, tensor, precision, base)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources import files
 from types import MappingProxyType
 from typing import Final
@@ -25,13 +25,16 @@ class Catalog:
 
     def __init__(self, entries: Iterable[Entry]) -> None:
         self.entries: Sequence[Entry] = tuple(entries)
-        self._names: Mapping[str, Entry] = MappingProxyType(dict(self._named()))
 
     def __iter__(self) -> Iterator[Entry]:
         return iter(self.entries)
 
     def __len__(self) -> int:
         return len(self.entries)
+
+    @cached_property
+    def _names(self) -> Mapping[str, Entry]:
+        return MappingProxyType(dict(self._named()))
 
     def _named(self) -> Iterator[tuple[str, Entry]]:
         # What is written later wins: an entry's own name beats an alias, an alias beats a source that several entries share.
@@ -58,13 +61,13 @@ class Catalog:
         return None
 
     def search(self, words: Iterable[str] = (), *, use: Use | None = None, fits: int | None = None, licence: str = "") -> list[Entry]:
-        """Models that every word says something about, newest and then largest first.
+        """Models that every word says something about: those of the newest year first, and of them the largest.
 
         `fits`: bytes that all files at the usual precision may take. `licence`: part of its name, or `commercial` for those that business may use.
         """
         wanted = [word.lower() for word in words]
-        found = [entry for entry in self.entries if _matches(entry, wanted, use, licence.lower()) and (fits is None or entry.size <= fits)]
-        return sorted(found, key=lambda entry: (entry.released[:4], entry.size, entry.name), reverse=True)
+        found = [entry for entry in self.entries if _matches(entry, wanted, use, licence.lower()) and (fits is None or _fits(entry, fits))]
+        return sorted(found, key=lambda entry: (entry.released[:4], entry.parameters, entry.name), reverse=True)
 
 
 def _matches(entry: Entry, words: Sequence[str], use: Use | None, licence: str) -> bool:
@@ -77,6 +80,11 @@ def _matches(entry: Entry, words: Sequence[str], use: Use | None, licence: str) 
         return False
     text = " ".join((entry.name, entry.family, entry.maker, entry.title, *entry.aliases, *entry.use, *entry.modalities, entry.licence)).lower()
     return all(word in text for word in words)
+
+
+def _fits(entry: Entry, limit: int) -> bool:
+    """No precision that is usual takes less than half a byte for a parameter, so that most sizes need not be computed."""
+    return entry.parameters // 2 <= limit and entry.size <= limit
 
 
 def _keys(name: str) -> Iterator[str]:
