@@ -1,0 +1,205 @@
+"""`hausgeist catalog`: which models there are, what they need, what may be done with them, and how to get them."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from hausgeist.cli.console import hint, note, print_json, size, table
+from hausgeist.cli.help import Command, examples
+from hausgeist.cli.options import Json
+from hausgeist.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from hausgeist.library.catalog import Catalog, Entry, Use
+
+__all__ = ["bytes_of", "register"]
+
+_SHOWN: Final = 25
+_SIZE: Final = re.compile(r"(\d+(?:[.,]\d+)?)\s*(k|m|g|t)(i?)b?", re.IGNORECASE)
+_POWERS: Final = {"k": 1, "m": 2, "g": 3, "t": 4}
+
+
+def register(app: typer.Typer) -> None:
+    usual = examples("hausgeist catalog", "hausgeist catalog code 8gb", "hausgeist catalog qwen --use vision --json", "hausgeist catalog gemma3:4b")
+    app.command("catalog", cls=Command, epilog=usual)(catalog)
+
+
+def catalog(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="WORDS", help="a model's name, or what to look for: a maker, a family, a use, a size such as 8gb.", show_default=False
+        ),
+    ] = None,
+    *,
+    use: Annotated[
+        str | None, typer.Option("--use", metavar="USE", help="chat, code, vision, embedding, rerank or speech.", show_default=False)
+    ] = None,
+    licence: Annotated[
+        str | None, typer.Option("--license", metavar="NAME", help="part of a licence's name, or 'commercial'.", show_default=False)
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help=f"all that were found, not {_SHOWN}.")] = False,
+    as_json: Json = False,
+) -> None:
+    """search the models that are known, installed or not. a size means: the weights at the usual precision fit into it."""
+    from hausgeist.library.catalog import USES, load
+
+    known = load()
+    names, fits = _sorted_out(words or [])
+    wanted: Use | None = None
+    for name in [use] if use else [*names]:
+        if found := next((one for one in USES if name.lower() in (one, f"{one}s")), None):
+            wanted = found
+            names = [other for other in names if other is not name]
+        elif use:
+            raise InvalidRequest(f"'{use[:40]}' is not a use. Uses are {', '.join(USES)}.")
+    exact = known.find(names[0]) if len(names) == 1 and fits is None and wanted is None else None
+    entries = [exact] if exact else known.search(names, use=wanted, fits=fits, licence=licence or "")
+    if as_json:
+        print_json({"models": [_facts(entry) for entry in entries]})
+    elif exact:
+        _print_one(exact)
+    elif entries:
+        _print_all(entries if everything else entries[:_SHOWN], len(entries))
+    else:
+        _print_none(known, names, wanted, fits)
+
+
+def bytes_of(text: str) -> int | None:
+    """A size as people type it: 8gb, 1.5G, 24GiB. GB are powers of ten, GiB of two; `None` where it is no size."""
+    if not (match := _SIZE.fullmatch(text)):
+        return None
+    number, unit, binary = match.groups()
+    base = 1024 if binary else 1000
+    return int(float(number.replace(",", ".")) * base ** _POWERS[unit.lower()])
+
+
+def _sorted_out(words: list[str]) -> tuple[list[str], int | None]:
+    """Words, and the size among them."""
+    names: list[str] = []
+    fits: int | None = None
+    for word in words:
+        # "8b" and "7b" are names of models; a size has a letter for its unit.
+        count = bytes_of(word)
+        if count is None:
+            names.append(word)
+        elif fits is not None:
+            raise InvalidRequest("Two sizes; give one.")
+        else:
+            fits = count
+    return names, fits
+
+
+def _facts(entry: Entry) -> dict[str, Any]:
+    return {
+        "name": entry.name,
+        "title": entry.title,
+        "maker": entry.maker,
+        "family": entry.family,
+        "parameters": entry.parameters,
+        "active_parameters": entry.active,
+        "precision": entry.precision,
+        "size": entry.size,
+        "weights": entry.weights_bytes(),
+        "projector": entry.projector_bytes,
+        "context": entry.context,
+        "modalities": list(entry.modalities),
+        "use": list(entry.use),
+        "licence": entry.licence,
+        "commercial": entry.commercial,
+        "released": entry.released,
+        "install": list(entry.install),
+        "aliases": list(entry.aliases),
+        "sources": dict(entry.sources),
+    }
+
+
+def _count(number: int) -> str:
+    for unit, scale in (("T", 1e12), ("B", 1e9), ("M", 1e6)):
+        if number >= scale * 0.9995:
+            return f"{number / scale:.3g}{unit}"
+    return str(number)
+
+
+def _parameters(entry: Entry) -> str:
+    return f"{_count(entry.parameters)} ({_count(entry.active)})" if entry.experts else _count(entry.parameters)
+
+
+def _context(tokens: int) -> str:
+    return f"{tokens // 1024}k" if tokens >= 1024 else str(tokens)
+
+
+def _command(entry: Entry) -> str:
+    return f"hausgeist pull {entry.install[0]}"
+
+
+def _licence(entry: Entry) -> str:
+    return {"yes": "", "conditions": " *", "no": " (not commercial)", "unknown": " (unclear)"}[entry.commercial]
+
+
+def _print_all(entries: list[Entry], total: int) -> None:
+    rows = [
+        [
+            entry.name,
+            _parameters(entry),
+            size(entry.size),
+            _context(entry.context),
+            entry.licence + _licence(entry),
+            " ".join(entry.use),
+            _command(entry),
+        ]
+        for entry in entries
+    ]
+    table(["name", "parameters", "size", "context", "licence", "use", "install"], rows, right=["parameters", "size", "context"], flexible="install")
+    if total > len(entries):
+        hint(f"{total - len(entries)} more with --all; fewer with a use or a size, such as 'code 8gb'")
+    if any(entry.commercial == "conditions" for entry in entries):
+        hint("* business may use it under conditions; read the licence")
+
+
+def _print_one(entry: Entry) -> None:
+    from hausgeist.cli.console import paint, say
+
+    facts = {
+        "made by": f"{entry.maker}, {entry.released}",
+        "parameters": f"{entry.parameters:,}" + (f", {_count(entry.active)} of them for each token" if entry.experts else ""),
+        "size": f"{size(entry.weights_bytes())} at {entry.precision}"
+        + (f", and {size(entry.projector_bytes)} to see with" if entry.projector_bytes else ""),
+        "context": f"{entry.context:,} tokens",
+        "for": ", ".join(entry.use),
+        "licence": entry.licence + {"yes": "", "conditions": ", with conditions", "no": ", not for business", "unknown": ""}[entry.commercial],
+        "also called": ", ".join(entry.aliases),
+        "from": ", ".join(entry.install),
+    }
+    say(entry.name, "strong")
+    for name, value in facts.items():
+        if value:
+            print(f"  {paint(f'{name:<13}', 'quiet')} ", end="")
+            say(value)
+    hint(f"get it with '{_command(entry)}'")
+
+
+def _print_none(known: Catalog, names: list[str], use: str | None, fits: int | None) -> None:
+    from hausgeist.library.catalog import USES
+
+    asked = " ".join([*names, *([use] if use else []), *([f"within {size(fits)}"] if fits is not None else [])])
+    note(f"no model in the catalogue is described by '{asked[:100]}'")
+    near = _near(known, names)
+    if near:
+        hint(f"did you mean {', '.join(near)}?")
+    smallest = min(known.search(names, use=use), key=lambda entry: entry.size, default=None) if fits is not None else None  # type: ignore[arg-type]
+    if smallest:
+        hint(f"the smallest of them is {smallest.name} with {size(smallest.size)}")
+    elif not near:
+        hint(f"try a use ({', '.join(USES)}), a size (8gb), a maker or a family: {', '.join(list(known.families)[:12])}, ...")
+    hint("what the catalogue does not know can be installed all the same, by the name of a repository: hausgeist pull hf.co/OWNER/REPO")
+
+
+def _near(known: Catalog, names: list[str]) -> list[str]:
+    from difflib import get_close_matches
+
+    families = list(known.families)
+    return [match for name in names for match in get_close_matches(name.lower(), families, n=2, cutoff=0.7)]

@@ -1,0 +1,99 @@
+"""`hausgeist catalog`: what is found, and what is said when nothing is."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from hausgeist.cli import main
+from hausgeist.cli.catalog import bytes_of
+
+
+@pytest.mark.parametrize(
+    ("typed", "count"),
+    [
+        ("8gb", 8 * 10**9),
+        ("8GB", 8 * 10**9),
+        ("8g", 8 * 10**9),
+        ("8GiB", 8 * 2**30),
+        ("1.5gb", 1_500_000_000),
+        ("1,5gb", 1_500_000_000),
+        ("500mb", 5 * 10**8),
+        ("1tb", 10**12),
+        ("8b", None),
+        ("8", None),
+        ("gb", None),
+        ("-8gb", None),
+        ("8gbx", None),
+    ],
+)
+def test_sizes(typed: str, count: int | None) -> None:
+    assert bytes_of(typed) == count
+
+
+def found(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[dict[str, object]]:
+    assert main(["catalog", *arguments, "--json"]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    models = json.loads(captured.out)["models"]
+    assert isinstance(models, list)
+    return models
+
+
+def test_code_within_8gb(capsys: pytest.CaptureFixture[str]) -> None:
+    models = found(capsys, "code", "8gb")
+    names = [model["name"] for model in models]
+    assert "qwen2.5-coder:7b" in names
+    assert "qwen2.5-coder:32b" not in names
+    assert all("code" in model["use"] and model["size"] <= 8e9 for model in models)  # type: ignore[operator]
+    assert models == found(capsys, "--use", "code", "8gb")
+
+
+def test_one_model_by_name(capsys: pytest.CaptureFixture[str]) -> None:
+    [model] = found(capsys, "gemma3:4b-it-q4_K_M")
+    assert model["name"] == "gemma3:4b"
+    assert model["parameters"] == 4300079472
+    assert model["size"] == model["weights"] + model["projector"]  # type: ignore[operator]
+    assert main(["catalog", "gemma3"]) == 0
+    captured = capsys.readouterr()
+    assert "4,300,079,472" in captured.out
+    assert "hausgeist pull gemma3:4b" in captured.err
+
+
+def test_the_table_names_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["catalog", "code", "4gb", "--license", "apache"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out.splitlines()[0].split() == ["name", "parameters", "size", "context", "licence", "use", "install"]
+    assert "hausgeist pull qwen2.5-coder:1.5b" in captured.out
+    assert main(["catalog"]) == 0
+    captured = capsys.readouterr()
+    assert len(captured.out.splitlines()) == 26
+    assert "more with --all" in captured.err
+    assert main(["catalog", "--all"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) > 200
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["gema"], "did you mean gemma"),
+        (["code", "1mb"], "the smallest of them is"),
+        (["xyzzy"], "try a use (chat, code, vision"),
+        (["xyzzy\x1b[2J"], "no model in the catalogue"),
+    ],
+)
+def test_nothing_found_says_what_is_possible(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["catalog", *words]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert said in captured.err
+    assert "\x1b[2J" not in captured.err
+    assert found(capsys, *words) == []
+
+
+def test_what_is_no_use_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["catalog", "--use", "war"]) == 2
+    assert "chat, code, vision, embedding, rerank, speech" in capsys.readouterr().err
+    assert main(["catalog", "8gb", "9gb"]) == 2
+    assert "two sizes" in capsys.readouterr().err.lower()
