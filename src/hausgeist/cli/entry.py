@@ -44,7 +44,7 @@ def _root(
 
 def build() -> typer.Typer:
     """All commands."""
-    from hausgeist.cli import archive, catalog, cert, doctor, engine, key, making, models, portable, project, pull, run, serve, user, versions
+    from hausgeist.cli import archive, cert, doctor, engine, key, making, models, portable, project, pull, run, serve, user, versions
 
     app = typer.Typer(
         name="hausgeist",
@@ -63,6 +63,7 @@ def build() -> typer.Typer:
     making.register(app)
     versions.register(app)
     portable.register(app)
+    catalog.register(app)
     for group in (engine, user, key, project, cert):
         group.register(app)
     doctor.register(app)
