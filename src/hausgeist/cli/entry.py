@@ -44,7 +44,7 @@ def _root(
 
 def build() -> typer.Typer:
     """All commands."""
-    from hausgeist.cli import archive, cert, doctor, engine, key, making, models, portable, project, pull, run, serve, user, versions
+    from hausgeist.cli import archive, catalog, cert, doctor, engine, key, making, models, portable, project, pull, run, serve, user, versions
 
     app = typer.Typer(
         name="hausgeist",
