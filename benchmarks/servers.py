@@ -40,9 +40,10 @@ class Server:
     started: float = 0.0
 
     def cpu(self) -> float:
-        """Seconds of CPU that the process itself has used; workers of an engine are not its own."""
-        times = self.process.cpu_times()
-        return times.user + times.system
+        """Seconds of CPU that the process itself has used, to the microsecond; workers of an engine are not its own. A thread that has ended
+        counts no more, so between two looks none should end."""
+        tasks = Path(f"/proc/{self.process.pid}/task").glob("*/schedstat")
+        return sum(int(task.read_text(encoding="ascii").split()[0]) for task in tasks) / 1e9
 
 
 @contextlib.contextmanager
@@ -65,14 +66,14 @@ def hausgeist(*files: Path, toml: str = "", **environment: str) -> Iterator[Serv
 
 
 @contextlib.asynccontextmanager
-async def engine_alone(file: Path, *, slots: int, context: int = 4096) -> AsyncIterator[Address]:
+async def engine_alone(file: Path, *, slots: int, threads: int | None = None) -> AsyncIterator[Address]:
     """The same engine with the same plan, asked without Hausgeist in between."""
     home = BUILD / "alone"
     shutil.rmtree(home, ignore_errors=True)
-    settings = load_settings(home=home, slots=slots, context=context)
+    settings = load_settings(home=home, slots=slots, models={file.stem: {"threads": threads}} if threads else None)
     database = Database.open(home)
     try:
-        library = Library(database, Blobs(home))
+        library = Library(database, Blobs(home), settings.models)
         await library.start()
         model = await library.offer(file)
         engine = LlamaCpp(home=home, provider=provider(settings))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,7 @@ __all__ = ["Address", "Stream", "ask", "stream"]
 
 _END_OF_HEADERS = b"\r\n\r\n"
 _EVENT = b"data: "
+_TOKENS = re.compile(rb'"completion_tokens":\s*(\d+)')
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +40,19 @@ class Address:
 
 @dataclass(slots=True)
 class Stream:
-    """Seconds from sending the request to the first event and to the last, and how many there were (role, usage and [DONE] included)."""
+    """Seconds from sending the request to the first event and to the last, how many events there were (role, usage and [DONE] included), and
+    how many tokens the engine says it made (0: it did not say)."""
 
     first: float
     last: float
     events: int
+    tokens: int = 0
     times: list[float] = field(default_factory=list)
 
     def rate(self) -> float:
-        """Events per second between the first and the last."""
-        return (self.events - 1) / (self.last - self.first) if self.events > 1 else 0.0
+        """Tokens per second between the first event and the last; events, where the engine does not count tokens."""
+        made = self.tokens or self.events
+        return (made - 1) / (self.last - self.first) if made > 1 and self.last > self.first else 0.0
 
 
 async def stream(address: Address, path: str, body: dict[str, Any], *, keep_times: bool = False) -> Stream:
@@ -62,15 +67,18 @@ async def stream(address: Address, path: str, body: dict[str, Any], *, keep_time
         first = last = 0.0
         events = 0
         times: list[float] = []
+        tail = b""
         while data := await reader.read(2**16):
             found = data.count(_EVENT)
+            tail = (tail + data)[-2048:]
             if found:
                 last = time.perf_counter() - started
                 first = first or last
                 events += found
                 if keep_times:
                     times.append(last)
-        return Stream(first, last, events, times)
+        counted = _TOKENS.search(tail)
+        return Stream(first, last, events, int(counted.group(1)) if counted else 0, times)
     finally:
         writer.close()
 

@@ -466,11 +466,10 @@ async def test_a_worker_gets_no_secrets_of_ours(engine: LlamaCpp, files: dict[st
 async def test_a_stale_connection_is_not_noticed(engine: LlamaCpp, files: dict[str, Path]) -> None:
     worker = await engine.load(plan(files["generate"]))
     assert (await ask(worker, "tokenize", content="a"))["tokens"]
-    assert worker._session is not None
-    connector = worker._session.connector
-    kept = [protocol for protocols in connector._conns.values() for protocol, *_ in protocols]  # type: ignore[union-attr]
-    assert len(kept) == 1
-    kept[0].transport.get_extra_info("socket").shutdown(2)
+    assert worker._connections is not None
+    (kept,) = worker._connections._kept
+    assert kept._transport is not None
+    kept._transport.get_extra_info("socket").shutdown(2)
     started = time.monotonic()
     assert (await ask(worker, "tokenize", content="a"))["tokens"]
     for _ in range(3):

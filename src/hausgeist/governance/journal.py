@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Generator
+from contextlib import suppress
 
 from sqlalchemy import Connection, Table
 
@@ -49,8 +50,11 @@ class _Write:
 class Journal:
     """One table that rows are appended to. Used from one event loop at a time, or from none."""
 
-    def __init__(self, database: Database, table: Table) -> None:
+    def __init__(self, database: Database, table: Table, *, patience: float = 0.0) -> None:
+        """`patience`: seconds that a row may wait for others, where nobody waits for it. Each transaction wakes a thread, whatever its size."""
         self._database = database
+        self._patience = patience
+        self._hurry = asyncio.Event()
         self._name = table.name
         self.columns: tuple[str, ...] = tuple(column.name for column in table.columns if column.name != "id")
         names = ", ".join(f'"{name}"' for name in self.columns)
@@ -77,16 +81,21 @@ class Journal:
 
     async def flush(self) -> None:
         """Wait until every row taken so far is on disk, or was refused."""
+        self._hurry.set()
         while self._writer is not None and not self._writer.done():
             await asyncio.wait([self._writer])
+        self._hurry.clear()
 
     async def _drain(self) -> None:
         loop = asyncio.get_running_loop()
         while self._waiting:
-            batch, self._waiting = self._waiting, []
-            write = _Write(self._insert, [row for row, _, _ in batch])
+            batch: list[tuple[Row, bool, asyncio.Future[None]]] = []
+            write = _Write(self._insert, [])
             error: BaseException | None = None
             try:
+                await self._gather()
+                batch, self._waiting = self._waiting, []
+                write = _Write(self._insert, [row for row, _, _ in batch])
                 await self._database.write(write, flush=any(flush for _, flush, _ in batch))
             except asyncio.CancelledError:
                 # The loop is ending. The write may have been withdrawn; said again, it does nothing if it was not.
@@ -103,6 +112,13 @@ class Journal:
                     future.set_result(None)
                 else:
                     future.set_exception(error)
+
+    async def _gather(self) -> None:
+        """Let rows come together, unless somebody is in a hurry."""
+        if self._patience:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._patience):
+                    await self._hurry.wait()
 
     def _post(self, write: _Write) -> None:
         try:

@@ -14,6 +14,8 @@ from hausgeist.store.database import Database
 
 __all__ = ["UsageLog", "UsageRow", "UsageTotal"]
 
+_PATIENCE = 0.05
+"""Seconds that a row waits for others: answers do not wait for their usage rows."""
 _COLUMNS = {"user": usage.c.user, "key": usage.c.key_id, "model": usage.c.model, "project": usage.c.project}
 
 
@@ -50,7 +52,7 @@ class UsageLog:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._journal = Journal(database, usage)
+        self._journal = Journal(database, usage, patience=_PATIENCE)
 
     async def append(self, row: UsageRow) -> None:
         """Done when the row is committed. Raises `StoreError`."""

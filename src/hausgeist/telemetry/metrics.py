@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+if TYPE_CHECKING:
+    from prometheus_client import Counter, Gauge, Histogram
 
 __all__ = ["CONTENT_TYPE", "Metrics"]
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
+_M = TypeVar("_M", "Counter", "Gauge", "Histogram")
 _MOST_MODELS = 200
 _OTHER = "other"
 
@@ -27,6 +31,8 @@ class Metrics:
 
         self._registry = registry = CollectorRegistry(auto_describe=True)
         self._models: set[str] = set()
+        self._series: dict[tuple[object, ...], Any] = {}
+        """Never of a series that is removed again (memory)."""
         ProcessCollector(registry=registry)
         Gauge("hausgeist_info", "The running version.", ["version"], registry=registry).labels(__version__).set(1)
         self._requests = Counter("hausgeist_requests", "Requests answered.", ["dialect", "operation", "status"], registry=registry)
@@ -54,30 +60,30 @@ class Metrics:
 
     def request(self, dialect: str, operation: str, status: int, seconds: float) -> None:
         """One request over HTTP; `operation` is the name of its route, never its path."""
-        self._requests.labels(dialect, operation, str(status)).inc()
-        self._request_seconds.labels(dialect, operation).observe(seconds)
+        self._of(self._requests, dialect, operation, str(status)).inc()
+        self._of(self._request_seconds, dialect, operation).observe(seconds)
 
     def tokens(self, model: str, prompt: int, completion: int) -> None:
         """Tokens of one call."""
         name = self._label(model)
-        self._tokens.labels(name, "prompt").inc(max(0, prompt))
-        self._tokens.labels(name, "completion").inc(max(0, completion))
+        self._of(self._tokens, name, "prompt").inc(max(0, prompt))
+        self._of(self._tokens, name, "completion").inc(max(0, completion))
 
     def first_token(self, model: str, seconds: float) -> None:
         """Time to the first token of one call."""
-        self._first_token.labels(self._label(model)).observe(seconds)
+        self._of(self._first_token, self._label(model)).observe(seconds)
 
     def rate(self, model: str, tokens_per_second: float) -> None:
         """Speed of one answer."""
-        self._rate.labels(self._label(model)).observe(tokens_per_second)
+        self._of(self._rate, self._label(model)).observe(tokens_per_second)
 
     def queue(self, model: str, waiting: int) -> None:
         """Requests that wait for a model now."""
-        self._waiting.labels(self._label(model)).set(waiting)
+        self._of(self._waiting, self._label(model)).set(waiting)
 
     def active(self, model: str, running: int) -> None:
         """Requests that a model answers now."""
-        self._running.labels(self._label(model)).set(running)
+        self._of(self._running, self._label(model)).set(running)
 
     def memory(self, model: str, bytes: int | None) -> None:  # noqa: A002
         """Memory of a loaded model; `None` when it was unloaded."""
@@ -99,6 +105,13 @@ class Metrics:
         from prometheus_client import generate_latest
 
         return generate_latest(self._registry)
+
+    def _of(self, metric: _M, *values: str) -> _M:
+        """The series of these labels, looked up without the library's own lock and checks: they are most of what counting costs."""
+        series = self._series.get((metric, *values))
+        if series is None:
+            series = self._series[metric, *values] = metric.labels(*values)
+        return series
 
     def _label(self, model: str) -> str:
         """A series that was opened stays in memory, so there is an end to them."""

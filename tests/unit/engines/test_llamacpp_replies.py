@@ -1,5 +1,6 @@
 """Requests are put so that they can be stopped; what comes back is what the caller asked for, whole or as a stream."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 
 from hausgeist.engines.base import WorkerGone
 from hausgeist.engines.llamacpp.assembly import Assembly
+from hausgeist.engines.llamacpp.connection import Connections, Incoming
 from hausgeist.engines.llamacpp.replies import LlamaCppReply, collect, question
 
 
@@ -139,25 +141,45 @@ def test_an_infill_is_the_last_event_with_all_the_text() -> None:
     assert reply == {"index": 0, "content": "xy", "stop": True, "tokens_predicted": 2}
 
 
-class Response:
-    """What aiohttp hands us, as far as a reply looks at it."""
+class Socket:
+    """The transport of a connection, as far as a response looks at it."""
 
-    def __init__(self, *chunks: bytes, status: int = 200, content_type: str = "text/event-stream") -> None:
-        self.chunks, self.status, self.content_type = chunks, status, content_type
-        self.content, self.closed = self, False
+    closed = False
 
-    async def iter_any(self):
-        for one in self.chunks:
-            yield one
-
-    async def read(self) -> bytes:
-        return b"".join(self.chunks)
-
-    def at_eof(self) -> bool:
-        return False
-
-    def close(self) -> None:
+    def abort(self) -> None:
         self.closed = True
+
+    def write(self, data: bytes) -> None:
+        raise AssertionError("nothing is asked here")
+
+    def pause_reading(self) -> None:
+        raise AssertionError("there is no reason to pause")
+
+
+class Response:
+    """A response whose pieces come one by one, on a connection that breaks after the last if the response has not `ended`."""
+
+    def __init__(self, *chunks: bytes, status: int = 200, content_type: str = "text/event-stream", ended: bool = True) -> None:
+        self.socket, self.incoming = Socket(), Incoming(kept=False)
+        self.incoming.connection_made(self.socket)  # type: ignore[arg-type]
+        head = f"HTTP/1.1 {status} So\r\nContent-Type: {content_type}; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\r\n"
+        self.incoming.data_received(head.encode())
+        self._pieces = [b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks if chunk] + [b"0\r\n\r\n"] * ended
+        self._feeding = asyncio.create_task(self._feed())
+
+    async def _feed(self) -> None:
+        for piece in self._pieces:
+            await asyncio.sleep(0)
+            self.incoming.data_received(piece)
+        await asyncio.sleep(0)
+        self.incoming.connection_lost(None)
+
+    def reply(self) -> LlamaCppReply:
+        return LlamaCppReply(self.incoming, Connections("/nowhere.sock", key="none"))
+
+    @property
+    def closed(self) -> bool:
+        return self.socket.closed
 
 
 def events(*data: dict[str, Any] | str) -> bytes:
@@ -173,13 +195,13 @@ async def test_progress_is_taken_out_and_nothing_else(size: int) -> None:
     wanted = events(chunk({"content": "a"}), quoted, "[DONE]")
     sent = events(PROGRESS, PROGRESS) + b":\n\n" + wanted[:-14] + events(PROGRESS) + wanted[-14:]
     assert wanted[-14:] == b"data: [DONE]\n\n"
-    reply = LlamaCppReply(Response(*(sent[start : start + size] for start in range(0, len(sent), size))))  # type: ignore[arg-type]
+    reply = Response(*(sent[start : start + size] for start in range(0, len(sent), size))).reply()
     assert await reply.read() == b":\n\n" + wanted
 
 
 async def test_an_error_in_the_stream_is_the_status_of_a_whole_answer() -> None:
     response = Response(events(PROGRESS, {"error": {"code": 400, "message": "too long"}}))
-    reply = await collect(LlamaCppReply(response), "chat", answers=1)  # type: ignore[arg-type]
+    reply = await collect(response.reply(), "chat", answers=1)
     assert reply.status == 400
     assert json.loads(await reply.read()) == {"error": {"code": 400, "message": "too long"}}
     assert response.closed
@@ -187,13 +209,14 @@ async def test_an_error_in_the_stream_is_the_status_of_a_whole_answer() -> None:
 
 async def test_an_error_before_the_stream_passes_as_it_is() -> None:
     response = Response(b'{"error":{}}', status=400, content_type="application/json")
-    reply = await collect(LlamaCppReply(response), "chat", answers=1)  # type: ignore[arg-type]
+    reply = await collect(response.reply(), "chat", answers=1)
     assert (reply.status, await reply.read()) == (400, b'{"error":{}}')
 
 
+@pytest.mark.parametrize("ended", [False, True])
 @pytest.mark.parametrize("sent", [events(chunk({"content": "a"})), b"data: {\n\n", b""])
-async def test_a_stream_that_breaks_off_is_no_answer(sent: bytes) -> None:
-    response = Response(sent)
+async def test_a_stream_that_breaks_off_is_no_answer(sent: bytes, ended: bool) -> None:
+    response = Response(sent, ended=ended)
     with pytest.raises(WorkerGone):
-        await collect(LlamaCppReply(response), "chat", answers=1)  # type: ignore[arg-type]
+        await collect(response.reply(), "chat", answers=1)
     assert response.closed

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import json
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import aiohttp
-
 from hausgeist.engines.base import Operation, SlotState, WorkerGone
+from hausgeist.engines.llamacpp.connection import Connections, Incoming
 from hausgeist.engines.llamacpp.parameters import parameters
 from hausgeist.engines.llamacpp.process import Process, run_folder
 from hausgeist.engines.llamacpp.providers import Provider
@@ -90,9 +89,7 @@ class LlamaCppWorker:
         self._wheel = wheel
         self._process = process
         self._forget = forget
-        self._session: aiohttp.ClientSession | None = None
-        self._fresh: aiohttp.ClientSession | None = None
-        self._base = "http://engine"
+        self._connections: Connections | None = None
 
     @property
     def plan(self) -> LaunchPlan:
@@ -143,33 +140,51 @@ class LlamaCppWorker:
             raise NotSupported(f"This engine does not do '{operation}'.")
         asked = question(operation, body)
         # llama-server closes a connection after each stream without saying so.
-        response = await self._post(path, asked.body, kept=operation not in STREAMED)
-        reply = LlamaCppReply(response, progress=asked.progress)
+        incoming, connections = await self._post(path, asked.body, kept=operation not in STREAMED)
+        reply = LlamaCppReply(incoming, connections, progress=asked.progress)
         return await collect(reply, operation, answers=asked.answers) if asked.whole else reply
 
-    async def _post(self, path: str, body: bytes, *, kept: bool) -> aiohttp.ClientResponse:
+    async def _post(self, path: str, body: bytes, *, kept: bool) -> tuple[Incoming, Connections]:
         """`kept`: on a connection that was used before, if there is one. Such a one may turn out to be stale; a request that got no answer from
         a worker that lives is sent once more, on a connection of its own."""
-        for session in (self._session if kept else self._fresh, self._fresh):
-            if not self.alive or session is None:
-                raise WorkerGone(self._process.reason())
+        for last in (False, True):
+            connections = self._connections
+            if not self.alive or connections is None:
+                break
             try:
-                return await session.post(self._base + path, data=body)
-            except (aiohttp.ClientError, ConnectionError, TimeoutError) as error:
+                return await connections.request("POST", path, body, kept=kept and not last), connections
+            except (OSError, TimeoutError) as error:
                 await asyncio.sleep(_POLL)  # a process may be gone a moment before we are told
-                if session is self._fresh and self.alive:
+                if last and self.alive:
                     raise WorkerGone(f"The engine does not answer: {error}") from error
         raise WorkerGone(self._process.reason())
 
     async def slots(self) -> Sequence[SlotState]:
-        if not self.alive or self._session is None:
-            return ()
+        told = await self._told("/slots", seconds=10)
         try:
-            async with self._session.get(self._base + "/slots", timeout=aiohttp.ClientTimeout(total=10)) as response:
-                told = await response.json() if response.status == 200 else []
-        except (aiohttp.ClientError, ConnectionError, TimeoutError, ValueError):
+            return [_slot(one) for one in json.loads(told or b"[]")]
+        except ValueError:
             return ()
-        return [_slot(one) for one in told]
+
+    async def _told(self, path: str, *, seconds: float) -> bytes | None:
+        """The body of a successful GET; `None` for anything else."""
+        connections = self._connections
+        if not self.alive or connections is None:
+            return None
+        for kept in (True, False):  # the first may turn out to be stale
+            try:
+                async with asyncio.timeout(seconds):
+                    incoming = await connections.request("GET", path, kept=kept)
+                    try:
+                        body = await incoming.read()
+                        return body if incoming.status == 200 else None
+                    finally:
+                        connections.give_back(incoming)
+            except TimeoutError:
+                return None
+            except OSError:
+                continue
+        return None
 
     def measured(self) -> Footprint:
         return _memory(self._process.pid)
@@ -179,44 +194,20 @@ class LlamaCppWorker:
         return self._process.reason()
 
     async def close(self, *, patience: float = 3.0) -> None:
-        sessions, self._session, self._fresh = (self._session, self._fresh), None, None
+        connections, self._connections = self._connections, None
         try:
             await self._process.close(patience=patience)
         finally:
             self._forget(self)
-            for session in sessions:
-                if session is not None:
-                    await session.close()
+            if connections is not None:
+                connections.close()
 
     def _connect(self, address: str) -> None:
-        if not self._process.address.endswith(".sock"):
-            self._base = f"http://{address.removeprefix('http://')}"
-        self._session, self._fresh = self._open(kept=True), self._open(kept=False)
-
-    def _open(self, *, kept: bool) -> aiohttp.ClientSession:
-        # The engine closes connections that were idle for 5 seconds.
-        options: dict[str, Any] = {"keepalive_timeout": 4.0} if kept else {"force_close": True}
-        connector: aiohttp.BaseConnector
-        if self._process.address.endswith(".sock"):
-            connector = aiohttp.UnixConnector(self._process.address, limit=0, **options)
-        else:
-            connector = aiohttp.TCPConnector(limit=0, **options)
-        return aiohttp.ClientSession(
-            connector=connector,
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=10),
-            headers={"Authorization": f"Bearer {self._process.key}", "Content-Type": "application/json"},
-            auto_decompress=False,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=False,
-        )
+        socket = self._process.address
+        self._connections = Connections(socket if socket.endswith(".sock") else address, key=self._process.key)
 
     async def _healthy(self) -> bool:
-        if self._session is None:
-            return False
-        with contextlib.suppress(aiohttp.ClientError, OSError, TimeoutError):
-            async with self._session.get(self._base + "/health", timeout=aiohttp.ClientTimeout(total=2)) as response:
-                return response.status == 200
-        return False
+        return await self._told("/health", seconds=2) is not None
 
     def _loaded_share(self) -> float:
         """How much of the file is in memory by now; the engine itself does not tell."""

@@ -12,10 +12,9 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
-import aiohttp
-
 from hausgeist.engines.base import Operation, WorkerGone
 from hausgeist.engines.llamacpp.assembly import Assembly
+from hausgeist.engines.llamacpp.connection import Connections, Incoming
 
 __all__ = ["STREAMED", "LlamaCppReply", "Question", "WholeReply", "collect", "question"]
 
@@ -65,39 +64,42 @@ def question(operation: Operation, body: bytes) -> Question:
 class LlamaCppReply:
     """An answer that may still be arriving. Closing it early closes its connection, which is how the engine learns to stop."""
 
-    def __init__(self, response: aiohttp.ClientResponse, *, progress: bool = False) -> None:
+    def __init__(self, incoming: Incoming, connections: Connections, *, progress: bool = False) -> None:
         """`progress`: leave the events that tell it in the stream."""
-        self._response = response
+        self._incoming = incoming
+        self._connections = connections
         self._progress = progress
 
     @property
     def status(self) -> int:
-        return self._response.status
+        return self._incoming.status
 
     @property
     def streaming(self) -> bool:
-        return self._response.content_type == "text/event-stream"
+        return self._incoming.content_type == "text/event-stream"
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Whole events of a stream at a time; any bytes otherwise."""
-        if not self.streaming:
-            async for chunk in self._arriving():
-                yield chunk
-            return
-        rest = b""
-        async for chunk in self._arriving():
-            if rest:
-                chunk = rest + chunk
-                rest = b""
-            if not chunk.endswith(_END):
-                chunk, end, rest = chunk.rpartition(_END)
-                chunk += end
-                if len(rest) > _LARGEST_EVENT:
-                    raise WorkerGone("The engine sent an event without an end.")
-            if not self._progress and _PROGRESS in chunk:
-                chunk = b"".join(event + _END for event in chunk.split(_END) if event and _PROGRESS not in event)
-            if chunk:
-                yield chunk
+        events, rest, some = self.streaming, b"", self._incoming.some
+        try:
+            while chunk := await some():
+                if not events:
+                    yield chunk
+                    continue
+                if rest:
+                    chunk = rest + chunk
+                    rest = b""
+                if not chunk.endswith(_END):
+                    chunk, end, rest = chunk.rpartition(_END)
+                    chunk += end
+                    if len(rest) > _LARGEST_EVENT:
+                        raise WorkerGone("The engine sent an event without an end.")
+                if not self._progress and _PROGRESS in chunk:
+                    chunk = b"".join(event + _END for event in chunk.split(_END) if event and _PROGRESS not in event)
+                if chunk:
+                    yield chunk
+        except ConnectionError as error:
+            raise WorkerGone(_BROKEN) from error
         if rest:
             yield rest
 
@@ -105,22 +107,12 @@ class LlamaCppReply:
         if self.streaming:
             return b"".join([chunk async for chunk in self.chunks()])
         try:
-            return await self._response.read()
-        except (aiohttp.ClientError, ConnectionError) as error:
+            return await self._incoming.read()
+        except ConnectionError as error:
             raise WorkerGone(_BROKEN) from error
 
     async def close(self) -> None:
-        if self._response.content.at_eof():
-            self._response.release()
-        else:
-            self._response.close()
-
-    async def _arriving(self) -> AsyncIterator[bytes]:
-        try:
-            async for chunk in self._response.content.iter_any():
-                yield chunk
-        except (aiohttp.ClientError, ConnectionError) as error:
-            raise WorkerGone(_BROKEN) from error
+        self._connections.give_back(self._incoming)
 
 
 class WholeReply:
