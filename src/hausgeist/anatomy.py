@@ -109,7 +109,7 @@ class Encoder:
     hidden: int
     ffn: int
     patch: int
-    """Numbers that make one patch."""
+    """Numbers that make one patch; for sound, one step of both convolutions."""
     positions: int = 0
     gated: bool = False
     bridge: tuple[tuple[int, int], ...] = ()
@@ -175,6 +175,9 @@ class Anatomy:
     latent: Latent | None = None
     recurrent: Recurrent | None = None
     encoder: Encoder | None = None
+    """Of images."""
+    listener: Encoder | None = None
+    """Of sound."""
 
     def windowed(self, layer: int) -> bool:
         """Whether a layer keeps no more than `window` tokens."""
@@ -349,15 +352,18 @@ def _recurrent(anatomy: Anatomy, cell: Recurrent, layer: int) -> Iterator[Tensor
 
 def encoder_tensors(anatomy: Anatomy) -> Iterator[Tensor]:
     """The tensors of the projector's file."""
-    encoder = anatomy.encoder
-    if encoder is None:
-        return
+    for prefix, encoder in (("v", anatomy.encoder), ("a", anatomy.listener)):
+        if encoder is not None:
+            yield from _encoder(encoder, prefix)
+
+
+def _encoder(encoder: Encoder, prefix: str) -> Iterator[Tensor]:
     hidden = encoder.hidden
-    yield Tensor("v.patch_embd", -1, encoder.patch, hidden)
-    yield Tensor("v.position_embd", -1, hidden, encoder.positions)
+    yield Tensor(f"{prefix}.patch_embd", -1, encoder.patch, hidden)
+    yield Tensor(f"{prefix}.position_embd", -1, hidden, encoder.positions)
     for layer in range(encoder.layers):
-        yield Tensor("v.attn", layer, hidden, 4 * hidden)
-        yield Tensor("v.ffn", layer, hidden, (3 if encoder.gated else 2) * encoder.ffn)
-        yield Tensor("v.norm", layer, 9 * hidden + encoder.ffn)
+        yield Tensor(f"{prefix}.attn", layer, hidden, 4 * hidden)
+        yield Tensor(f"{prefix}.ffn", layer, hidden, (3 if encoder.gated else 2) * encoder.ffn)
+        yield Tensor(f"{prefix}.norm", layer, 9 * hidden + encoder.ffn)
     for number, (length, rows) in enumerate(encoder.bridge):
-        yield Tensor(f"mm.{number}", -1, length, rows)
+        yield Tensor(f"mm.{prefix}.{number}", -1, length, rows)

@@ -10,6 +10,7 @@ import json
 import random
 import re
 import resource
+import struct
 import subprocess
 import sys
 import time
@@ -21,7 +22,8 @@ import pytest
 from hausgeist.engines.specimen import write_adapter, write_projector, write_specimen
 from hausgeist.errors import InvalidRequest
 from hausgeist.library.gguf import inspect
-from hausgeist.library.header import read_header_from
+from hausgeist.library.header import Header, Tensor, read_header_from
+from hausgeist.library.quantization import TENSOR_TYPES
 from tests.acceptance.support import needs_linux
 from tests.soak.amounts import amount, report
 from tests.soak.mutations import marked, mutate
@@ -90,17 +92,32 @@ def _read(data: bytes, truncated: bool) -> str:
         if not _PLACED.search(error.message):
             raise AssertionError(f"names no place: {error.message}") from error
         return "refused"
-    assert header.data_offset <= len(data) + header.alignment
-    assert all(tensor.offset >= header.data_offset and tensor.nbytes >= 0 for tensor in header.tensors)
-    assert truncated or all(tensor.offset + tensor.nbytes <= len(data) for tensor in header.tensors)
+    _sound(header, data, truncated=truncated)
     return "read"
 
 
+def _sound(header: Header, data: bytes, *, truncated: bool) -> None:
+    """What was read keeps what the reader promises: as many keys and tensors as the file counts, each in a place of its own."""
+    assert (len(header.tensors), len(header.metadata)) == struct.unpack_from("<QQ", data, 8)
+    assert header.data_offset <= len(data) + header.alignment
+    assert len({tensor.name for tensor in header.tensors}) == len(header.tensors)
+    end = header.data_offset
+    for tensor in sorted(header.tensors, key=lambda tensor: (tensor.offset, tensor.nbytes)):
+        assert tensor.offset >= end
+        assert tensor.nbytes >= 0
+        layout = next((one for one in TENSOR_TYPES.values() if one.name == tensor.type), None)
+        assert layout is None or tensor.nbytes * layout.block == tensor.elements * layout.nbytes
+        end = tensor.offset + tensor.nbytes
+    assert truncated or not header.tensors or end <= len(data)
+
+
 def _inspect(path: Path) -> None:
+    message = ""
     try:
         inspect(path)
     except InvalidRequest as error:
-        assert len(error.message) < 2000
+        message = error.message
+    assert len(message) < 2000
 
 
 def _address_space() -> int:
@@ -152,3 +169,22 @@ def test_the_marks_lie_where_the_reader_reads(tmp_path: Path) -> None:
         assert len(found.pairs) == len(header.metadata)
         assert len(found.tensors) == len(header.tensors)
         assert -(-found.end // header.alignment) * header.alignment == header.data_offset
+
+
+@pytest.mark.parametrize(
+    "tensors",
+    [
+        (Tensor("a", (4,), "F32", 64, 16), Tensor("b", (4,), "F32", 72, 16)),
+        (Tensor("a", (4,), "F32", 64, 16), Tensor("a", (4,), "F32", 96, 16)),
+        (Tensor("a", (4,), "F32", 0, 16), Tensor("b", (4,), "F32", 96, 16)),
+        (Tensor("a", (4,), "F32", 64, 16), Tensor("b", (4,), "F32", 1000, 16)),
+        (Tensor("a", (5,), "F32", 64, 16), Tensor("b", (4,), "F32", 96, 16)),
+        (Tensor("a", (4,), "F32", 64, 16),),
+    ],
+)
+def test_a_careless_reader_would_be_noticed(tensors: tuple[Tensor, ...]) -> None:
+    data = b"GGUF" + struct.pack("<IQQ", 3, 2, 0) + bytes(200)
+    good = (Tensor("a", (4,), "F32", 64, 16), Tensor("b", (4,), "F32", 96, 16))
+    _sound(Header(3, {}, good, 64, len(data)), data, truncated=False)
+    with pytest.raises(AssertionError):
+        _sound(Header(3, {}, tensors, 64, len(data)), data, truncated=False)

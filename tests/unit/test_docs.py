@@ -8,7 +8,7 @@ import pytest
 import typer.main
 
 from hausgeist.cli.entry import build
-from hausgeist.cli.reference import cli_page, main, settings_page
+from hausgeist.cli.reference import catalogue_page, cli_page, main, settings_page
 from hausgeist.settings import ModelSection, Settings, UpstreamSection
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -41,9 +41,13 @@ def test_commands_are_documented() -> None:
     look(typer.main.get_command(build()), "hausgeist")
 
 
+def test_the_catalogue_is_documented() -> None:
+    assert (DOCS / "catalogue.md").read_text(encoding="utf-8") == catalogue_page(), "run 'make docs'"
+
+
 def test_pages_are_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(tmp_path)]) == 0
-    assert {file.name for file in tmp_path.iterdir()} == {"settings.md", "cli.md"}
+    assert {file.name for file in tmp_path.iterdir()} == {"settings.md", "cli.md", "catalogue.md"}
     assert main([]) == 2
     capsys.readouterr()
 

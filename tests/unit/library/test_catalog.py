@@ -54,7 +54,7 @@ def test_as_many_as_promised() -> None:
     assert len(ENTRIES) >= 200
     assert len(load().families) >= 60
     assert len({one.name for one in ENTRIES}) == len(ENTRIES)
-    assert {use for one in ENTRIES for use in one.use} >= {"chat", "code", "vision", "embedding", "rerank"}
+    assert {use for one in ENTRIES for use in one.use} == set(USES)
     assert sum(load().families.values()) == len(ENTRIES)
 
 
@@ -92,9 +92,11 @@ def test_every_entry_says_what_it_must(one: Entry) -> None:
     assert one.family
     assert one.licence
     assert set(one.use) <= set(USES)
-    assert set(one.sources) >= {"parameters", "shape", "licence"}
+    assert set(one.sources) == {"parameters", "shape", "context", "licence", "released"}
     assert all(one.sources.values())
     assert ("image" in one.modalities) == (one.anatomy.encoder is not None)
+    assert ("audio" in one.modalities) == (one.anatomy.listener is not None)
+    assert "speech" not in one.use or one.anatomy.listener is not None
     assert "vision" not in one.use or one.anatomy.encoder is not None
     assert all(re.fullmatch(r"hf\.co/[\w.-]+/[\w.-]+|[a-z0-9.-]+(:[a-zA-Z0-9._-]+)?", source) for source in one.install)
     assert one.active <= one.parameters * 1.01

@@ -20,7 +20,9 @@ Commercial = Literal["yes", "conditions", "no", "unknown"]
 USES: Final[tuple[Use, ...]] = get_args(Use)
 _SMALL_ENCODERS: Final = ("bert", "nomic-bert", "modern-bert")
 _LAYERWISE: Final = ("kv_heads", "key_length", "value_length", "ffn")
-_PARTS: Final[Mapping[str, type[Any]]] = MappingProxyType({"experts": Experts, "latent": Latent, "recurrent": Recurrent, "encoder": Encoder})
+_PARTS: Final[Mapping[str, type[Any]]] = MappingProxyType(
+    {"experts": Experts, "latent": Latent, "recurrent": Recurrent, "encoder": Encoder, "listener": Encoder}
+)
 _NEEDED: Final = ("name", "maker", "family", "parameters", "context", "licence", "commercial", "released", "shape", "sources")
 _LISTS: Final = ("aliases", "modalities", "use", "install")
 
