@@ -159,7 +159,7 @@ def test_what_is_not_there(run: Callable[..., Any]) -> None:
 def test_ctrl_c_keeps_what_has_come(home: Path, hub: Hub) -> None:
     hub.fault("slow", rate=20_000, times=1000)
     leader, follower = pty.openpty()
-    variables = environment(home, HF_ENDPOINT=hub.url, TERM="xterm")
+    variables = environment(home, HF_ENDPOINT=hub.url, HAUSGEIST_ALLOW="localhost", TERM="xterm")
     process = subprocess.Popen([sys.executable, "-m", "hausgeist", "pull", NAME], env=variables, stdin=follower, stdout=follower, stderr=follower)
     os.close(follower)
     until(lambda: partials(home))
@@ -178,13 +178,13 @@ def test_ctrl_c_keeps_what_has_come(home: Path, hub: Hub) -> None:
     assert partials(home)
     assert data(hausgeist(home, "list", "--json", HAUSGEIST_FAKE=""))["models"] == []
     hub.faults.clear()
-    assert hausgeist(home, "pull", NAME, HF_ENDPOINT=hub.url).returncode == 0
+    assert hausgeist(home, "pull", NAME, HF_ENDPOINT=hub.url, HAUSGEIST_ALLOW="localhost").returncode == 0
     assert not partials(home)
 
 
 def test_a_killed_server_goes_on_with_its_pulls(home: Path, hub: Hub) -> None:
     hub.fault("slow", rate=20_000, times=1000)
-    variables = environment(home, HF_ENDPOINT=hub.url)
+    variables = environment(home, HF_ENDPOINT=hub.url, HAUSGEIST_ALLOW="localhost")
     command = [sys.executable, "-m", "hausgeist", "serve"]
     server = subprocess.Popen(command, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     until(lambda: (home / "run" / "server.json").is_file() and (home / "run" / "server.json").read_text().strip())

@@ -91,7 +91,7 @@ def bring(
     with source, client_for(load_settings(home=home), host) as client, _progress("reading", file, file.stat().st_size) as (progress, task):
 
         def chunks() -> Iterator[bytes]:
-            while chunk := source.read(_CHUNK):
+            while chunk := source.read1(_CHUNK):  # as it comes, also from a pipe
                 yield chunk
                 progress.advance(task, len(chunk))
 
