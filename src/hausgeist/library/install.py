@@ -66,6 +66,7 @@ class Installer:
         self._downloads = downloads
         self._jobs = jobs
         self._pulls: dict[str, Followed] = {}
+        self._stopping: set[str] = set()
         self._closing = False
 
     def register(self) -> None:
@@ -118,7 +119,7 @@ class Installer:
         await self._jobs.start()
         while True:
             job = await self._jobs.enqueue(PULL, payload, key=key, max_attempts=_ATTEMPTS)
-            if not self._jobs.get(job).cancelling:
+            if job not in self._stopping and not self._jobs.get(job).cancelling:
                 return job
             await self._jobs.wait(job)
 
@@ -135,7 +136,8 @@ class Installer:
             if not pull.followers:
                 self._pulls.pop(job, None)
                 if not self._closing:
-                    # Asked of a finished one, this changes nothing.
+                    # Asked of a finished one, this changes nothing. Noted at once: whoever pulls it now waits for the end of this one.
+                    self._stopping.add(job)
                     await asyncio.shield(self._cancel(job))
 
     async def _watch(self, job: str, pull: Followed) -> None:
@@ -154,8 +156,11 @@ class Installer:
                 pull.end()
 
     async def _cancel(self, job: str) -> None:
-        with suppress(NotFound, StoreError):
-            await self._jobs.cancel(job)
+        try:
+            with suppress(NotFound, StoreError):
+                await self._jobs.cancel(job)
+        finally:
+            self._stopping.discard(job)
 
     async def _run(self, task: Task) -> Mapping[str, Any]:
         """The job. Its followers hear of a failure at once; without any, the queue tries again later."""
