@@ -15,8 +15,10 @@ _SOURCES = (
     ("safetensors headers of REPO (llmfit V)", "the elements that the hub counts in the weights' own headers, as llmfit's list keeps them"),
     ("mteb V: REPO", "the count in the model's entry of the benchmark MTEB"),
     ("config.json of REPO", "the maker's configuration; with a name in brackets: as that collection keeps it"),
+    ("set down without its config.json at hand", "a shape that only the count vouches for"),
     ("aiconfigurator-core V: REPO, litgpt V: REPO", "the configuration as NVIDIA's and Lightning's packages carry it"),
     ("model card of REPO", "the maker's page: the licence, the context it was made for"),
+    ("transformers V: defaults of CLASS", "the configuration that the library builds when nothing else is said"),
     ("date of REPO on the hub (llmfit V)", "when the repository was made, a few days around the release"),
 )  # fmt: skip
 
@@ -39,6 +41,9 @@ def catalogue_page() -> str:
         _agreement(entries),
         "Whether business may use a model is the licence's summary in one word, and no legal advice. Sizes are those of the files at the usual\n"
         "precision, with the encoder of images where there is one.\n",
+        "What to trust less: details that collections of configurations leave out (encoders of images, ranks of latent attention, which layers\n"
+        "have a window, norms and biases) were added by hand. The count vouches for those that hold parameters, and nothing for windows. Licence\n"
+        "and date of some 40 entries were set down by hand, too, and no registry was asked whether every name to install by is still there.\n",
         "## Families\n",
         "| family | maker | models | parameters | licence | for |\n|---|---|---|---|---|---|\n" + "\n".join(_families(entries)) + "\n",
     ]
