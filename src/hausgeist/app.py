@@ -26,7 +26,10 @@ from hausgeist.hardware import probe
 from hausgeist.http.application import application
 from hausgeist.http.endpoint import Endpoint
 from hausgeist.http.tongues import Tongues
+from hausgeist.library.download import Downloads
 from hausgeist.library.service import Library
+from hausgeist.library.sources.table import Sources
+from hausgeist.library.upkeep import Upkeep, upkeep
 from hausgeist.model import InstalledModel
 from hausgeist.serving.door import Door
 from hausgeist.serving.memory import Ledger
@@ -35,6 +38,7 @@ from hausgeist.serving.pool import Pool
 from hausgeist.settings import Settings
 from hausgeist.store.blobs import Blobs
 from hausgeist.store.database import Database
+from hausgeist.store.jobs import Jobs
 from hausgeist.telemetry import Metrics
 from hausgeist.workspace.service import Workspace
 
@@ -99,6 +103,8 @@ class App:
     usage: UsageLog
     egress: Egress
     library: Library
+    jobs: Jobs
+    upkeep: Upkeep
     engines: EngineTable
     metrics: Metrics
     meter: Meter
@@ -113,12 +119,21 @@ class App:
     def asgi(self) -> ASGIApp:
         """Everything over HTTP: what asks passes the gate, the router finds what is meant, the tongue answers."""
         tongues = Tongues(openai=OPENAI, anthropic=ANTHROPIC, ollama=OLLAMA)
-        shared = Services(settings=self.settings, door=self.door, library=self.library, blobs=self.blobs, governor=self.governor, egress=self.egress)
+        shared = Services(
+            settings=self.settings,
+            door=self.door,
+            library=self.library,
+            installer=self.upkeep.installer,
+            blobs=self.blobs,
+            governor=self.governor,
+            egress=self.egress,
+        )
         parts = web.Parts(
             settings=self.settings,
             workspace=self.workspace,
             governor=self.governor,
             metrics=self.metrics,
+            upkeep=self.upkeep,
             ready=lambda: self.ready,
             every=lambda: endpoints,
         )
@@ -133,24 +148,33 @@ class App:
             owner_token=self.owner_token,
         )
 
-    async def start(self, files: Sequence[Path] = ()) -> None:
-        """Take over the home: collect what a crash left behind, offer `files`, begin to watch.
+    async def start(self, files: Sequence[Path] = (), *, working: bool = True) -> None:
+        """Take over the home: collect what a crash left behind, offer `files`, begin to watch, go on with what was not finished.
 
+        `working`: not for the length of one command, which shall not begin to download what a server left unfinished.
         Raises `HausgeistError` for a file that is no model."""
-        await self.library.start()
+        await self.library.start(collecting=not self.upkeep.installer.waiting)
         self.library.bring(await self.engines.models(), find=self.engines.find)
         for file in files:
             await self.library.offer(file)
         self.pool.start()
         if self.settings.upstreams:
             self._refreshing = asyncio.create_task(self._refresh())
+        if working:
+            await self.jobs.start()
         self.ready = True
+
+    def closing(self) -> None:
+        """The end begins: who asks for the state is told, and downloads are put off to the next start."""
+        self.ready = False
+        self.upkeep.installer.closing()
 
     async def stop(self, *, drain: float | None = None) -> None:
         """Let running answers finish for `drain` seconds (default: the setting), then end everything. Nothing acknowledged is lost."""
-        self.ready = False
+        self.closing()
         if self._refreshing is not None:
             self._refreshing.cancel()
+        await self.jobs.stop()
         await self.pool.drain(self.settings.drain if drain is None else drain)
         await self.pool.close()
         await self.engines.close()
@@ -179,11 +203,14 @@ def build(settings: Settings) -> App:
     usage = UsageLog(database)
     egress = Egress(settings, governor)
     library = Library(database, blobs, settings.models)
+    jobs = Jobs(database)
+    verbs = upkeep(database=database, library=library, blobs=blobs, jobs=jobs, source=Sources(settings, egress), downloads=Downloads(blobs, egress))
+    verbs.installer.register()
     engines = EngineTable(settings, egress)
     metrics = Metrics()
     meter = Meter(usage=usage, metrics=metrics)
     pool = Pool(settings=settings, engines=engines, ledger=Ledger(settings, probe.memory), metrics=metrics)
-    door = Door(settings=settings, library=library, pool=pool, governor=governor, meter=meter)
+    door = Door(settings=settings, library=library, pool=pool, governor=governor, meter=meter, answered=verbs.versions.answered)
     return App(
         settings=settings,
         database=database,
@@ -193,6 +220,8 @@ def build(settings: Settings) -> App:
         usage=usage,
         egress=egress,
         library=library,
+        jobs=jobs,
+        upkeep=verbs,
         engines=engines,
         metrics=metrics,
         meter=meter,

@@ -96,6 +96,8 @@ class InstalledModel:
     """A chat template (Jinja) that replaces the one in the weights."""
     parameters: Mapping[str, Any] = field(default_factory=dict)
     """Default sampling options in Ollama's names: temperature, top_p, stop, num_ctx, ..."""
+    messages: tuple[Mapping[str, str], ...] = ()
+    """Examples that begin every conversation: role and content."""
     licence: str = ""
     source: str = ""
     """Where it came from, for people: a path, a name, an address."""
@@ -103,6 +105,10 @@ class InstalledModel:
     """What callers should know, in a sentence: "random weights, answers are noise"."""
     upstream: str = ""
     """For `remote`: the name of the configured upstream, then a slash, then the model's name there."""
+    reference: str = ""
+    """What it was installed by, and can be asked for again; empty: it was made or offered here."""
+    version: str = ""
+    """What its source calls these very bytes."""
     removable: bool = True
 
 

@@ -91,7 +91,8 @@ class Live:
     async def _serve(self) -> None:
         try:
             self._loop, self._leave = asyncio.get_running_loop(), asyncio.Event()
-            settings = load_settings(home=self.home, port=0, fake=True, **self.settings)
+            # Nothing listens there: what is not installed cannot be pulled, and no test asks a registry on the net.
+            settings = load_settings(home=self.home, port=0, fake=True, **{"registry": "http://127.0.0.1:9", **self.settings})
             self._app = build(settings)
             await self._app.start(self.files)
             server = Server(self._app.asgi, settings)

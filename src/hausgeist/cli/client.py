@@ -16,12 +16,15 @@ from hausgeist.cli.running import Running, find
 from hausgeist.errors import (
     Busy,
     Conflict,
+    DiskFull,
+    EgressRefused,
     HausgeistError,
     InvalidRequest,
     ModelNotFound,
     NotAllowed,
     NotAuthenticated,
     NotFound,
+    NotSupported,
     TooLarge,
     Unavailable,
 )
@@ -44,6 +47,17 @@ _ERRORS: dict[int, type[HausgeistError]] = {
     429: Busy,
     503: Unavailable,
 }
+_TYPES: dict[str, type[HausgeistError]] = {
+    "conflict": Conflict,
+    "disk_full": DiskFull,
+    "egress_refused": EgressRefused,
+    "invalid_request": InvalidRequest,
+    "not_allowed": NotAllowed,
+    "not_found": NotFound,
+    "not_supported": NotSupported,
+    "unavailable": Unavailable,
+}
+"""Of errors in the middle of a stream, which have no status."""
 
 
 class RequestFailed(HausgeistError):
@@ -92,10 +106,20 @@ class Client:
             _check(status, b"")
         return status != 404
 
-    def upload(self, path: str, chunks: Iterator[bytes]) -> None:
+    def upload(self, path: str, chunks: Iterator[bytes]) -> dict[str, Any]:
+        """Send a file; what is answered ({} for nothing)."""
         with self._translated():
             response = self._http.post(path, content=chunks)
         _check(response.status_code, response.content)
+        return _parsed(response.content) if response.content else {}
+
+    @contextmanager
+    def download(self, path: str, body: Any) -> Iterator[tuple[int, Iterator[bytes]]]:
+        """Post, and read a file as it comes: its length (0: not said) and its bytes."""
+        with self._translated(), self._http.stream("POST", path, json=body) as response:
+            if response.status_code >= 400:
+                _check(response.status_code, response.read())
+            yield int(response.headers.get("content-length") or 0), response.iter_bytes()
 
     @contextmanager
     def stream(self, path: str, body: Any) -> Iterator[Iterator[dict[str, Any]]]:
@@ -251,7 +275,8 @@ def _event(line: bytes) -> dict[str, Any]:
     event = _parsed(line)
     if "error" in event:
         error = event["error"]
-        raise RequestFailed(str(error.get("message", error) if isinstance(error, dict) else error))
+        kind = _TYPES.get(str(error.get("type")), RequestFailed) if isinstance(error, dict) else RequestFailed
+        raise kind(str(error.get("message", error) if isinstance(error, dict) else error))
     return event
 
 

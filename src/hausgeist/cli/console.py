@@ -18,7 +18,24 @@ from hausgeist.cli.terminal import neutralise, one_line
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["Tone", "age", "coloured", "err", "fail", "hint", "is_terminal", "note", "out", "paint", "print_json", "say", "size", "table", "warn"]
+__all__ = [
+    "Tone",
+    "age",
+    "coloured",
+    "err",
+    "fail",
+    "hint",
+    "is_terminal",
+    "note",
+    "out",
+    "paint",
+    "print_json",
+    "print_json_line",
+    "say",
+    "size",
+    "table",
+    "warn",
+]
 
 Tone = Literal["good", "bad", "careful", "quiet", "strong", "accent", ""]
 _SGR: dict[Tone, str] = {"good": "32", "bad": "1;31", "careful": "33", "quiet": "2", "strong": "1", "accent": "36", "": ""}
@@ -87,6 +104,12 @@ def print_json(value: Any) -> None:
     """One JSON document on stdout; characters that a terminal might obey are escaped."""
     text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
     print(_JSON_UNSAFE.sub(lambda match: f"\\u{ord(match.group()):04x}", text))
+
+
+def print_json_line(value: Any) -> None:
+    """One JSON document on a line of its own, at once: somebody follows."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    print(_JSON_UNSAFE.sub(lambda match: f"\\u{ord(match.group()):04x}", text), flush=True)
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[str] = (), flexible: str | None = None) -> None:

@@ -44,7 +44,7 @@ def _root(
 
 def build() -> typer.Typer:
     """All commands."""
-    from hausgeist.cli import archive, catalog, cert, doctor, engine, key, models, project, run, serve, user
+    from hausgeist.cli import archive, catalog, cert, doctor, engine, key, making, models, portable, project, pull, run, serve, user, versions
 
     app = typer.Typer(
         name="hausgeist",
@@ -58,7 +58,11 @@ def build() -> typer.Typer:
     app.callback()(_root)
     serve.register(app)
     run.register(app)
+    pull.register(app)
     models.register(app)
+    making.register(app)
+    versions.register(app)
+    portable.register(app)
     catalog.register(app)
     for group in (engine, user, key, project, cert):
         group.register(app)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import datetime
-import hashlib
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hausgeist.cli.console import age, err, hint, note, paint, print_json, say, size, table
+from hausgeist.cli.console import age, hint, note, paint, print_json, say, size, table
 from hausgeist.cli.help import Command, examples
 from hausgeist.cli.options import Address, Force, Home, Json, complete_model
 from hausgeist.errors import InvalidRequest
@@ -20,8 +18,6 @@ if TYPE_CHECKING:
     from hausgeist.cli.client import Client
 
 __all__ = ["offer_file", "print_model", "register"]
-
-_CHUNK = 1 << 20
 
 Names = Annotated[list[str], typer.Argument(metavar="MODEL", help="names of models.", show_default=False, autocompletion=complete_model)]
 
@@ -38,12 +34,15 @@ def list_models(*, as_json: Json = False, host: Address = None, home: Home = Non
     """show the models that can be asked for."""
     with _client(host, home) as client:
         models = client.ask("GET", "/api/tags").get("models", [])
+        known = _known(client)
+    for model in models:
+        model.update(known.get(_bare(model.get("name")), {}))
     if as_json:
         print_json({"models": models})
         return
     if not models:
         note("no models yet")
-        hint("'hausgeist run FILE.gguf' talks to one from a file, 'hausgeist serve FILE.gguf' offers it")
+        hint("'hausgeist run gemma3:4b' brings one here and talks to it, 'hausgeist run FILE.gguf' takes one from a file")
         return
     rows = []
     for model in models:
@@ -55,9 +54,28 @@ def list_models(*, as_json: Json = False, host: Address = None, home: Home = Non
                 str(details.get("quantization_level") or "-"),
                 size(model.get("size") or 0) if model.get("size") else "-",
                 _since(model.get("modified_at")),
+                _origin(model),
             ]
         )
-    table(["name", "parameters", "precision", "size", "changed"], rows, right=["size", "parameters"], flexible="name")
+    table(["name", "parameters", "precision", "size", "changed", "version"], rows, right=["size", "parameters"], flexible="name")
+
+
+def _known(client: Client) -> dict[str, dict[str, Any]]:
+    """What the house knows of models besides, by their names: where from, which version, whether it is pinned."""
+    wanted = ("digest", "source", "reference", "version", "pinned", "answered", "before")
+    return {_bare(one["id"]): {name: one[name] for name in wanted} for one in client.ask("GET", "/house/v1/models")["data"]}
+
+
+def _bare(name: Any) -> str:
+    return str(name or "").removesuffix(":latest").lower()
+
+
+def _origin(model: dict[str, Any]) -> str:
+    """Its version in a word, and what keeps it there."""
+    parts = [str(model.get("version") or "")[:12], "pinned" if model.get("pinned") else ""]
+    if before := len(model.get("before") or []):
+        parts.append(f"{before} before")
+    return ", ".join(part for part in parts if part) or "-"
 
 
 def show(
@@ -67,6 +85,7 @@ def show(
     system: Annotated[bool, typer.Option("--system", help="print the system message only.")] = False,
     licence: Annotated[bool, typer.Option("--license", help="print the licence only.")] = False,
     parameters: Annotated[bool, typer.Option("--parameters", help="print the parameters only.")] = False,
+    modelfile: Annotated[bool, typer.Option("--modelfile", help="print it as a Modelfile.")] = False,
     as_json: Json = False,
     host: Address = None,
     home: Home = None,
@@ -74,7 +93,9 @@ def show(
     """show what is known about a model."""
     with _client(host, home) as client:
         shown = client.show(model)
-    wanted = [name for name, asked in (("template", template), ("system", system), ("license", licence), ("parameters", parameters)) if asked]
+        shown.update(_known(client).get(_bare(model), {}))
+    asked = {"template": template, "system": system, "license": licence, "parameters": parameters, "modelfile": modelfile}
+    wanted = [name for name, given in asked.items() if given]
     if as_json:
         print_json({name: shown.get(name) for name in wanted} if wanted else shown)
     elif wanted:
@@ -95,7 +116,12 @@ def print_model(model: str, shown: dict[str, Any]) -> None:
         "context": info.get(f"{architecture}.context_length"),
         "embedding": info.get(f"{architecture}.embedding_length"),
         "can": ", ".join(str(ability) for ability in shown.get("capabilities") or []),
+        "layers": info.get(f"{architecture}.block_count"),
+        "template": _lines(shown.get("template")),
         "changed": _since(shown.get("modified_at")),
+        "digest": shown.get("digest"),
+        "from": shown.get("reference") or shown.get("source"),
+        "version": _origin(shown) if "before" in shown else "",
         "licence": str(shown.get("license") or "").strip().partition("\n")[0],
         "system": str(shown.get("system") or "").strip().partition("\n")[0],
     }
@@ -110,6 +136,11 @@ def print_model(model: str, shown: dict[str, Any]) -> None:
         say(value.strip())
     if notice := shown.get("notice"):
         say(f"  {notice}", "careful")
+
+
+def _lines(text: Any) -> str:
+    count = len(str(text or "").splitlines())
+    return f"{count} line{'s' if count != 1 else ''}; --template prints it" if count else ""
 
 
 def ps(*, as_json: Json = False, host: Address = None, home: Home = None) -> None:
@@ -173,32 +204,11 @@ def rm(models: Names, *, yes: Force = False, host: Address = None, home: Home = 
 
 def offer_file(client: Client, file: Path) -> str:
     """Hand a model file to a server that runs already, which keeps it under the file's stem. Returns the name."""
+    from hausgeist.cli.making import hand_over
+
     name = file.stem
-    with err().status(f"reading {file.name}"):
-        digest = hashlib.sha256()
-        with file.open("rb") as source:
-            for chunk in iter(lambda: source.read(_CHUNK), b""):
-                digest.update(chunk)
-    blob = f"sha256:{digest.hexdigest()}"
-    if not client.exists(f"/api/blobs/{blob}"):
-        _upload(client, file, blob)
-    client.ask("POST", "/api/create", {"model": name, "files": {file.name: blob}, "stream": False})
+    client.ask("POST", "/api/create", {"model": name, "files": {file.name: hand_over(client, file)}, "stream": False})
     return name
-
-
-def _upload(client: Client, file: Path, blob: str) -> None:
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("handing {task.description} to the server"), BarColumn(), DownloadColumn(binary_units=True), TimeRemainingColumn())
-    with Progress(*columns, console=err(), transient=True) as progress, file.open("rb") as source:
-        task = progress.add_task(file.name, total=file.stat().st_size)
-
-        def chunks() -> Iterator[bytes]:
-            while chunk := source.read(_CHUNK):
-                yield chunk
-                progress.advance(task, len(chunk))
-
-        client.upload(f"/api/blobs/{blob}", chunks())
 
 
 def _client(host: str | None, home: Path | None) -> Client:

@@ -12,7 +12,8 @@ from hausgeist.cli.console import fail, hint, note, paint, print_json
 from hausgeist.cli.exits import INTERRUPTED
 from hausgeist.cli.help import Command, examples
 from hausgeist.cli.options import Address, Home, complete_file_or_model
-from hausgeist.errors import InvalidRequest, NotFound
+from hausgeist.cli.terminal import one_line
+from hausgeist.errors import HausgeistError, InvalidRequest, ModelNotFound, NotFound
 
 if TYPE_CHECKING:
     from hausgeist.cli.answering import Link
@@ -80,6 +81,8 @@ def run(
     try:
         if file is not None:
             conversation.model = _offer(link, file)
+        elif not _bring(link, model):
+            return INTERRUPTED
         if text is not None:
             conversation.ask(text, images)
             return _once(link, conversation, as_json=as_json, markdown=markdown, verbose=verbose)
@@ -129,6 +132,31 @@ def _offer(link: Link, file: Path) -> str:
 
         return offer_file(client, file)
     return name
+
+
+def _bring(link: Link, model: str) -> bool:
+    """Install the model where it is not. False: Ctrl-C. Raises `NotFound` where it cannot be had."""
+    from hausgeist.cli.console import err, size
+    from hausgeist.cli.pull import advise, fetch
+
+    with err().status("starting"):
+        client = link.client()
+    try:
+        client.show(model)
+        return True
+    except ModelNotFound:
+        note(f"{one_line(model)} is not installed; pulling it")
+    try:
+        fetched = fetch(client, "/house/v1/models/pull", {"model": model}, model=model)
+    except KeyboardInterrupt:
+        hint(f"stopped; what has come is kept: 'hausgeist run {model}' goes on from there")
+        return False
+    except HausgeistError as error:
+        advise(error)
+        raise NotFound(f"the model '{one_line(model)}' is not installed, and it could not be pulled: {error.message}") from error
+    licence = str(client.show(model).get("license") or "").strip().partition("\n")[0]
+    note(f"installed {one_line(model)}: {size(fetched)}" + (f", licence: {licence[:80]}" if licence else ", which names no licence"))
+    return True
 
 
 def _once(link: Link, conversation: Conversation, *, as_json: bool, markdown: bool, verbose: bool) -> int:

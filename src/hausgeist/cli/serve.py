@@ -137,16 +137,13 @@ def _bound(app: App, settings: Settings, *, transient: bool) -> Server:
     """A server with its ports open. One for a chat takes any port when its own is in use."""
     from hausgeist.http.server import Server
 
-    def draining() -> None:
-        app.ready = False
-
-    server = Server(app.asgi, settings, on_drain=draining)
+    server = Server(app.asgi, settings, on_drain=app.closing)
     try:
         server.bind()
     except Conflict:
         if not transient:
             raise
-        server = Server(app.asgi, settings.model_copy(update={"port": 0, "ollama_port": None}), on_drain=draining)
+        server = Server(app.asgi, settings.model_copy(update={"port": 0, "ollama_port": None}), on_drain=app.closing)
         server.bind()
     return server
 

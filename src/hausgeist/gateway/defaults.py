@@ -1,4 +1,4 @@
-"""What a model brings along: its stored system prompt and sampling options, put into a request that does not say otherwise.
+"""What a model brings along: its stored system prompt, examples and sampling options, put into a request that does not say otherwise.
 
 Owns the translation of Ollama's option names, in which they are stored, into the body that engines get.
 """
@@ -80,7 +80,15 @@ def with_defaults(model: InstalledModel, body: Mapping[str, Any]) -> dict[str, A
     if body.get("max_completion_tokens") is not None:
         stored.pop("max_tokens", None)
     merged = {**stored, **{name: value for name, value in body.items() if value is not None or name not in stored}}
-    messages = merged.get("messages")
-    if model.system and isinstance(messages, list) and not (messages and messages[0].get("role") in ("system", "developer")):
-        merged["messages"] = [{"role": "system", "content": model.system}, *messages]
+    if isinstance(merged.get("messages"), list):
+        merged["messages"] = _with_beginning(model, merged["messages"])
     return merged
+
+
+def _with_beginning(model: InstalledModel, messages: list[Any]) -> list[Any]:
+    """A conversation begins with instructions, the request's before the model's; then come the model's examples, then what was said."""
+    first = next((index for index, message in enumerate(messages) if message.get("role") not in ("system", "developer")), len(messages))
+    instructions = messages[:first]
+    if model.system and not instructions:
+        instructions = [{"role": "system", "content": model.system}]
+    return [*instructions, *({"role": one["role"], "content": one["content"]} for one in model.messages), *messages[first:]]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from hausgeist.governance.egress import Egress
 from hausgeist.governance.service import Governor
+from hausgeist.library.install import Installer
 from hausgeist.library.service import Library
 from hausgeist.serving.door import Door
 from hausgeist.settings import Settings
@@ -21,6 +22,7 @@ class Services:
     settings: Settings
     door: Door
     library: Library
+    installer: Installer
     blobs: Blobs
     governor: Governor
     egress: Egress

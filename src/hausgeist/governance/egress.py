@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.request import getproxies, proxy_bypass
 
@@ -42,6 +44,8 @@ class _Wish:
     purpose: str
     who: Principal | None
     origin: Origin | None
+    recorded: set[str] | None = None
+    """Hosts that have their row already."""
 
 
 class Egress:
@@ -49,6 +53,7 @@ class Egress:
 
     def __init__(self, settings: Settings, governor: Governor) -> None:
         self._list = AllowList(settings)
+        self._certificates = settings.ca_certificates
         self._offline = settings.offline
         self._governor = governor
         self._session: ClientSession | None = None
@@ -71,7 +76,7 @@ class Egress:
             raise self._refused("Only http:// and https:// addresses can be contacted.", None, wish)
         if target.raw_user is not None or target.raw_password is not None:
             raise self._refused("An address must not contain a user name or password.", target, wish)
-        if reason := self._list.refusal(host, port):
+        if reason := self._list.refusal(host, port, purpose=wish.purpose):
             raise self._refused(reason, target, wish)
         return target
 
@@ -87,17 +92,21 @@ class Egress:
         timeout: float | ClientTimeout | None = None,
         who: Principal | None = None,
         origin: Origin | None = None,
+        recorded: set[str] | None = None,
+        read_buffer: int | None = None,
     ) -> AsyncIterator[ClientResponse]:
         """A response whose body is still to be read; leaving early closes the connection. GET and HEAD follow redirects, each permitted anew.
 
-        `timeout` is in seconds for all of it; `None` limits only the connecting. Raises `EgressRefused`; `Unavailable` when the host
-        cannot be reached. What breaks while the body is read is aiohttp's own error.
+        `timeout` is in seconds for all of it; `None` limits only the connecting. `recorded` is shared by the requests of one task that makes
+        many: each host then gets one row, not one per request (refusals always get theirs). `read_buffer`: bytes that may wait to be read.
+
+        Raises `EgressRefused`; `Unavailable` when the host cannot be reached. What breaks while the body is read is aiohttp's own error.
         """
-        wish = _Wish(purpose, who, origin)
+        wish = _Wish(purpose, who, origin, recorded)
         target = self._permit(url, wish)
         sent = dict(headers or {})
         for hop in range(_HOPS + 1):
-            response = await self._send(wish, method, target, headers=sent, data=data, timeout=timeout)
+            response = await self._send(wish, method, target, headers=sent, data=data, timeout=timeout, read_buffer=read_buffer)
             location = response.headers.get("Location") if response.status in _REDIRECTS else None
             if location is None:
                 break
@@ -150,12 +159,23 @@ class Egress:
             await session.close()
 
     async def _send(
-        self, wish: _Wish, method: str, target: URL, *, headers: Mapping[str, str], data: Any, timeout: float | ClientTimeout | None
+        self,
+        wish: _Wish,
+        method: str,
+        target: URL,
+        *,
+        headers: Mapping[str, str],
+        data: Any,
+        timeout: float | ClientTimeout | None,
+        read_buffer: int | None,
     ) -> ClientResponse:
         from aiohttp import ClientError, ClientTimeout
 
-        if not is_this_machine(_host(target)):
-            self._governor.record(wish.who, _ACTION, target=_shown(target), origin=wish.origin, outcome="allowed", detail=wish.purpose)
+        shown = _shown(target)
+        if not is_this_machine(_host(target)) and (wish.recorded is None or shown not in wish.recorded):
+            self._governor.record(wish.who, _ACTION, target=shown, origin=wish.origin, outcome="allowed", detail=wish.purpose)
+            if wish.recorded is not None:
+                wish.recorded.add(shown)
         if not isinstance(timeout, ClientTimeout):
             timeout = ClientTimeout(total=timeout, sock_connect=_CONNECT_SECONDS)
         proxy, proxy_headers = self._proxy(target)
@@ -172,12 +192,13 @@ class Egress:
                 allow_redirects=False,
                 proxy=proxy,
                 proxy_headers=proxy_headers,
+                read_bufsize=read_buffer,
             )
         except EgressRefused as error:
             raise self._refused(error.message, target, wish) from None
         except (ClientError, OSError, TimeoutError) as error:
             cause = "no answer in time" if isinstance(error, TimeoutError) else _cause(error)
-            raise Unavailable(f"{_shown(target)} cannot be reached ({cause}).") from error
+            raise Unavailable(f"{shown} cannot be reached ({cause}).") from error
 
     def _follow(self, target: URL, location: str, wish: _Wish) -> URL:
         from yarl import URL
@@ -224,13 +245,25 @@ class Egress:
         if self._session is None or self._session.closed or self._loop is not asyncio.get_running_loop():
             self._loop = asyncio.get_running_loop()
             self._session = ClientSession(
-                connector=TCPConnector(limit=0, resolver=_resolver(self._list, self._proxies)),
+                connector=TCPConnector(limit=0, resolver=_resolver(self._list, self._proxies), ssl=_tls(self._certificates)),
                 cookie_jar=DummyCookieJar(),
                 headers={"User-Agent": "hausgeist"},
                 trust_env=False,
                 requote_redirect_url=False,
             )
         return self._session
+
+
+def _tls(certificates: Path | None) -> ssl.SSLContext:
+    """The authorities that the system trusts, and those of the settings. Raises `Unavailable`."""
+    context = ssl.create_default_context()
+    if certificates is not None:
+        try:
+            context.load_verify_locations(cafile=certificates.expanduser())
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or "it holds no certificates in PEM form"
+            raise Unavailable(f"The file of certificates {certificates} (ca_certificates) cannot be used: {reason}.") from error
+    return context
 
 
 def _resolver(allowed: AllowList, proxies: set[str]) -> Any:

@@ -11,10 +11,11 @@ from typing import Any, Final
 from hausgeist.errors import InvalidRequest, NotSupported, shown
 from hausgeist.library.definition import AdapterRef, Definition, FileRef, file_in_place
 from hausgeist.library.gguf import Contents, inspect, inspect_model, tasks
-from hausgeist.library.parameters import checked_parameters
+from hausgeist.library.parameters import checked_messages, checked_parameters
+from hausgeist.library.templates import Untranslatable, translate
 from hausgeist.store.blobs import Blobs, parse_digest
 
-__all__ = ["Change", "FileSource", "compose", "of_file", "projector_ref"]
+__all__ = ["ENGINE", "Change", "FileSource", "compose", "notice_of", "of_file", "projector_ref"]
 
 FileSource = str | Path
 """The digest of a blob (`sha256:...`), or where a file lies. Only what comes from this machine's owner may be a path."""
@@ -36,6 +37,7 @@ class Change:
     template: str | None = None
     system: str | None = None
     parameters: Mapping[str, Any] | None = None
+    messages: Sequence[Mapping[str, str]] | None = None
     licence: str | Sequence[str] | None = None
 
 
@@ -70,7 +72,8 @@ def compose(blobs: Blobs, base: Definition | None, change: Change, *, source: st
     """A definition from a base and changes, as Ollama's `create`: parameters are added to the base's, a licence is appended, all else replaced."""
     definition = _with_files(base, [_located(blobs, label, given) for label, given in _limited(change.files, "files")])
     if source:
-        definition = replace(definition, source=source)
+        # What is made from a model is no longer what its source has: nothing newer of it can be asked for.
+        definition = replace(definition, source=source, reference="", version="")
     if change.adapters:
         adapters = [_adapter(_located(blobs, label, given), definition) for label, given in _limited(change.adapters, "adapters")]
         definition = replace(definition, adapters=tuple(adapters))
@@ -80,6 +83,8 @@ def compose(blobs: Blobs, base: Definition | None, change: Change, *, source: st
         definition = replace(definition, system=_text(change.system, "system"))
     if change.parameters is not None:
         definition = replace(definition, parameters={**definition.parameters, **checked_parameters(change.parameters)})
+    if change.messages is not None:
+        definition = replace(definition, messages=checked_messages(change.messages))
     if change.licence is not None:
         definition = replace(definition, licence=_licence(definition.licence, change.licence))
     return definition
@@ -171,11 +176,11 @@ def _of_weights(file: _File, contents: Contents) -> Definition:
         shape=contents.shape,
         tasks=tasks(contents.shape),
         source=file.label if file.blob else str(file.path),
-        notice=_notice(contents),
+        notice=notice_of(contents),
     )
 
 
-def _notice(contents: Contents) -> str:
+def notice_of(contents: Contents) -> str:
     """Specimens say in their header that their weights are random, and so must whoever offers them."""
     header = contents.headers[0]
     if header.text("general.name") != _RANDOM:
@@ -204,13 +209,18 @@ def _text(text: str, what: str) -> str:
 
 
 def _template(template: str) -> str:
-    if _GO_TEMPLATE.search(template):
+    """In Jinja, as in GGUF files and on Hugging Face; what is in Go's language, as Ollama's are, is translated where that is possible."""
+    _text(template, "template")
+    if not _GO_TEMPLATE.search(template):
+        return template
+    try:
+        return translate(template)
+    except Untranslatable as error:
         raise NotSupported(
-            "This template is in Go's language, as Ollama's are. Here chat templates are Jinja, as in GGUF files and on Hugging Face: "
-            "leave the template out to use the one in the model file, or give one in Jinja.",
+            f"This template is in Go's language, as Ollama's are, and cannot be translated: {error}. "
+            "Leave it out to use the one in the model file, or give one in Jinja.",
             param="template",
-        )
-    return _text(template, "template")
+        ) from error
 
 
 def _licence(before: str, given: str | Sequence[str]) -> str:

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from hausgeist.errors import InvalidRequest
 from hausgeist.library.header import Header
+from hausgeist.library.split import split_path
 from hausgeist.model import Adapter, InstalledModel, ModelOptions, Shape, Task
 from hausgeist.settings import ModelSection
 
@@ -22,6 +23,7 @@ __all__ = ["AdapterRef", "Definition", "FileRef", "file_in_place", "launch_optio
 
 _VERSION: Final = 1
 _CHUNK: Final = 2**20
+_TEXTS: Final = ("template", "system", "licence", "source", "notice", "upstream")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,10 +76,16 @@ class Definition:
     template: str = ""
     system: str = ""
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    messages: tuple[Mapping[str, str], ...] = ()
+    """Examples that begin every conversation: role and content."""
     licence: str = ""
     source: str = ""
     notice: str = ""
     upstream: str = ""
+    reference: str = ""
+    """What it was installed by, where it was: the text that asks its source for a newer version."""
+    version: str = ""
+    """What its source called these very bytes when it was installed."""
 
     def refs(self) -> Iterator[FileRef]:
         yield from self.files
@@ -88,6 +96,12 @@ class Definition:
     @property
     def blobs(self) -> frozenset[str]:
         return frozenset(ref.blob for ref in self.refs() if ref.blob)
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The blobs of weights that come in several files; empty where they do not, or lie in place."""
+        digests = tuple(ref.blob for ref in self.files if ref.blob)
+        return digests if len(digests) == len(self.files) > 1 else ()
 
     @property
     def digest(self) -> str:
@@ -102,6 +116,7 @@ class Definition:
             "parameters": dict(self.parameters),
             "licence": self.licence,
             "upstream": self.upstream,
+            **({"messages": [dict(message) for message in self.messages]} if self.messages else {}),
         }
         return hashlib.sha256(json.dumps(what, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
@@ -121,7 +136,7 @@ class Definition:
         return InstalledModel(
             id=name,
             engine=self.engine,
-            path=self.files[0].at(blob_path) if self.files else None,
+            path=self._path(blob_path),
             digest=self.digest,
             modified=modified,
             shape=replace(self.shape, vision=vision) if vision != self.shape.vision else self.shape,
@@ -130,12 +145,20 @@ class Definition:
             system=self.system,
             template=self.template,
             parameters=self.parameters,
+            messages=self.messages,
             licence=self.licence or self.shape.licence,
             source=self.source,
             notice=self.notice,
             upstream=self.upstream,
+            reference=self.reference,
+            version=self.version,
             removable=removable,
         )
+
+    def _path(self, blob_path: Callable[[str], Path]) -> Path | None:
+        if self.parts:
+            return split_path(self.parts, blob_path)
+        return self.files[0].at(blob_path) if self.files else None
 
     def _options(self, blob_path: Callable[[str], Path]) -> ModelOptions:
         threads = self.parameters.get("num_thread", 0)
@@ -158,8 +181,11 @@ class Definition:
                 "adapters": [{"file": adapter.file.to_json(), "scale": adapter.scale} for adapter in self.adapters],
                 "shape": asdict(self.shape),
                 "tasks": list(self.tasks),
-                **{name: getattr(self, name) for name in ("template", "system", "licence", "source", "notice", "upstream")},
+                **{name: getattr(self, name) for name in _TEXTS},
+                "reference": self.reference,
+                "release": self.version,
                 "parameters": dict(self.parameters),
+                "messages": [dict(message) for message in self.messages],
             }
         )
 
@@ -179,7 +205,11 @@ class Definition:
                 shape=Shape(**{name: part for name, part in value["shape"].items() if name in known}),
                 tasks=tuple(value["tasks"]),
                 parameters=value["parameters"],
-                **{name: value[name] for name in ("template", "system", "licence", "source", "notice", "upstream")},
+                messages=tuple({"role": str(one["role"]), "content": str(one["content"])} for one in value.get("messages", ())),
+                **{name: value[name] for name in _TEXTS},
+                # The first rows do not have these.
+                reference=str(value.get("reference", "")),
+                version=str(value.get("release", "")),
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not a definition: {error!r}") from error

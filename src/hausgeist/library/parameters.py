@@ -1,14 +1,17 @@
-"""The default options of a model, in Ollama's names: which there are, what they may be. What is not served is refused, never dropped."""
+"""The default options of a model, in Ollama's names: which there are, what they may be; and the examples that begin its conversations.
+
+What is not served is refused, never dropped.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
 from hausgeist.errors import InvalidRequest, NotSupported
 
-__all__ = ["PARAMETERS", "checked_parameters"]
+__all__ = ["PARAMETERS", "ROLES", "checked_messages", "checked_parameters"]
 
 Kind = Literal["number", "whole", "texts"]
 
@@ -50,6 +53,11 @@ _ELSEWHERE: Final = frozenset(
 )
 """Ollama knows or knew these; here they would change nothing."""
 
+ROLES: Final = ("system", "user", "assistant")
+"""Who may speak in an example."""
+
+_MAX_MESSAGES: Final = 1000
+_MAX_MESSAGE: Final = 2**20
 _MAX_STOPS: Final = 64
 _MAX_STOP: Final = 1024
 
@@ -57,6 +65,21 @@ _MAX_STOP: Final = 1024
 def checked_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters in one form (`stop` as a list, whole numbers as int). Raises `InvalidRequest` naming the one that is wrong."""
     return {name: _checked(name, value) for name, value in sorted(parameters.items()) if value is not None}
+
+
+def checked_messages(messages: Sequence[Mapping[str, str]]) -> tuple[Mapping[str, str], ...]:
+    """The examples that begin every conversation, role and content each. Raises `InvalidRequest`."""
+    if len(messages) > _MAX_MESSAGES:
+        raise InvalidRequest(f"{len(messages)} example messages are more than the {_MAX_MESSAGES} that are accepted.", param="messages")
+    found = []
+    for index, message in enumerate(messages):
+        role, content = message.get("role"), message.get("content")
+        if role not in ROLES:
+            raise InvalidRequest(f"The role of an example message is one of {', '.join(ROLES)}.", param=f"messages.{index}.role")
+        if not isinstance(content, str) or not content or len(content) > _MAX_MESSAGE:
+            raise InvalidRequest(f"An example message has a text of at most {_MAX_MESSAGE} characters.", param=f"messages.{index}.content")
+        found.append({"role": str(role), "content": content})
+    return tuple(found)
 
 
 def _checked(name: str, value: Any) -> Any:

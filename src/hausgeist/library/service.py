@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -23,7 +25,20 @@ from hausgeist.library.creation import Change, FileSource, compose, of_file, pro
 from hausgeist.library.definition import Definition, launch_options, launch_tasks
 from hausgeist.library.gguf import stem
 from hausgeist.library.names import Name
-from hausgeist.library.records import Record, blobs_in_use, delete_model, put_model, read_models, renew_model, stamps
+from hausgeist.library.records import (
+    Record,
+    Version,
+    blobs_in_use,
+    delete_model,
+    forget_past,
+    put_model,
+    read_models,
+    read_versions,
+    renew_model,
+    stamps,
+    supersede_model,
+)
+from hausgeist.library.split import Splits
 from hausgeist.model import InstalledModel, ModelOptions
 from hausgeist.settings import ModelSection
 from hausgeist.store.blobs import Blobs
@@ -56,6 +71,8 @@ class Library:
         self._stamps: frozenset[tuple[str, float]] = frozenset()
         self._next_look = 0.0
         self._changing = asyncio.Lock()
+        self._splits = Splits(blobs)
+        self._held: Counter[str] = Counter()
 
     def models(self) -> list[InstalledModel]:
         """All there are, by name."""
@@ -77,8 +94,10 @@ class Library:
             raise ModelNotFound(shown(name, 200))
         return model
 
-    async def start(self, in_use: Callable[[Connection], frozenset[str]] | None = None) -> None:
-        """Offer the files that the settings name, look anew at stored models whose files changed, and collect garbage (see `collect`)."""
+    async def start(self, in_use: Callable[[Connection], frozenset[str]] | None = None, *, collecting: bool = True) -> None:
+        """Offer the files that the settings name, look anew at stored models whose files changed, and collect garbage (see `collect`).
+
+        `collecting`: not while downloads wait to be gone on with, whose finished files no model mentions yet."""
         for name, section in self._sections.values():
             if section.path is not None:
                 try:
@@ -87,7 +106,9 @@ class Library:
                     raise InvalidRequest(f'[models."{name}"] in hausgeist.toml: {error.message}') from error
         async with self._changing:
             await self._renew()
-        await self.collect(in_use=in_use)
+            await asyncio.to_thread(self.relink)
+        if collecting:
+            await self.collect(in_use=in_use)
 
     async def offer(self, path: Path, *, name: str | None = None, notice: str = "", options: ModelOptions | None = None) -> InstalledModel:
         """A file of this start, used where it lies and never deleted, under its stem or `name`. Raises `InvalidRequest`, `Conflict`."""
@@ -120,6 +141,7 @@ class Library:
         template: str | None = None,
         system: str | None = None,
         parameters: Mapping[str, Any] | None = None,
+        messages: Sequence[Mapping[str, str]] | None = None,
         licence: str | Sequence[str] | None = None,
     ) -> InstalledModel:
         """Make a model from another one (`source`) or from files (name -> digest of a blob, or a `Path` to use in place), as Ollama's `create`.
@@ -127,12 +149,57 @@ class Library:
         One that has this name already is replaced. Raises `InvalidRequest`, `ModelNotFound`, `Conflict`.
         """
         called = Name.parse(name)
-        change = Change(files=files or {}, adapters=adapters or {}, template=template, system=system, parameters=parameters, licence=licence)
+        change = Change(
+            files=files or {},
+            adapters=adapters or {},
+            template=template,
+            system=system,
+            parameters=parameters,
+            messages=messages,
+            licence=licence,
+        )
         async with self._changing:
             self._look(now=True)
-            base = self._definition(source) if source is not None else None
+            base = self.definition(source) if source is not None else None
             definition = await asyncio.to_thread(compose, self._blobs, base, change, source=source or "")
             return await self._put(called, definition)
+
+    async def install(self, name: str, definition: Definition) -> InstalledModel:
+        """A model whose blobs are here under this name, all of it or nothing. One that has the name is kept as its version before.
+
+        Raises `Conflict`, `InvalidRequest`."""
+        called = Name.parse(name)
+        async with self._changing:
+            self._look(now=True)
+            return await self._put(called, definition, superseding=True)
+
+    def check_name(self, name: str) -> Name:
+        """The name as it would be installed. Raises `Conflict` where that cannot be, `InvalidRequest`."""
+        called = Name.parse(name)
+        self._look(now=True)
+        self._check_free(called)
+        return called
+
+    def stored(self, name: str) -> Definition | None:
+        """What is stored under this name; `None` for models that are offered where they lie or belong to an engine."""
+        self._look()
+        known = self._stored.get(_key(name))
+        return known[0] if known is not None else None
+
+    @contextmanager
+    def holding(self, blobs: Iterable[str]) -> Iterator[Callable[[str], None]]:
+        """Within the block these blobs, and those that the function given is called with, are not taken away by this process."""
+        mine: Counter[str] = Counter(blobs)
+        self._held.update(mine)
+
+        def hold(blob: str) -> None:
+            mine[blob] += 1
+            self._held[blob] += 1
+
+        try:
+            yield hold
+        finally:
+            self._held -= mine
 
     async def copy(self, source: str, destination: str) -> InstalledModel:
         """The same model under another name; one that has that name is replaced. Raises `ModelNotFound`, `Conflict`, `InvalidRequest`."""
@@ -141,7 +208,7 @@ class Library:
             self._look(now=True)
             if called.key == _key(source):
                 return self.get(source)
-            return await self._put(called, self._definition(source))
+            return await self._put(called, self.definition(source))
 
     async def remove(self, name: str) -> None:
         """Forget a stored model and delete the blobs that no other one uses. Raises `ModelNotFound`, `Conflict` for what is not stored here."""
@@ -154,9 +221,16 @@ class Library:
             if key not in self._stored:
                 raise Conflict(f"'{model.id}' belongs to the engine '{model.engine}' and cannot be removed.")
             definition, model = self._stored[key]
-            await self._database.write(lambda connection: delete_model(connection, model.id))
+
+            def write(connection: Connection) -> frozenset[str]:
+                past = frozenset(blob for version in read_versions(connection, key) for blob in version.definition.blobs)
+                delete_model(connection, model.id)
+                forget_past(connection, key)
+                return past
+
+            past = await self._database.write(write)
             self._look(now=True)
-            await self._discard(definition.blobs)
+            await self.discard(definition.blobs | past)
 
     def bring(self, models: Sequence[InstalledModel], *, find: Callable[[str], InstalledModel | None] | None = None) -> None:
         """All that engines have themselves, under the very ids they give; replaces what was brought before.
@@ -170,7 +244,13 @@ class Library:
     async def collect(self, *, in_use: Callable[[Connection], frozenset[str]] | None = None, older_than: float = _GARBAGE_AGE) -> int:
         """Delete blobs that no model mentions, nor `in_use` (those of other packages), older than this many seconds. Returns how many."""
         digests = await asyncio.to_thread(lambda: frozenset(digest for digest in self._blobs.digests() if self._age(digest) > older_than))
-        return await self._discard(digests, in_use) if digests else 0
+        return len(await self.discard(digests, in_use))
+
+    def garbage(self, older_than: float, *, without: Sequence[Version] = ()) -> frozenset[str]:
+        """The blobs that could be deleted, were the versions `without` forgotten; theirs at whatever age."""
+        theirs = frozenset(blob for version in without for blob in version.definition.blobs)
+        old = frozenset(digest for digest in self._blobs.digests() if digest in theirs or self._age(digest) > older_than)
+        return old - frozenset(self._held) - self._database.read(lambda connection: blobs_in_use(connection, old, without=without))
 
     def _age(self, digest: str) -> float:
         try:
@@ -178,39 +258,70 @@ class Library:
         except OSError:
             return 0.0
 
-    async def _put(self, called: Name, definition: Definition) -> InstalledModel:
+    def _check_free(self, called: Name) -> None:
         if (other := self._offered.get(called.key)) is not None:
             raise Conflict(f"'{other[1].id}' is a file that this server offers ({other[1].path}); choose another name.")
         brought = self._brought.get(called.key) or (self._find(str(called)) if self._find is not None else None)
         if brought is not None:
             raise Conflict(f"'{called}' is a model of the engine '{brought.engine}'; choose another name.")
+
+    async def _put(self, called: Name, definition: Definition, *, superseding: bool = False) -> InstalledModel:
+        self._check_free(called)
+        if definition.parts:
+            await asyncio.to_thread(self._splits.ensure, definition.parts)
         before = self._stored.get(called.key)
         record = Record(str(called), definition, time.time())
 
-        def write(connection: Connection) -> None:
+        def write(connection: Connection) -> frozenset[str]:
             # Within the transaction: another process cannot take them away any more.
             if missing := [blob for blob in definition.blobs if not self._blobs.has(blob)]:
                 raise InvalidRequest(f"The file sha256:{missing[0]} was removed meanwhile; upload it again.", param="files")
+            if superseding:
+                supersede_model(connection, record)
+                return frozenset()
+            past = frozenset(blob for version in read_versions(connection, called.key) for blob in version.definition.blobs)
+            forget_past(connection, called.key)
             put_model(connection, record)
+            return past
 
-        await self._database.write(write)
+        past = await self._database.write(write)
         self._look(now=True)
-        if before is not None:
-            await self._discard(before[0].blobs - definition.blobs)
+        if before is not None and not superseding:
+            await self.discard((before[0].blobs | past) - definition.blobs)
         return self.get(record.id)
 
-    async def _discard(self, blobs: frozenset[str], in_use: Callable[[Connection], frozenset[str]] | None = None) -> int:
-        """Delete those that no row mentions. In a transaction of its own after the rows are gone: deleted files do not come back with a rollback."""
-        if not blobs:
-            return 0
+    async def discard(self, blobs: frozenset[str], in_use: Callable[[Connection], frozenset[str]] | None = None) -> frozenset[str]:
+        """Delete those that no row mentions and nobody holds. Returns which.
 
-        def write(connection: Connection) -> int:
-            gone = blobs - blobs_in_use(connection, blobs) - (in_use(connection) if in_use else frozenset())
+        In a transaction of its own after the rows are gone: deleted files do not come back with a rollback.
+        """
+        if not blobs:
+            return frozenset()
+
+        def write(connection: Connection) -> frozenset[str]:
+            held = frozenset(self._held)
+            gone = blobs - held - blobs_in_use(connection, blobs) - (in_use(connection) if in_use else frozenset())
             for blob in gone:
                 self._blobs.remove(blob)
-            return len(gone)
+            if gone:
+                self._splits.sweep([*self._split_parts(connection)])
+            return gone
 
         return await self._database.write(write)
+
+    @staticmethod
+    def _split_parts(connection: Connection) -> Iterator[tuple[str, ...]]:
+        """Of all models and versions that came in several files."""
+        definitions = [one.definition for one in read_models(connection)] + [one.definition for one in read_versions(connection)]
+        yield from (definition.parts for definition in definitions if definition.parts)
+
+    def relink(self) -> None:
+        """Make the links of split models again where they are missing, or lead to files that are no more."""
+        for parts in self._database.read(lambda connection: list(self._split_parts(connection))):
+            try:
+                self._splits.ensure(parts)
+            except HausgeistError as error:
+                log.warning("a split model cannot be used at the moment: %s", error.message)
 
     async def _renew(self) -> None:
         """Files in place that were replaced since they were looked at: read them again. What cannot be read stays as it is, and is logged."""
@@ -224,7 +335,7 @@ class Library:
                 log.warning("the model %s cannot be used at the moment: %s", model.id, error)
         self._look(now=True)
 
-    def _definition(self, name: str) -> Definition:
+    def definition(self, name: str) -> Definition:
         """What a new model starts from. Raises `ModelNotFound`, `NotSupported`."""
         model = self.get(name)
         key = _key(model.id)

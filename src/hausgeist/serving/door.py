@@ -7,6 +7,7 @@ import contextlib
 import json
 import logging
 import time
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from hausgeist.engines import Reply, WorkerGone
@@ -35,12 +36,23 @@ _CACHED = {"chat", "completion", "infill"}
 class Door:
     """What the gateway, the pages and the tools of higher packages use to reach models."""
 
-    def __init__(self, *, settings: Settings, library: Library, pool: Pool, governor: Governor, meter: Meter) -> None:
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        library: Library,
+        pool: Pool,
+        governor: Governor,
+        meter: Meter,
+        answered: Callable[[InstalledModel], None] | None = None,
+    ) -> None:
+        """`answered`: told of every model that has just answered as it should."""
         self._settings = settings
         self._library = library
         self._pool = pool
         self._governor = governor
         self._meter = meter
+        self._answered = answered
 
     async def call(self, who: Principal, call: Call) -> Answer:
         """Ask a model. Returns as soon as the engine has begun to answer; the caller reads the answer and must leave it as a context manager.
@@ -57,10 +69,10 @@ class Door:
             with contextlib.suppress(HausgeistError):
                 await committed
             raise
-        finish = self._finisher(who, call, lease)
+        finish = self._finisher(who, call, model, lease)
         try:
             lease, reply = await self._ask(who, call, model, lease)
-            finish = self._finisher(who, call, lease)
+            finish = self._finisher(who, call, model, lease)
             await committed
         except BaseException as error:
             await finish(Usage(total_ms=(time.perf_counter() - started) * 1000), _outcome(error), False)
@@ -154,10 +166,12 @@ class Door:
             await self._pool.give_back(lease, complete=False)
             raise EngineCrashed() from error
 
-    def _finisher(self, who: Principal, call: Call, lease: Lease) -> Finish:
+    def _finisher(self, who: Principal, call: Call, model: InstalledModel, lease: Lease) -> Finish:
         async def finish(usage: Usage, outcome: str, complete: bool) -> None:
             await self._pool.give_back(lease, complete=complete)
             self._meter.finished(who, call, usage, outcome)
+            if self._answered is not None and outcome == "ok":
+                self._answered(model)
 
         return finish
 

@@ -38,6 +38,7 @@ _LEFT_OUT = frozenset(
         "engines",
         "engine.json",
         "recall",
+        "split",
         "backups",
         "lost+found",
         "server.json",

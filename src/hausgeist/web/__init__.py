@@ -1,4 +1,4 @@
-"""The product over HTTP: sign-in, keys and projects under /house/v1, the state of the server, and the pages."""
+"""The product over HTTP: sign-in, keys, projects and the life of models under /house/v1, the state of the server, and the pages."""
 
 from hausgeist.web.routes import Parts, endpoints
 

@@ -17,6 +17,7 @@ from hausgeist.gateway.ollama.durations import now
 from hausgeist.gateway.ollama.embed import unit
 from hausgeist.gateway.ollama.encode import Lines, answer, idle, timings
 from hausgeist.gateway.ollama.errors import OLLAMA, failure_line
+from hausgeist.library.modelfile import parse
 from hausgeist.model import Footprint, InstalledModel, LaunchPlan, ModelOptions, Shape, Usage
 from hausgeist.serving import Loaded
 
@@ -162,7 +163,7 @@ def test_parameters_and_modelfile() -> None:
     assert describe.parameter_text(MODEL.parameters).splitlines()[0].split(maxsplit=1) == ["stop", '"<|end|>"']
     made = describe.modelfile(MODEL)
     assert "FROM Tiny\n" in made
-    assert 'PARAMETER stop "\\n"' in made
+    assert parse(made).parameters["stop"] == MODEL.parameters["stop"]
     assert 'SYSTEM """say "hi""""' in made
 
 

@@ -10,8 +10,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from hausgeist.errors import EngineCrashed, NotFound
-from hausgeist.gateway import streaming
-from hausgeist.gateway.streaming import EventStream, attend
+from hausgeist.http import streaming
+from hausgeist.http.streaming import EventStream, attend
 
 SCOPE: dict[str, Any] = {"type": "http", "method": "POST", "path": "/", "headers": [], "query_string": b""}
 

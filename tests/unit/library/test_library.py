@@ -245,7 +245,6 @@ async def test_the_digest_depends_on_what_the_model_is_only(house: House, librar
         (lambda b: {"files": {"a": b["model"]}, "adapters": {"a": b["model"]}}, "not an adapter"),
         (lambda b: {"files": {"a": b["model"]}, "adapters": {"a": b["bert"]}}, "made for bert models"),
         (lambda b: {"files": {"a": b["model"]}, "source": "base"}, "not both"),
-        (lambda b: {"files": {"a": b["model"]}, "template": "{{ if .System }}{{ .System }}{{ end }}"}, "Go's language"),
         (lambda b: {"files": {"a": b["model"]}, "template": "{{- range .Messages }}x"}, "Go's language"),
         (lambda b: {"files": {"a": b["model"]}, "parameters": {"nonsense": 1}}, "'nonsense' is not a parameter"),
         (lambda b: {"files": {"a": b["model"]}, "system": "x" * 3_000_000}, "longer than"),

@@ -7,7 +7,7 @@ import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -18,6 +18,7 @@ from hausgeist.http.application import application
 from hausgeist.http.endpoint import Endpoint
 from hausgeist.http.house import HOUSE
 from hausgeist.http.tongues import Tongues
+from hausgeist.library.upkeep import Upkeep
 from hausgeist.settings import Settings
 from hausgeist.store.database import Database
 from hausgeist.telemetry import Metrics
@@ -40,7 +41,13 @@ class House:
         settings = Settings(home=Path("/nonexistent"), **fields)
         routes: list[Endpoint] = []
         parts = Parts(
-            settings=settings, workspace=self.workspace, governor=self.governor, metrics=Metrics(), ready=lambda: self.ready, every=lambda: routes
+            settings=settings,
+            workspace=self.workspace,
+            governor=self.governor,
+            metrics=Metrics(),
+            upkeep=cast("Upkeep", None),  # models have tests of their own
+            ready=lambda: self.ready,
+            every=lambda: routes,
         )
         routes += endpoints(parts)
         tongues = Tongues(openai=HOUSE, anthropic=HOUSE, ollama=HOUSE)

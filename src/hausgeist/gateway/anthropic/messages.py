@@ -19,8 +19,8 @@ from hausgeist.gateway.defaults import with_defaults
 from hausgeist.gateway.images import resolve_images
 from hausgeist.gateway.prefill import without_prefill
 from hausgeist.gateway.services import Services
-from hausgeist.gateway.streaming import EventStream, attend
 from hausgeist.http.endpoint import Endpoint, Handler
+from hausgeist.http.streaming import EventStream, attend
 from hausgeist.identity import Origin, Principal
 from hausgeist.model import InstalledModel
 from hausgeist.serving import Answer, Call

@@ -18,8 +18,8 @@ from hausgeist.gateway.ollama.options import context_of
 from hausgeist.gateway.ollama.schema import ChatRequest, GenerateRequest
 from hausgeist.gateway.prefill import without_prefill
 from hausgeist.gateway.services import Services
-from hausgeist.gateway.streaming import EventStream, attend
 from hausgeist.http.endpoint import Endpoint
+from hausgeist.http.streaming import EventStream, attend
 from hausgeist.serving import Answer, Call
 
 __all__ = ["LINES", "endpoints"]

@@ -19,8 +19,8 @@ from hausgeist.gateway.ollama.errors import OLLAMA
 from hausgeist.gateway.ollama.options import embedding_context
 from hausgeist.gateway.ollama.schema import EmbeddingsRequest, EmbedRequest
 from hausgeist.gateway.services import Services
-from hausgeist.gateway.streaming import attend
 from hausgeist.http.endpoint import Endpoint
+from hausgeist.http.streaming import attend
 from hausgeist.identity import Origin, Principal
 from hausgeist.model import Usage
 from hausgeist.serving import Call

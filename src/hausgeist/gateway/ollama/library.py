@@ -1,16 +1,17 @@
-"""The models themselves in Ollama's tongue: tags, show, ps, version; create with uploaded blobs, copy, delete. Pull and push come later."""
+"""The models themselves in Ollama's tongue: tags, show, ps, version; create with uploaded blobs, copy, delete. `pull` has a module of its own."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from hausgeist import __version__
-from hausgeist.errors import InvalidRequest, NotFound, NotSupported
+from hausgeist.errors import InvalidRequest, ModelNotFound, NotFound, NotSupported
 from hausgeist.gateway.bodies import json_body, refuse
 from hausgeist.gateway.ollama import describe
 from hausgeist.gateway.ollama.answers import LINES
@@ -18,10 +19,11 @@ from hausgeist.gateway.ollama.durations import stamp
 from hausgeist.gateway.ollama.encode import line
 from hausgeist.gateway.ollama.errors import OLLAMA, failure_line
 from hausgeist.gateway.ollama.metadata import file_metadata
+from hausgeist.gateway.ollama.pull import pulled, pulling
 from hausgeist.gateway.ollama.schema import CopyRequest, CreateRequest, ModelRequest, ShowRequest, TransferRequest
 from hausgeist.gateway.services import Services
-from hausgeist.gateway.streaming import EventStream
 from hausgeist.http.endpoint import Endpoint, Handler
+from hausgeist.http.streaming import EventStream
 from hausgeist.store.blobs import parse_digest
 
 __all__ = ["OLLAMA_API", "endpoints"]
@@ -31,7 +33,6 @@ OLLAMA_API = "0.13.0"
 
 _UNSERVED = {
     "quantize": "quantise the file before it is uploaded (llama-quantize)",
-    "messages": "send example messages with each request",
 }
 _SHOW_OVERRIDES = {
     "system": "create a model with it to see how that looks",
@@ -56,8 +57,8 @@ def endpoints(services: Services) -> list[Endpoint]:
         route("POST", "/api/blobs/{digest}", _add_blob(services), "Upload a file", action="model.create", upload=True, operations=("create_blob",)),
         route("POST", "/api/copy", _copy(services), "Copy a model", body=CopyRequest, operations=("copy",)),
         route("DELETE", "/api/delete", _delete(services), "Delete a model", body=ModelRequest, operations=("delete",)),
-        route("POST", "/api/pull", _transfer("pull"), "Download a model", body=TransferRequest),
-        route("POST", "/api/push", _transfer("push"), "Upload a model to a registry", body=TransferRequest),
+        route("POST", "/api/pull", pulling(services), "Download a model", body=TransferRequest, operations=("pull",)),
+        route("POST", "/api/push", _push, "Upload a model to a registry", body=TransferRequest),
     ]
 
 
@@ -118,16 +119,21 @@ def _create(services: Services) -> Handler:
         if not (wanted.from_ or wanted.files):
             raise InvalidRequest("Give a model to start from ('from') or uploaded files with weights ('files').", param="from")
         if wanted.stream is not False:
-            return await EventStream.begin(_creation(services, wanted), failure=failure_line, media_type=LINES)
-        async for _ in _creation(services, wanted):
-            pass
+            return await EventStream.begin(_creation(services, request, wanted), failure=failure_line, media_type=LINES)
+        async with aclosing(_creation(services, request, wanted)) as lines:
+            async for _ in lines:
+                pass
         return JSONResponse({"status": "success"})
 
     return create
 
 
-async def _creation(services: Services, wanted: CreateRequest) -> AsyncGenerator[bytes, None]:
+async def _creation(services: Services, request: Request, wanted: CreateRequest) -> AsyncGenerator[bytes, None]:
     """Status lines, as Ollama's; the first is sent when the request has been found to be right."""
+    if wanted.from_ and not _is_here(services, wanted.from_):
+        async with aclosing(pulled(services, request, wanted.from_)) as lines:
+            async for one in lines:
+                yield one
     given = wanted.parameters.model_dump(exclude_none=True) if wanted.parameters is not None else None
     yield line({"status": "reading model metadata"})
     model = await services.library.create(
@@ -138,10 +144,28 @@ async def _creation(services: Services, wanted: CreateRequest) -> AsyncGenerator
         template=wanted.template,
         system=wanted.system,
         parameters=given,
+        messages=_examples(wanted),
         licence=wanted.license,
     )
     yield line({"status": "writing manifest", "digest": f"sha256:{model.digest}"})
     yield line({"status": "success"})
+
+
+def _is_here(services: Services, name: str) -> bool:
+    try:
+        services.library.get(name)
+    except ModelNotFound:
+        return False
+    return True
+
+
+def _examples(wanted: CreateRequest) -> list[dict[str, str]] | None:
+    if wanted.messages is None:
+        return None
+    for index, message in enumerate(wanted.messages):
+        if message.images or message.tool_calls or message.thinking:
+            raise NotSupported("Example messages of a model are texts; leave images, tool calls and thinking out.", param=f"messages.{index}")
+    return [{"role": message.role, "content": message.content or ""} for message in wanted.messages]
 
 
 async def _demand_create(services: Services, request: Request, target: str) -> None:
@@ -192,15 +216,9 @@ def _delete(services: Services) -> Handler:
     return delete
 
 
-def _transfer(verb: str) -> Handler:
-    async def transfer(request: Request) -> Response:
-        await json_body(request, TransferRequest)
-        other = (
-            "Make one of a GGUF file with /api/create, or give the file to 'hausgeist serve FILE'." if verb == "pull" else "Copy its file instead."
-        )
-        raise NotSupported(f"Models cannot be {verb}ed here yet. {other}")
-
-    return transfer
+async def _push(request: Request) -> Response:
+    await json_body(request, TransferRequest)
+    raise NotSupported("Models cannot be pushed from here: 'hausgeist export' writes one to a file that other machines import.")
 
 
 def _digest(request: Request) -> str:

@@ -22,7 +22,7 @@ from hausgeist.gateway.openai.sampling import Identity, Sampling, StrictBody, id
 from hausgeist.gateway.openai.schemas import check_plain, check_schema
 from hausgeist.gateway.openai.tools import Choice, Tool, decode_tools
 from hausgeist.gateway.services import Services
-from hausgeist.gateway.streaming import EventStream
+from hausgeist.http.streaming import EventStream
 from hausgeist.model import InstalledModel
 from hausgeist.serving.calls import Answer, Call
 

@@ -25,7 +25,7 @@ from hausgeist.gateway.openai.legacy import Piece, TextChoice, chosen, pieces
 from hausgeist.gateway.openai.replies import DONE, Totals, event, new_id, usage_of
 from hausgeist.gateway.openai.sampling import Sampling, identified
 from hausgeist.gateway.services import Services
-from hausgeist.gateway.streaming import EventStream
+from hausgeist.http.streaming import EventStream
 from hausgeist.identity import Principal
 from hausgeist.model import InstalledModel
 from hausgeist.serving.calls import Answer, Call

@@ -9,8 +9,8 @@ from typing import Literal
 from hausgeist.gateway.openai import chat, completions, embeddings, models, planned, rerank
 from hausgeist.gateway.openai.errors import OPENAI
 from hausgeist.gateway.services import Services
-from hausgeist.gateway.streaming import attend
 from hausgeist.http.endpoint import Endpoint
+from hausgeist.http.streaming import attend
 
 __all__ = ["endpoints"]
 

@@ -1,0 +1,120 @@
+"""`hausgeist pull`, and what other commands need of it: a model from its source, with a bar for each file while that lasts."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hausgeist.cli.console import err, hint, is_terminal, note, print_json_line, size
+from hausgeist.cli.exits import INTERRUPTED
+from hausgeist.cli.help import Command, examples
+from hausgeist.cli.options import Address, Home
+from hausgeist.cli.terminal import one_line
+from hausgeist.errors import EgressRefused, HausgeistError, InvalidRequest, Unavailable
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from hausgeist.cli.client import Client
+
+__all__ = ["advise", "fetch", "register"]
+
+_PULL = "/house/v1/models/pull"
+
+
+def register(app: typer.Typer) -> None:
+    lines = (
+        "hausgeist pull gemma3:4b                            from Ollama's registry",
+        "hausgeist pull hf.co/owner/repo:Q5_K_M              a GGUF repository on Hugging Face",
+        "hausgeist pull https://example.org/m.gguf#sha256=…  a file, by its address",
+    )
+    app.command("pull", cls=Command, short_help="install models from where they are published.", epilog=examples(*lines))(pull)
+
+
+def pull(
+    models: Annotated[list[str], typer.Argument(metavar="MODEL", help="names of models, or addresses.", show_default=False)],
+    *,
+    name: Annotated[str, typer.Option("--name", metavar="NAME", help="what to call it here.", show_default=False)] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="print what happens as lines of JSON.")] = False,
+    host: Address = None,
+    home: Home = None,
+) -> int:
+    """install models from where they are published. interrupted, it goes on where it was when it is given again."""
+    from hausgeist.cli.client import client_for
+    from hausgeist.settings import load_settings
+
+    if name and len(models) > 1:
+        raise InvalidRequest("--name goes with one model.")
+    with client_for(load_settings(home=home), host) as client:
+        for model in models:
+            body = {"model": model, **({"name": name} if name else {})}
+            try:
+                told = fetch(client, _PULL, body, model=model, as_json=as_json)
+            except KeyboardInterrupt:
+                hint(f"stopped; what has come is kept: 'hausgeist pull {model}' goes on from there")
+                return INTERRUPTED
+            except HausgeistError as error:
+                advise(error)
+                raise
+            if not as_json:
+                note(f"{one_line(model)} is up to date" if not told else f"pulled {one_line(model)}: {size(told)}")
+    return 0
+
+
+def fetch(client: Client, path: str, body: Mapping[str, Any], *, model: str, as_json: bool = False) -> int:
+    """Follow a pull to its end; returns the bytes of its files, 0 where all was there already. Leaving it early stops it."""
+    sizes: dict[str, int] = {}
+    with client.stream(path, body) as events:
+        if as_json:
+            for event in events:
+                print_json_line(event)
+                _count(event, sizes)
+        else:
+            for event in _shown(events, model):
+                _count(event, sizes)
+    return sum(sizes.values())
+
+
+def advise(error: HausgeistError) -> None:
+    """What is possible when a source cannot be reached."""
+    if not isinstance(error, EgressRefused | Unavailable):
+        return
+    hint("without a way out, a model comes in like this:")
+    hint("  hausgeist run FILE.gguf      a model file that was copied here")
+    hint("  hausgeist import FILE        models that 'hausgeist export' wrote on another machine")
+    hint("  HTTPS_PROXY, HAUSGEIST_ALLOW through a proxy, or from a mirror that is allowed")
+
+
+def _count(event: Mapping[str, Any], sizes: dict[str, int]) -> None:
+    if event.get("stage") == "downloading":
+        sizes[str(event.get("name"))] = int(event.get("total") or 0)
+
+
+def _shown(events: Iterator[dict[str, Any]], model: str) -> Iterator[dict[str, Any]]:
+    """The events, drawn as bars on a terminal."""
+    if not is_terminal(sys.stderr):
+        yield from events
+        return
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(binary_units=True), TransferSpeedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=err(), transient=True) as progress:
+        rows: dict[str, TaskID] = {}
+        looking = progress.add_task(f"looking for {one_line(model)}", total=None)
+        for event in events:
+            if event.get("stage") != "resolving" and looking in progress.task_ids:
+                progress.remove_task(looking)
+            if event.get("stage") in {"downloading", "verifying"}:
+                _draw(progress, rows, event)
+            yield event
+
+
+def _draw(progress: Progress, rows: dict[str, TaskID], event: Mapping[str, Any]) -> None:
+    name, verb = one_line(str(event.get("name") or event.get("digest") or "file")), "verifying " if event["stage"] == "verifying" else ""
+    total = int(event.get("total") or 0) or None
+    if name not in rows:
+        rows[name] = progress.add_task(name, total=total)
+    progress.update(rows[name], description=f"{verb}{name}", completed=int(event.get("done") or 0), total=total)

@@ -1,0 +1,269 @@
+"""/house/v1/models: what no other API has words for. Pulls with all they can tell, versions, verification, garbage, models as one file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import asdict
+from typing import Any
+
+from pydantic import Field
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+
+from hausgeist.errors import HausgeistError
+from hausgeist.http.bodies import Body, json_body
+from hausgeist.http.endpoint import Endpoint, Handler
+from hausgeist.http.house import HOUSE, error_body
+from hausgeist.http.streaming import EventStream
+from hausgeist.library.reference import Reference
+from hausgeist.library.verification import Verdict
+from hausgeist.library.versions import History, Outlook
+from hausgeist.store.jobs import Job
+from hausgeist.web.parts import Parts, origin_of, who_asks
+
+__all__ = ["endpoints"]
+
+_PATH = "/house/v1/models"
+_LINES = "application/x-ndjson"
+
+
+class Pull(Body):
+    """Install `model` from its source, as `name` (default: what it is called there)."""
+
+    model: str = Field(min_length=1, max_length=4096)
+    name: str | None = Field(None, min_length=1, max_length=350)
+
+
+class OneModel(Body):
+    """A model."""
+
+    model: str = Field(min_length=1, max_length=350)
+
+
+class SomeModels(Body):
+    """Models; none means all."""
+
+    models: list[str] = Field(default_factory=list, max_length=1000)
+
+
+class Pin(OneModel):
+    """Whether upgrades of all leave it alone."""
+
+    pinned: bool = True
+
+
+class Verify(OneModel):
+    """`repair`: fetch what is damaged anew."""
+
+    repair: bool = False
+
+
+class Collect(Body):
+    """`all`: also files that were touched a moment ago, and downloads that could be gone on with."""
+
+    dry_run: bool = False
+    all: bool = False
+
+
+def endpoints(parts: Parts) -> list[Endpoint]:
+    """The routes of this resource."""
+
+    def route(method: Any, path: str, handle: Handler, summary: str, **more: Any) -> Endpoint:
+        return Endpoint(method=method, path=f"{_PATH}{path}", handle=handle, dialect=HOUSE, summary=summary, **more)
+
+    return [
+        route("GET", "", _index(parts), "List models with their versions and pins", action="model.list"),
+        route("GET", "/pulls", _pulls(parts), "List the pulls that are not finished, or were lately", action="model.list"),
+        route("POST", "/pull", _pull(parts), "Install a model from its source, told in lines", body=Pull),
+        route("POST", "/upgrade", _upgrade(parts), "Install what the source of a model has now, told in lines", body=OneModel),
+        route("POST", "/outdated", _outdated(parts), "Ask the sources of models for newer versions", action="model.outdated", body=SomeModels),
+        route("POST", "/rollback", _rollback(parts), "Go back to the version before", body=OneModel),
+        route("POST", "/pin", _pin(parts), "Keep this version, or let it be upgraded again", body=Pin),
+        route("POST", "/verify", _verify(parts), "Read all files of a model again, told in lines", body=Verify),
+        route("POST", "/gc", _collect(parts), "Remove what no model needs", action="model.collect", body=Collect),
+        route("POST", "/export", _export(parts), "Models as one file", body=SomeModels),
+        route("POST", "/import", _import(parts), "Install the models of such a file", action="model.create", upload=True),
+    ]
+
+
+def _index(parts: Parts) -> Handler:
+    async def index(request: Request) -> Response:
+        return JSONResponse({"data": [_history(one) for one in parts.upkeep.versions.all()]})
+
+    return index
+
+
+def _pulls(parts: Parts) -> Handler:
+    async def pulls(request: Request) -> Response:
+        return JSONResponse({"data": [_job(job) for job in parts.upkeep.installer.lately()]})
+
+    return pulls
+
+
+def _pull(parts: Parts) -> Handler:
+    async def pull(request: Request) -> Response:
+        wanted = await json_body(request, Pull)
+        reference = Reference.parse(wanted.model)
+        await _demand(parts, request, "model.create", wanted.model)
+        return await _lines(_progress(parts, request, reference, wanted.name or ""))
+
+    return pull
+
+
+def _upgrade(parts: Parts) -> Handler:
+    async def upgrade(request: Request) -> Response:
+        wanted = await json_body(request, OneModel)
+        await _demand(parts, request, "model.update", wanted.model)
+        reference = parts.upkeep.versions.upgradable(wanted.model)
+        name = parts.upkeep.versions.history(wanted.model).model.id
+        return await _lines(_progress(parts, request, reference, name))
+
+    return upgrade
+
+
+async def _progress(parts: Parts, request: Request, reference: Reference, name: str) -> AsyncGenerator[bytes, None]:
+    pull = parts.upkeep.installer.pull(reference, name=name, who=who_asks(request), origin=origin_of(request))
+    async with aclosing(pull):
+        async for told in pull:
+            yield _line(asdict(told))
+
+
+def _outdated(parts: Parts) -> Handler:
+    async def outdated(request: Request) -> Response:
+        wanted = await json_body(request, SomeModels)
+        return JSONResponse({"data": [_outlook(one) for one in await parts.upkeep.versions.outdated(wanted.models)]})
+
+    return outdated
+
+
+def _rollback(parts: Parts) -> Handler:
+    async def rollback(request: Request) -> Response:
+        wanted = await json_body(request, OneModel)
+        await _demand(parts, request, "model.update", wanted.model)
+        model = await parts.upkeep.versions.rollback(wanted.model)
+        return JSONResponse(_history(parts.upkeep.versions.history(model.id)))
+
+    return rollback
+
+
+def _pin(parts: Parts) -> Handler:
+    async def pin(request: Request) -> Response:
+        wanted = await json_body(request, Pin)
+        await _demand(parts, request, "model.update", wanted.model)
+        await parts.upkeep.versions.pin(wanted.model, pinned=wanted.pinned)
+        return JSONResponse(_history(parts.upkeep.versions.history(wanted.model)))
+
+    return pin
+
+
+def _verify(parts: Parts) -> Handler:
+    async def verify(request: Request) -> Response:
+        wanted = await json_body(request, Verify)
+        await _demand(parts, request, "model.verify", wanted.model)
+        return await _lines(_checked(parts, request, wanted))
+
+    return verify
+
+
+async def _checked(parts: Parts, request: Request, wanted: Verify) -> AsyncGenerator[bytes, None]:
+    checking = parts.upkeep.verification.verify(wanted.model, repair=wanted.repair, who=who_asks(request), origin=origin_of(request))
+    async with aclosing(checking):
+        async for told in checking:
+            if isinstance(told, Verdict):
+                yield _line({"stage": "done", **asdict(told), "sound": told.sound})
+            else:
+                yield _line(asdict(told))
+
+
+def _collect(parts: Parts) -> Handler:
+    async def collect(request: Request) -> Response:
+        wanted = await json_body(request, Collect)
+        found = await parts.upkeep.garbage.collect(dry_run=wanted.dry_run, everything=wanted.all)
+        versions = [{"model": model, "digest": digest} for model, digest in found.versions]
+        return JSONResponse({"files": found.files, "versions": versions, "partials": found.partials, "size": found.size, "dry_run": wanted.dry_run})
+
+    return collect
+
+
+def _export(parts: Parts) -> Handler:
+    async def export(request: Request) -> Response:
+        wanted = await json_body(request, SomeModels)
+        await _demand(parts, request, "model.export", ", ".join(wanted.models))
+        made = await parts.upkeep.portable.export(wanted.models)
+        return StreamingResponse(made.chunks, media_type="application/x-tar", headers={"content-length": str(made.size)})
+
+    return export
+
+
+def _import(parts: Parts) -> Handler:
+    async def bring(request: Request) -> Response:
+        made = await parts.upkeep.portable.bring(request.stream())
+        return JSONResponse({"data": [_history(parts.upkeep.versions.history(model.id)) for model in made]}, 201)
+
+    return bring
+
+
+async def _demand(parts: Parts, request: Request, action: str, target: str) -> None:
+    """Decided here and not by the route, whose row would not say which model it was about."""
+    await parts.governor.demand(who_asks(request), action, target=target, origin=origin_of(request))
+
+
+async def _lines(events: AsyncGenerator[bytes, None]) -> EventStream:
+    return await EventStream.begin(events, failure=_failure, media_type=_LINES)
+
+
+def _failure(error: Exception) -> bytes:
+    return _line(error_body(error if isinstance(error, HausgeistError) else HausgeistError()))
+
+
+def _line(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+
+
+def _history(one: History) -> dict[str, Any]:
+    model = one.model
+    return {
+        "id": model.id,
+        "digest": model.digest,
+        "size": model.shape.size,
+        "modified": model.modified,
+        "engine": model.engine,
+        "stored": model.removable,
+        "licence": model.licence,
+        "source": model.source,
+        "reference": model.reference,
+        "version": model.version,
+        "pinned": one.state.pinned,
+        "answered": one.state.answered == model.digest,
+        "before": [
+            {
+                "digest": version.digest,
+                "version": version.definition.version,
+                "installed": version.modified,
+                "replaced": version.replaced,
+                "size": version.definition.shape.size,
+            }
+            for version in one.before
+        ],
+    }
+
+
+def _outlook(one: Outlook) -> dict[str, Any]:
+    return {**asdict(one), "outdated": one.outdated, "error": one.error or None}
+
+
+def _job(job: Job) -> dict[str, Any]:
+    return {
+        "id": job.id,
+        "model": job.payload.get("name"),
+        "reference": job.payload.get("reference"),
+        "status": job.status,
+        "done": int(job.done),
+        "total": int(job.total) if job.total is not None else None,
+        "attempts": job.attempts,
+        "error": job.error,
+        "created": job.created,
+        "finished": job.finished,
+    }
