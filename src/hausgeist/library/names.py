@@ -1,6 +1,7 @@
 """How models are called: `name[:tag]`, where the name may have folders (`owner/name`). One value type, parsed at the border.
 
-As in Ollama, upper and lower case are one, and `x` is `x:latest`. Which registry a name points to is not decided here.
+As in Ollama, upper and lower case are one, `x` is `x:latest`, and the first of several parts may be a host with a port
+(`localhost:5000/owner/name`). Which registry a name points to is not decided here.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ _MAX_NAME: Final = 350
 _MAX_SEGMENT: Final = 128
 _MAX_SEGMENTS: Final = 4
 _SEGMENT: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+_HOST: Final = re.compile(r"(?P<host>[^:]*):(?P<port>[1-9][0-9]{0,4})")
 _UNFIT: Final = re.compile(r"[^A-Za-z0-9_.-]+")
 _DOTS: Final = re.compile(r"\.{2,}")
 
@@ -44,6 +46,8 @@ class Name:
         segments = path.split("/")
         if len(segments) > _MAX_SEGMENTS:
             raise InvalidRequest(f"'{shown(text)}' has more than {_MAX_SEGMENTS} parts between slashes.", param="model")
+        if len(segments) > 1 and (host := _HOST.fullmatch(segments[0])) and int(host["port"]) < 2**16:
+            segments[0] = host["host"]
         for segment in (*segments, tag) if colon else segments:
             _check(segment, text)
         return cls(path, tag or DEFAULT_TAG)

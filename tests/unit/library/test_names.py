@@ -21,6 +21,8 @@ from hausgeist.library.names import Name
         ("hf.co/owner/repo.GGUF:Q5", "hf.co/owner/repo.GGUF", "Q5", "hf.co/owner/repo.GGUF:Q5"),
         ("Meta-Llama-3.1-8B-Instruct.Q4_K_M", "Meta-Llama-3.1-8B-Instruct.Q4_K_M", "latest", "Meta-Llama-3.1-8B-Instruct.Q4_K_M"),
         ("_x", "_x", "latest", "_x"),
+        ("localhost:5000/a/b", "localhost:5000/a/b", "latest", "localhost:5000/a/b"),
+        ("registry.example:443/a:x", "registry.example:443/a", "x", "registry.example:443/a:x"),
         ("a" * 128, "a" * 128, "latest", "a" * 128),
     ],
 )
@@ -40,7 +42,9 @@ def test_one_model_in_every_spelling() -> None:
     [
         "", " ", "a b", "a:", ":a", "a:b:c", "/a", "a/", "a//b", "..", "../a", "a/../b", "a/..", "a..b", ".hidden", "a/.b", "-x", "a/-x", "a:-x",
         "a\\b", "a\nb", "a\0b", "a\x7fb", "a\u2028b", "größe", "a%2fb", "a?b", "a#b", "a*b", "a@b", "a+b", "~", "~/x", "C:\\x", "\u212aelvin",
-        "a" * 129, "a:" + "b" * 129, "a/b/c/d/e", "x" * 10_000, "localhost:5000/a/b", "http://x/y", "a\u200bb", "\ud800",
+        "a" * 129, "a:" + "b" * 129, "a/b/c/d/e", "x" * 10_000,
+        "localhost:/a/b", "localhost:0/a", "localhost:99999/a", "a:5000/b:c:d", "x/localhost:5000/a", "[::1]:5000/a",
+        "http://x/y", "a\u200bb", "\ud800",
     ],
 )  # fmt: skip
 def test_hostile_names(text: str) -> None:
