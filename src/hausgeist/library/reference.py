@@ -133,8 +133,8 @@ def _hosted(host: str, name: Name, text: str) -> Reference:
         return Reference(kind="hub", path=name.path, tag="" if name.tag.lower() == DEFAULT_TAG else name.tag)
     if host in _OLLAMA:
         folders = name.path.count("/")
-        if folders > 1:
-            raise _wrong(f"'{shown(text)}' has too many parts for {host}: {host}/owner/name.")
+        if folders > 1 or _is_host(name.path.partition("/")[0], folders=bool(folders)):
+            raise _wrong(f"'{shown(text)}' does not name a model of {host}: {host}/owner/name, where the owner has no dot.")
         return Reference(kind="registry", path=name.path if folders else f"{_LIBRARY}/{name.path}", tag=name.tag)
     if name.path.count("/") >= _MAX_FOLDERS:
         raise _wrong(f"'{shown(text)}' has more than {_MAX_FOLDERS} parts behind its host.")

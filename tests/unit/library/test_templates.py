@@ -1,0 +1,353 @@
+"""Ollama's templates as Jinja: what is rendered is what Ollama would have sent, and what cannot be translated says so."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from hausgeist.library.templates import Untranslatable, is_go, translate
+
+Messages = list[dict[str, Any]]
+
+
+def environment() -> ImmutableSandboxedEnvironment:
+    """As transformers and llama.cpp have it: `tojson` is plain JSON."""
+    made = ImmutableSandboxedEnvironment()
+    made.filters["tojson"] = lambda value: json.dumps(value, ensure_ascii=False)
+    made.globals["strftime_now"] = lambda pattern: "2026-11-28"
+    return made
+
+
+JINJA = environment()
+
+
+def render(template: str, messages: Messages, **more: Any) -> str:
+    return JINJA.from_string(translate(template)).render(messages=messages, add_generation_prompt=True, **more)
+
+
+def said(*texts: str, system: str = "") -> Messages:
+    """A conversation: user, assistant, user, ..."""
+    begin = [{"role": "system", "content": system}] if system else []
+    return begin + [{"role": ("user", "assistant")[number % 2], "content": text} for number, text in enumerate(texts)]
+
+
+CHATML = (
+    "{{ if .System }}<|im_start|>system\n{{ .System }}<|im_end|>\n{{ end }}{{ if .Prompt }}<|im_start|>user\n{{ .Prompt }}<|im_end|>\n"
+    "{{ end }}<|im_start|>assistant\n{{ .Response }}<|im_end|>\n"
+)
+CHATML_MESSAGES = (
+    "{{- range $i, $_ := .Messages }}\n{{- $last := eq (len (slice $.Messages $i)) 1 -}}\n<|im_start|>{{ .Role }}\n{{ .Content }}"
+    '{{ if or (ne .Role "assistant") (not $last) }}<|im_end|>\n{{ end }}\n{{- if and (ne .Role "assistant") $last }}<|im_start|>assistant\n'
+    "{{ end }}\n{{- end }}"
+)
+LLAMA2 = "[INST] {{ if .System }}<<SYS>>\n{{ .System }}\n<</SYS>>\n\n{{ end }}{{ .Prompt }} [/INST] {{ .Response }}</s><s>"
+LLAMA3 = (
+    "{{ if .System }}<|start_header_id|>system<|end_header_id|>\n\n{{ .System }}<|eot_id|>{{ end }}{{ if .Prompt }}<|start_header_id|>user"
+    "<|end_header_id|>\n\n{{ .Prompt }}<|eot_id|>{{ end }}<|start_header_id|>assistant<|end_header_id|>\n\n{{ .Response }}<|eot_id|>"
+)
+MISTRAL = "[INST] {{ if .System }}{{ .System }} {{ end }}{{ .Prompt }} [/INST]"
+GEMMA = "<start_of_turn>user\n{{ if .System }}{{ .System }} {{ end }}{{ .Prompt }}<end_of_turn>\n<start_of_turn>model\n{{ .Response }}<end_of_turn>\n"
+PHI3 = (
+    "{{ if .System }}<|system|>\n{{ .System }}<|end|>\n{{ end }}{{ if .Prompt }}<|user|>\n{{ .Prompt }}<|end|>\n{{ end }}<|assistant|>\n"
+    "{{ .Response }}<|end|>\n"
+)
+ALPACA = (
+    "{{- if .System }}\n{{ .System }}\n\n{{ end }}\n{{- if .Prompt }}### Instruction:\n{{ .Prompt }}\n\n{{ end }}### Response:\n{{ .Response }}\n\n"
+)
+VICUNA = "{{ .System }}\nUSER: {{ .Prompt }}\nASSISTANT: {{ .Response }}</s>\n"
+ZEPHYR = (
+    "{{ if .System }}<|system|>\n{{ .System }}</s>\n{{ end }}{{ if .Prompt }}<|user|>\n{{ .Prompt }}</s>\n{{ end }}<|assistant|>\n"
+    "{{ .Response }}</s>\n"
+)
+GEMMA3 = """\
+{{- range $i, $_ := .Messages }}
+{{- $last := eq (len (slice $.Messages $i)) 1 }}
+{{- if or (eq .Role "user") (eq .Role "system") }}<start_of_turn>user
+{{ .Content }}<end_of_turn>
+{{ if $last }}<start_of_turn>model
+{{ end }}
+{{- else if eq .Role "assistant" }}<start_of_turn>model
+{{ .Content }}{{ if not $last }}<end_of_turn>
+{{ end }}
+{{- end }}
+{{- end }}"""
+
+
+@pytest.mark.parametrize(
+    ("template", "messages", "expected"),
+    [
+        (CHATML, said("Hi"), "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"),
+        (
+            CHATML,
+            said("Hi", "Hello", "How?", system="Be kind."),
+            "<|im_start|>system\nBe kind.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\nHello<|im_end|>\n"
+            "<|im_start|>user\nHow?<|im_end|>\n<|im_start|>assistant\n",
+        ),
+        (CHATML, said("Hi", "Hel"), "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\nHel"),
+        (
+            CHATML_MESSAGES,
+            said("Hi", "Hello", "How?", system="Be kind."),
+            "<|im_start|>system\nBe kind.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\nHello<|im_end|>\n"
+            "<|im_start|>user\nHow?<|im_end|>\n<|im_start|>assistant\n",
+        ),
+        (CHATML_MESSAGES, said("Hi", "Hel"), "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\nHel"),
+        (LLAMA2, said("Hi"), "[INST] Hi [/INST] "),
+        (
+            LLAMA2,
+            said("Hi", "Hello", "How?", system="Be kind."),
+            "[INST] <<SYS>>\nBe kind.\n<</SYS>>\n\nHi [/INST] Hello</s><s>[INST] How? [/INST] ",
+        ),
+        (
+            LLAMA3,
+            said("Hi", "Hello", "How?", system="Be kind."),
+            "<|start_header_id|>system<|end_header_id|>\n\nBe kind.<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nHi<|eot_id|>"
+            "<|start_header_id|>assistant<|end_header_id|>\n\nHello<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nHow?<|eot_id|>"
+            "<|start_header_id|>assistant<|end_header_id|>\n\n",
+        ),
+        # Without .Response it is added at the end, as Ollama does.
+        (MISTRAL, said("Hi", "Hello", "How?", system="Be kind."), "[INST] Be kind. Hi [/INST]Hello[INST] How? [/INST]"),
+        (
+            GEMMA,
+            said("Hi", "Hello", "How?", system="Be kind."),
+            "<start_of_turn>user\nBe kind. Hi<end_of_turn>\n<start_of_turn>model\nHello<end_of_turn>\n<start_of_turn>user\nHow?<end_of_turn>\n"
+            "<start_of_turn>model\n",
+        ),
+        (PHI3, said("Hi", system="Be kind."), "<|system|>\nBe kind.<|end|>\n<|user|>\nHi<|end|>\n<|assistant|>\n"),
+        (
+            ALPACA,
+            said("Hi", "Hello", "How?", system="Be kind."),
+            "\nBe kind.\n\n### Instruction:\nHi\n\n### Response:\nHello\n\n### Instruction:\nHow?\n\n### Response:\n",
+        ),
+        (VICUNA, said("Hi", "Hello", "How?", system="Be kind."), "Be kind.\nUSER: Hi\nASSISTANT: Hello</s>\n\nUSER: How?\nASSISTANT: "),
+        (ZEPHYR, said("Hi"), "<|user|>\nHi</s>\n<|assistant|>\n"),
+        (
+            GEMMA3,
+            said("Hi", "Hello", "How?", system="Be kind."),
+            "<start_of_turn>user\nBe kind.<end_of_turn>\n<start_of_turn>user\nHi<end_of_turn>\n<start_of_turn>model\nHello<end_of_turn>\n"
+            "<start_of_turn>user\nHow?<end_of_turn>\n<start_of_turn>model\n",
+        ),
+        # Messages of one role in a row are one; a system prompt in the middle begins a turn.
+        (LLAMA2, [*said("a"), *said("b")], "[INST] a\n\nb [/INST] "),
+        (LLAMA2, [*said("a", "b"), *said("c", system="s")], "[INST] a [/INST] b</s><s>[INST] <<SYS>>\ns\n<</SYS>>\n\nc [/INST] "),
+        (
+            CHATML_MESSAGES,
+            [{"role": "developer", "content": "x"}, *said("a")],
+            "<|im_start|>system\nx<|im_end|>\n<|im_start|>user\na<|im_end|>\n<|im_start|>assistant\n",
+        ),
+        # Braces and quotes of people are text, not template.
+        (LLAMA2, said("{{ .System }} {% raw %} 'x' \\n"), "[INST] {{ .System }} {% raw %} 'x' \\n [/INST] "),
+    ],
+)  # fmt: skip
+def test_well_known_templates(template: str, messages: Messages, expected: str) -> None:
+    assert render(template, messages) == expected
+
+
+TOOLS = [
+    {
+        "type": "function",
+        "function": {
+            "name": "weather",
+            "description": "The weather in a place.",
+            "parameters": {
+                "type": "object",
+                "properties": {"place": {"type": "string", "description": "Where"}, "days": {"type": ["integer", "null"], "description": "How many"}},
+                "required": ["place"],
+            },
+        },
+    }
+]
+CALLED = [
+    *said("Rain?"),
+    {
+        "role": "assistant",
+        "content": None,
+        "tool_calls": [{"id": "1", "type": "function", "function": {"name": "weather", "arguments": {"place": "Kiel"}}}],
+    },
+    {"role": "tool", "tool_call_id": "1", "name": "weather", "content": "wet"},
+    {"role": "tool", "tool_call_id": "2", "content": "cold"},
+]
+QWEN = """\
+{{- if .Suffix }}<|fim_prefix|>{{ .Prompt }}<|fim_suffix|>{{ .Suffix }}<|fim_middle|>
+{{- else if .Messages }}
+{{- if or .System .Tools }}<|im_start|>system
+{{- if .System }}
+{{ .System }}
+{{- end }}
+{{- if .Tools }}
+
+# Tools
+
+<tools>
+{{- range .Tools }}
+{"type": "function", "function": {{ .Function }}}
+{{- end }}
+</tools>
+{{- end }}<|im_end|>
+{{ end }}
+{{- range $i, $_ := .Messages }}
+{{- $last := eq (len (slice $.Messages $i)) 1 -}}
+{{- if eq .Role "user" }}<|im_start|>user
+{{ .Content }}<|im_end|>
+{{ else if eq .Role "assistant" }}<|im_start|>assistant
+{{ if .Content }}{{ .Content }}
+{{- else if .ToolCalls }}<tool_call>
+{{ range .ToolCalls }}{"name": "{{ .Function.Name }}", "arguments": {{ .Function.Arguments }}}
+{{ end }}</tool_call>
+{{- end }}{{ if not $last }}<|im_end|>
+{{ end }}
+{{- else if eq .Role "tool" }}<|im_start|>user
+<tool_response>
+{{ .Content }}
+</tool_response><|im_end|>
+{{ end }}
+{{- if and (ne .Role "assistant") $last }}<|im_start|>assistant
+{{ end }}
+{{- end }}
+{{- else }}
+{{- if .System }}{{ .System }}{{ end }}{{ .Prompt }}
+{{- end }}{{ .Response }}"""
+
+
+def test_tools_and_what_they_said() -> None:
+    assert render(QWEN, CALLED, tools=TOOLS) == (
+        '<|im_start|>system\n\n# Tools\n\n<tools>\n{"type": "function", "function": ' + json.dumps(TOOLS[0]["function"]) + "}\n</tools><|im_end|>\n"
+        "<|im_start|>user\nRain?<|im_end|>\n"
+        '<|im_start|>assistant\n<tool_call>\n{"name": "weather", "arguments": {"place": "Kiel"}}\n</tool_call><|im_end|>\n'
+        "<|im_start|>user\n<tool_response>\nwet\n</tool_response><|im_end|>\n<|im_start|>user\n<tool_response>\ncold\n</tool_response><|im_end|>\n"
+        "<|im_start|>assistant\n"
+    )
+    as_text = json.loads(json.dumps(CALLED))
+    as_text[1]["tool_calls"][0]["function"]["arguments"] = '{"place": "Kiel"}'
+    assert render(QWEN, as_text, tools=TOOLS) == render(QWEN, CALLED, tools=TOOLS)
+    assert "Tools" not in render(QWEN, said("x", system="s"))
+
+
+@pytest.mark.parametrize(
+    ("template", "expected"),
+    [
+        ("{{ range .Messages }}{{ end }}{{ range .Tools }}{{ .Function.Name }}("
+         "{{ range $n, $p := .Function.Parameters.Properties }}{{ $n }}:{{ $p.Type }};{{ end }}){{ end }}",
+         'weather(place:string;days:["integer", "null"];)'),
+        ("{{ json .Tools }}{{ range .Messages }}{{ end }}", json.dumps(TOOLS)),
+        ("{{ .Tools | json }}{{ range .Messages }}{{ end }}", json.dumps(TOOLS)),
+        ("{{ range .Messages }}{{ range .ToolCalls }}{{ with .Function }}{{ .Name }}{{ end }}"
+         "{{ range $k, $v := .Function.Arguments }} {{ $k }}={{ $v }}{{ end }}{{ end }}{{ end }}",
+         "weather place=Kiel"),
+        ("{{ range $i, $m := .Messages }}{{ $i }}{{ $m.Role }} {{ else }}none{{ end }}", "0user 1assistant 2tool 3tool "),
+        ("{{ range .Messages }}{{ with .ToolName }}{{ . }}{{ else }}-{{ end }}{{ end }}", "--weather-"),
+        ("{{ $seen := false }}{{ range .Messages }}"
+         "{{ if eq .Role \"tool\" }}{{ if not $seen }}first{{ end }}{{ $seen = true }}{{ end }}{{ end }}{{ $seen }}", "firsttrue"),
+        ("{{ (index .Messages 0).Content }}{{ len .Messages }}", "Rain?4"),
+        ("{{ range slice .Messages 1 3 }}{{ .Role }} {{ end }}", "assistant tool "),
+        ("{{ range .Messages }}{{ if eq .Role \"user\" \"tool\" }}{{ .Role }} {{ end }}{{ end }}", "user tool tool "),
+        ("{{ range $i, $_ := .Messages }}{{ if and (gt $i 0) (le $i 2) }}{{ $i }}{{ end }}{{ end }}", "12"),
+        ('{{ range .Messages }}{{ end }}{{ printf "%s-%d%%\\n" "a" 7 }}{{ print "x" "y" }}', "a-7%\nxy"),
+        ("{{ range .Messages }}{{ end }}{{ currentDate }}", "2026-11-28"),
+        ("{{ range .Messages }}{{ end }}{{ if .Think }}on{{ else }}off{{ end }}{{ .IsThinkSet }}", "offfalse"),
+        ("a {{- /* a comment with }} and \" */ -}} b{{ range .Messages }}{{ end }}", "ab"),
+        ("{{ range .Messages }}{{ end }}{{ `raw }} \\n` }}", "raw }} \\n"),
+        ("{{ range .Messages }}{{ end }}{{ \"\\u00e9\\\"{{\" }}{{ \"\" }}", "é\"{{"),
+        ("{{ range .Messages }}{{ end }} \n {{- 3 }} {{ 3 -}} \n {{ true }}", "3 3true"),
+        ("{{ range .Messages }}{{ end }}{%- if 1 -%}{{ \"{# no #}\" }}{%- endif -%}", "{%- if 1 -%}{# no #}{%- endif -%}"),
+    ],
+)  # fmt: skip
+def test_each_part_of_the_language(template: str, expected: str) -> None:
+    assert render(template, CALLED, tools=TOOLS) == expected
+
+
+def test_thinking_is_handed_over() -> None:
+    template = "{{ range .Messages }}{{ .Thinking }}{{ end }}{{ if .IsThinkSet }}{{ if .Think }} /think{{ else }} /no_think{{ end }}{{ end }}"
+    messages = [*said("a"), {"role": "assistant", "content": "b", "reasoning_content": "hm"}]
+    assert render(template, messages) == "hm"
+    assert render(template, messages, enable_thinking=True) == "hm /think"
+    assert render(template, messages, enable_thinking=False) == "hm /no_think"
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{", "{{ .System", "{{ if .System }}", "{{ end }}", "{{ else }}", "{{ if }}x{{ end }}", "{{ range .System }}{{ end }}",
+        "{{ .Nope.Deeper | upper }}", "{{ define \"x\" }}{{ end }}", "{{ template \"x\" }}", "{{ range .Messages }}{{ break }}{{ end }}",
+        "{{ . }}", "{{ $ }}", "{{ $x }}", "{{ $x = 1 }}", "{{ range .Messages }}{{ . }}{{ end }}", "{{ range .Messages }}{{ .Images }}{{ end }}",
+        "{{ range .Messages }}{{ .ToolCalls }}{{ end }}", "{{ call .System }}", "{{ html .System }}", "{{ printf \"%q\" .System }}",
+        "{{ printf .System 1 }}", "{{ 1.5 }}", "{{ 'a' }}", "{{ \"\\x41\" }}", "{{ }}", "{{ (.System }}", "{{ .System) }}", "{{ .System 1 }}",
+        "{{ | json }}", "{{ .System | }}", "{{ /* }}", "{{ if $x = 1 }}{{ end }}", "a\x01b{{ .Prompt }}", "{{ $x := 1 }}{{ $x = \"a\" }}",
+        "{{ if .System }}{{ $y := 1 }}{{ end }}{{ $y }}", "{{ 99999999999999999999 }}", "{{ if .System }}" * 200,
+        "{{ if .System }}a{{ else " * 200, "{{ (" * 2 + "(" * 5000, "{{ .Prompt }}" * 6000, "x" * 200_000,
+        "{{ if .Messages }}{{ end }}{{ or .System .Messages }}",
+    ],
+)  # fmt: skip
+def test_what_cannot_be_translated_says_so(template: str) -> None:
+    with pytest.raises(Untranslatable) as caught:
+        translate(template)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 120
+
+
+def test_the_languages_are_told_apart() -> None:
+    assert all(is_go(template) for template in (CHATML, CHATML_MESSAGES, LLAMA2, QWEN, GEMMA3, "{{- /* x */}}", "{{.Prompt}}"))
+    assert not any(is_go(text) for text in ("{{ messages[0].content }}", "{% for m in messages %}{{ m }}{% endfor %}", "plain", "{{- bos_token }}"))
+
+
+content = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+turns = st.lists(st.fixed_dictionaries({"role": st.sampled_from(["system", "user", "assistant", "tool"]), "content": content}), max_size=6)
+
+
+def expected_turns(messages: Messages) -> str:
+    """LLAMA2 as Ollama executes it, written down a second time."""
+    merged: Messages = []
+    for one in messages:
+        if merged and merged[-1]["role"] == one["role"] != "tool":
+            merged[-1] = {"role": one["role"], "content": merged[-1]["content"] + "\n\n" + one["content"]}
+        else:
+            merged.append(dict(one))
+    out, system, prompt, response = "", "", "", ""
+
+    def turn(*, closed: bool) -> str:
+        return "[INST] " + (f"<<SYS>>\n{system}\n<</SYS>>\n\n" if system else "") + prompt + " [/INST] " + response + ("</s><s>" if closed else "")
+
+    for one in merged:
+        if (one["role"] == "system" and (prompt or response)) or (one["role"] == "user" and response):
+            out += turn(closed=True)
+            system = prompt = response = ""
+        match one["role"]:
+            case "system":
+                system = one["content"]
+            case "user":
+                prompt = one["content"]
+            case "assistant":
+                response = one["content"]
+    return out + turn(closed=False)
+
+
+@given(turns)
+def test_any_conversation_is_rendered_turn_by_turn(messages: Messages) -> None:
+    assert render(LLAMA2, messages) == expected_turns(messages)
+
+
+crumbs = [*"{}-.|$()\"`'\\ \n/*=:,%x1", "{{", "}}", "{{ ", " }}", "if ", "end", "else", "range ", ".Messages", ".System", "$x", ":=", "eq ", "len "]
+
+
+@given(st.lists(st.sampled_from(crumbs), max_size=40).map("".join))
+def test_any_text_is_translated_or_refused(template: str) -> None:
+    try:
+        jinja = translate(template)
+    except Untranslatable:
+        return
+    JINJA.from_string(jinja).render(messages=said("a", "b", system="c"))
+
+
+@given(content)
+def test_plain_text_comes_out_as_it_is(text: str) -> None:
+    plain = text.replace("{{", "(")
+    try:
+        jinja = translate(plain + "{{ range .Messages }}{{ end }}")
+    except Untranslatable:
+        assert any(ord(character) < 32 for character in text)
+        return
+    assert JINJA.from_string(jinja).render(messages=[]) == plain
