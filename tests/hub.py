@@ -202,6 +202,9 @@ class Hub:
         try:
             parts = [unquote(part) for part in request.rel_url.raw_path.strip("/").split("/")]
             match parts:
+                case ["api", "models", owner, name, "auth-check"]:
+                    self._admitted(request, self._repository(request, f"{owner}/{name}"), f"{owner}/{name}")
+                    return web.json_response({})
                 case ["api", "models", owner, name, *rest]:
                     return self._described(self._repository(request, f"{owner}/{name}"), f"{owner}/{name}", rest, request)
                 case [owner, name, "resolve", revision, *path] if path:
@@ -246,10 +249,7 @@ class Hub:
         repository = self._repository(request, name)
         self._revision(repository, revision)
         commit = {"X-Repo-Commit": repository.commit}
-        if repository.gated and not self._reader(request):
-            raise web.HTTPUnauthorized(
-                headers={"X-Error-Code": "GatedRepo", "X-Error-Message": f"Access to model {name} is restricted. You must be authenticated."}
-            )
+        self._admitted(request, repository, name)
         if (file := repository.files.get(path)) is None:
             raise web.HTTPNotFound(headers={"X-Error-Code": "EntryNotFound", "X-Error-Message": "Entry not found", **commit})
         etag = file.etag if fault is None or fault.kind != "etag" else self._other(file.etag)
@@ -327,6 +327,12 @@ class Hub:
             refusal = web.HTTPNotFound if code == 404 else web.HTTPUnauthorized
             raise refusal(headers={"X-Error-Code": "RepoNotFound", "X-Error-Message": text})
         return repository
+
+    def _admitted(self, request: web.Request, repository: Repository, name: str) -> None:
+        """Whoever sends no token is told to, and whoever sends one that did not accept the terms, to accept them."""
+        if repository.gated and not self._reader(request):
+            refusal = web.HTTPForbidden if "Authorization" in request.headers else web.HTTPUnauthorized
+            raise refusal(headers={"X-Error-Code": "GatedRepo", "X-Error-Message": f"Access to model {name} is restricted."})
 
     def _revision(self, repository: Repository, revision: str) -> None:
         if revision not in repository.branches and revision != repository.commit:

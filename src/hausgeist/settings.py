@@ -1,25 +1,38 @@
 """Every setting: one frozen object, read once at the start and handed down.
 
-Rising order of strength: defaults, `hausgeist.toml` in the home folder, `HAUSGEIST_*` in the environment, flags.
-The page docs/settings.md is generated from the fields below; each has a default and a sentence of help.
+Rising order of strength: defaults, variables of other tools that mean the same (`FOREIGN`), `hausgeist.toml` in the home folder,
+`HAUSGEIST_*` in the environment, flags. The page docs/settings.md is generated from the fields below; each has a default and a sentence of help.
 """
 
 from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError, TomlConfigSettingsSource
 
 from hausgeist.errors import InvalidRequest
 from hausgeist.model import CacheType, Speculation, Switch, Task
 
-__all__ = ["DEFAULT_PORT", "ModelSection", "Settings", "UpstreamSection", "default_home", "load_settings"]
+__all__ = ["DEFAULT_PORT", "FOREIGN", "ModelSection", "RegistrySection", "Settings", "UpstreamSection", "default_home", "load_settings"]
 
 DEFAULT_PORT = 4287
+
+FOREIGN: Mapping[str, tuple[str, ...]] = {
+    "ca_certificates": ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"),
+    "hf_endpoint": ("HF_ENDPOINT",),
+    "hf_home": ("HF_HOME",),
+    "hf_token": ("HF_TOKEN",),
+    "hf_token_path": ("HF_TOKEN_PATH",),
+    "ollama_models": ("OLLAMA_MODELS",),
+}
+"""Settings that people have told their other tools already, and by which variables; the first that is set counts."""
 
 
 def default_home() -> Path:
@@ -68,6 +81,26 @@ class UpstreamSection(_Section):
     context: int | None = Field(None, ge=16, description="Tokens per request, where the server does not tell.")
 
 
+class RegistrySection(_Section):
+    """A registry of models besides Ollama's: `[registries."host:port"]` in hausgeist.toml."""
+
+    user: str = Field("", description="User name, where the registry wants one.")
+    password: str = Field("", repr=False, description="Password or access token of that user.")
+    plain_http: bool = Field(False, description="Speak http with it, unprotected; without this only with one on this machine.")
+
+
+class _Foreign(PydanticBaseSettingsSource):
+    """The variables of other tools."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        found = (value for name in FOREIGN.get(field_name, ()) if (value := os.environ.get(name)))
+        return next(found, None), field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        found = {name: self.get_field_value(field, name)[0] for name, field in self.settings_cls.model_fields.items()}
+        return {name: value for name, value in found.items() if value is not None}
+
+
 class Settings(BaseSettings):
     """Settings of the server."""
 
@@ -98,6 +131,15 @@ class Settings(BaseSettings):
     origins: Names = Field((), description="Web origins, besides this server's own, that may call the API from a browser.")
     keys_required: bool | None = Field(None, description="Demand an API key even on loopback. Unset: only on other binds.")
     allow: Names = Field((), description="Hosts that Hausgeist may contact (host or host:port), besides the configured upstreams.")
+    ca_certificates: Path | None = Field(
+        None, description="Certificates (PEM) of further authorities to trust, such as that of a company's proxy, for connections to others."
+    )
+    registry: str = Field("https://registry.ollama.ai", description="Where models come from whose names have no host: Ollama's registry or a mirror.")
+    hf_endpoint: str = Field("https://huggingface.co", description="The hub that names with hf.co mean: Hugging Face or a mirror.")
+    hf_token: str = Field("", repr=False, description="Access token for the hub. Sent to the hub only, never logged.")
+    hf_token_path: Path | None = Field(None, description="File with that token. Unset: the one that the hub's own tools leave in hf_home.")
+    hf_home: Path | None = Field(None, description="Folder of the hub's own tools, whose downloads can be adopted. Unset: ~/.cache/huggingface.")
+    ollama_models: Path | None = Field(None, description="Folder of Ollama's models, which can be adopted. Unset: looked for in the usual places.")
     remote_images: bool = Field(False, description="Fetch http(s) images that requests point to, from hosts on the allow list.")
     engine: Literal["auto", "wheel", "built", "binary"] = Field(
         "auto", description="Which llama.cpp to run; auto: the one chosen by 'hausgeist engine use'."
@@ -116,12 +158,23 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What is logged. Prompts and answers never are.")
     log_format: Literal["text", "json"] = Field("text", description="One line of text, or one JSON object, per event.")
     models: dict[str, ModelSection] = Field(default_factory=dict, description="How single models are launched.")
+    registries: dict[str, RegistrySection] = Field(
+        default_factory=dict, description="Further registries of models, by host, with the port where it is not the usual one."
+    )
     upstreams: dict[str, UpstreamSection] = Field(default_factory=dict, description="Remote OpenAI-compatible servers.")
 
     @field_validator("names", "trusted_proxies", "origins", "allow", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("registry", "hf_endpoint")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username is not None or parts.query or parts.fragment:
+            raise ValueError("must be an address like https://host, without user, password and query")
+        return value.rstrip("/")
 
     @classmethod
     def settings_customise_sources(
@@ -135,7 +188,13 @@ class Settings(BaseSettings):
         sources: list[PydanticBaseSettingsSource] = [init_settings, env_settings]
         if cls.model_config.get("toml_file"):
             sources.append(TomlConfigSettingsSource(settings_cls))
-        return tuple(sources)
+        return (*sources, _Foreign(settings_cls))
+
+    @property
+    def hf_token_files(self) -> tuple[Path, ...]:
+        """Where a token for the hub may lie, in the order in which to look."""
+        home = self.hf_home or Path("~/.cache/huggingface")
+        return tuple(path.expanduser() for path in (self.hf_token_path, home / "token") if path is not None)
 
     @property
     def loopback(self) -> bool:

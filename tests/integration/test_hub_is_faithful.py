@@ -87,6 +87,9 @@ def test_errors_are_told_apart(hub: Hub, ask: Ask) -> None:
         ("hf_hub_download('owner/model', 'x.gguf')", "RemoteEntryNotFoundError"),
         ("HfApi().model_info('owner/model', revision='x')", "RevisionNotFoundError"),
         ("hf_hub_download('owner/gated', 'model.gguf')", "GatedRepoError"),
+        ("HfApi().auth_check('owner/gated')", "GatedRepoError"),
+        ("HfApi(token='hf_other').auth_check('owner/gated')", "GatedRepoError"),
+        ("HfApi().auth_check('owner/none')", "RepositoryNotFoundError"),
     ):
         assert ask(expression) == {"error": error}, expression
     for name in ("gated", "private"):

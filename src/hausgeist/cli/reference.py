@@ -19,7 +19,7 @@ from pydantic.fields import FieldInfo
 
 from hausgeist.cli.catalog_page import catalogue_page
 from hausgeist.cli.exits import EXIT_CODES
-from hausgeist.settings import ModelSection, Settings, UpstreamSection
+from hausgeist.settings import FOREIGN, ModelSection, RegistrySection, Settings, UpstreamSection
 
 __all__ = ["catalogue_page", "cli_page", "settings_page"]
 
@@ -32,15 +32,17 @@ def settings_page() -> str:
     parts = [
         "# Settings\n",
         _GENERATED,
-        "In rising order of strength: the defaults, `hausgeist.toml` in the home folder, `HAUSGEIST_*` in the environment, flags of\n"
-        "`hausgeist serve` ([cli.md](cli.md)). An empty variable counts as not set. A list in a variable is separated by commas.\n\n"
+        "In rising order of strength: the defaults, the variables of other tools that are named below, `hausgeist.toml` in the home folder,\n"
+        "`HAUSGEIST_*` in the environment, flags of `hausgeist serve` ([cli.md](cli.md)). An empty variable counts as not set. A list in a\n"
+        "variable is separated by commas.\n\n"
         '```toml\n# HAUSGEIST_HOME/hausgeist.toml\nport = 4287\noffline = true\nnames = ["ai.example.lan"]\n\n'
         '[models."gemma-3-4b"]\npath = "/srv/models/gemma-3-4b-Q4_K_M.gguf"\ncontext = 8192\n```\n',
     ]
     for name, field in Settings.model_fields.items():
-        if name not in {"models", "upstreams"}:
-            parts.append(_setting(f"`{name}`", field, f"HAUSGEIST_{name.upper()}", level=2))
+        if name not in {"models", "registries", "upstreams"}:
+            parts.append(_setting(f"`{name}`", field, f"HAUSGEIST_{name.upper()}", *FOREIGN.get(name, ()), level=2))
     parts += _section("models", '`[models."name"]`', ModelSection)
+    parts += _section("registries", '`[registries."host:port"]`', RegistrySection)
     parts += _section("upstreams", "`[upstreams.NAME]`", UpstreamSection)
     return "\n".join(parts)
 
@@ -50,14 +52,13 @@ def _section(name: str, title: str, model: type[BaseModel]) -> Iterator[str]:
     yield f"## `{name}`\n"
     yield f"{about} {title} in hausgeist.toml; a table of:\n"
     for key, field in model.model_fields.items():
-        yield _setting(f"`{name}.*.{key}`", field, "", level=3)
+        yield _setting(f"`{name}.*.{key}`", field, level=3)
 
 
-def _setting(title: str, field: FieldInfo, variable: str, *, level: int) -> str:
+def _setting(title: str, field: FieldInfo, *variables: str, level: int) -> str:
     facts = [f"takes {_kind(field.annotation)}{_bounds(field)}", f"default: {_default(field)}"]
-    if variable:
-        facts.append(f"`{variable}`")
-    return f"{'#' * level} {title}\n\n{field.description}\n\n*{'* · *'.join(facts[:2])}*{' · ' + facts[2] if variable else ''}\n"
+    named = "".join(f" · `{variable}`" for variable in variables)
+    return f"{'#' * level} {title}\n\n{field.description}\n\n*{'* · *'.join(facts)}*{named}\n"
 
 
 def _kind(annotation: Any) -> str:

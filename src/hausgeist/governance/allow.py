@@ -1,8 +1,10 @@
 """Which hosts may be contacted, and at which addresses: pure decisions over the settings.
 
 A name on the list must not lead into the house: an address that it resolves to has to be a public one (server-side request forgery, DNS
-rebinding), unless the owner said otherwise by configuring an upstream there, by a name that only a local network can know ("nas",
-"nas.local"), or by putting the address or its network on the list as well.
+rebinding), unless the owner said otherwise by configuring an upstream or a registry there, by a name that only a local network can know
+("nas", "nas.local"), or by putting the address or its network on the list as well.
+
+To install models, the configured registries and the hub may be asked without being on the list, and so may where they keep their files.
 """
 
 from __future__ import annotations
@@ -20,6 +22,23 @@ Address = IPv4Address | IPv6Address
 
 _LOCAL_SUFFIXES = (".local", ".lan", ".internal", ".home.arpa", ".localhost")
 """Names that no public name server answers for (RFC 6761, 6762, 8375, ICANN's .internal; .lan by custom)."""
+
+_PULLS = frozenset({"model source", "model download"})
+"""Purposes for which the places that models come from may be contacted."""
+
+_STORES = {
+    "registry.ollama.ai": {
+        # Cloudflare R2, to which the registry redirects for layers; the name is that of Ollama's own account there.
+        "dd20bb891979d25aebc8bec07b2b3bbc.r2.cloudflarestorage.com",
+    },
+    "huggingface.co": {
+        # cdn-lfs-us-1.hf.co, cas-bridge.xethub.hf.co and others like them: the hub redirects to them for large files.
+        "*.hf.co",
+        # cdn-lfs.huggingface.co, of before that.
+        "*.huggingface.co",
+    },
+}
+"""Where hosts that models come from keep the files: they redirect there, by addresses that they sign. Not followed from a mirror."""
 
 _NAT64 = ip_network("64:ff9b::/96")
 
@@ -47,10 +66,17 @@ class AllowList:
     def __init__(self, settings: Settings) -> None:
         self._offline = settings.offline
         self._entries = [_parse(entry) for entry in settings.allow]
-        self._upstreams = [_upstream(name, section.url) for name, section in settings.upstreams.items()]
+        self._upstreams = [_configured(f"upstreams.{name}.url", section.url) for name, section in settings.upstreams.items()]
+        usual = Settings.model_fields
+        named = [(name, str(getattr(settings, name))) for name in ("registry", "hf_endpoint")]
+        more = [(f"registries.{host}", f"{'http' if section.plain_http else 'https'}://{host}") for host, section in settings.registries.items()]
+        self._sources = [_configured(name, url) for name, url in named + more]
+        # Only what the owner named may be in the house: the usual hosts are on the internet.
+        self._mirrors = [_configured(name, url) for name, url in named if url != usual[name].default] + [_configured(*one) for one in more]
+        self._stores = [_parse(store) for source in self._sources for store in sorted(_STORES.get(source.host, ()))]
 
-    def refusal(self, host: str, port: int) -> str:
-        """Why this server does not contact `host` (in lower case, without brackets) at `port`; empty if it does."""
+    def refusal(self, host: str, port: int, *, purpose: str = "") -> str:
+        """Why this server does not contact `host` (in lower case, without brackets) at `port` for `purpose`; empty if it does."""
         address = _address(host)
         where = f"{f'[{host}]' if ':' in host else host}:{port}"
         upstream = any(entry.covers(host, address, port) for entry in self._upstreams)
@@ -58,7 +84,8 @@ class AllowList:
             if upstream and is_this_machine(host):
                 return ""
             return f"This server is offline (offline = true) and does not connect to {where}."
-        if upstream or any(entry.covers(host, address, port) for entry in self._entries):
+        entries = [*self._entries, *self._sources, *self._stores] if purpose in _PULLS else self._entries
+        if upstream or any(entry.covers(host, address, port) for entry in entries):
             return ""
         return f'{where} is not among the hosts that this server may contact. Its owner can add it: allow = ["{host}"].'
 
@@ -79,7 +106,7 @@ class AllowList:
     def _may_be_near(self, host: str, port: int) -> bool:
         if "." not in host or host.endswith(_LOCAL_SUFFIXES):
             return True
-        return any(entry.covers(host, None, port) for entry in self._upstreams)
+        return any(entry.covers(host, None, port) for entry in (*self._upstreams, *self._mirrors))
 
 
 def is_loopback_name(host: str) -> bool:
@@ -125,14 +152,14 @@ def _parse(entry: str) -> _Entry:
     return _Entry("" if address else _ascii(name), ip_network(address) if address else None, port, below)
 
 
-def _upstream(name: str, url: str) -> _Entry:
+def _configured(setting: str, url: str) -> _Entry:
     try:
         parts = urlsplit(url)
         host, port = (parts.hostname or "").rstrip("."), parts.port or (443 if parts.scheme == "https" else 80)
     except ValueError:
         host, port, parts = "", 0, urlsplit("")
     if not host or parts.scheme not in {"http", "https"}:
-        raise InvalidRequest(f"upstreams.{name}.url: '{url}' is not an address like http://host:port.", param=f"upstreams.{name}.url")
+        raise InvalidRequest(f"{setting}: '{url}' is not an address like http://host:port.", param=setting)
     address = _address(host)
     return _Entry("" if address else _ascii(host), ip_network(address) if address else None, port)
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.request import getproxies, proxy_bypass
 
@@ -49,6 +51,7 @@ class Egress:
 
     def __init__(self, settings: Settings, governor: Governor) -> None:
         self._list = AllowList(settings)
+        self._certificates = settings.ca_certificates
         self._offline = settings.offline
         self._governor = governor
         self._session: ClientSession | None = None
@@ -71,7 +74,7 @@ class Egress:
             raise self._refused("Only http:// and https:// addresses can be contacted.", None, wish)
         if target.raw_user is not None or target.raw_password is not None:
             raise self._refused("An address must not contain a user name or password.", target, wish)
-        if reason := self._list.refusal(host, port):
+        if reason := self._list.refusal(host, port, purpose=wish.purpose):
             raise self._refused(reason, target, wish)
         return target
 
@@ -224,13 +227,25 @@ class Egress:
         if self._session is None or self._session.closed or self._loop is not asyncio.get_running_loop():
             self._loop = asyncio.get_running_loop()
             self._session = ClientSession(
-                connector=TCPConnector(limit=0, resolver=_resolver(self._list, self._proxies)),
+                connector=TCPConnector(limit=0, resolver=_resolver(self._list, self._proxies), ssl=_tls(self._certificates)),
                 cookie_jar=DummyCookieJar(),
                 headers={"User-Agent": "hausgeist"},
                 trust_env=False,
                 requote_redirect_url=False,
             )
         return self._session
+
+
+def _tls(certificates: Path | None) -> ssl.SSLContext:
+    """The authorities that the system trusts, and those of the settings. Raises `Unavailable`."""
+    context = ssl.create_default_context()
+    if certificates is not None:
+        try:
+            context.load_verify_locations(cafile=certificates.expanduser())
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or "it holds no certificates in PEM form"
+            raise Unavailable(f"The file of certificates {certificates} (ca_certificates) cannot be used: {reason}.") from error
+    return context
 
 
 def _resolver(allowed: AllowList, proxies: set[str]) -> Any:

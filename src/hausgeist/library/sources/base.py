@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from hausgeist.identity import Origin, Principal
 from hausgeist.library.reference import Reference
 
 __all__ = ["Part", "Release", "Role", "Source", "Variant"]
@@ -37,7 +38,8 @@ class Release:
 
     reference: Reference
     version: str
-    """Names these very bytes: the digest of a manifest, a commit, the digest in a URL. Equal versions need no download."""
+    """Names these very bytes: the digest of a manifest, of the digests of the files, or in a URL. Equal versions need no download.
+    Empty: the source cannot tell, and nothing is equal to that."""
     parts: tuple[Part, ...]
     """Weights in the order of their split, then projector, then adapters."""
     template: str = ""
@@ -71,15 +73,18 @@ class Variant:
 class Source(Protocol):
     """A place that models come from."""
 
-    async def find(self, reference: Reference) -> Release:
+    async def find(self, reference: Reference, *, who: Principal | None = None, origin: Origin | None = None) -> Release:
         """What the reference stands for now.
 
         Raises `NotFound` (with what is there instead, where that is known), `NotAllowed` when a token or the acceptance of a licence is
         needed, `InvalidRequest` for an answer that makes no sense, `Unavailable`, `EgressRefused`.
         """
 
-    async def variants(self, reference: Reference) -> Sequence[Variant]:
+    async def variants(self, reference: Reference, *, who: Principal | None = None, origin: Origin | None = None) -> Sequence[Variant]:
         """The precisions that can be had; empty where the source cannot list them."""
 
     async def headers(self, part: Part, *, renew: bool = False) -> Mapping[str, str]:
-        """What to send with a request for a part (credentials, if any). `renew`: the ones given before were refused (401, 403)."""
+        """What to send with a request for a part (credentials, if any). `renew`: the ones given before were refused (401, 403).
+
+        Raises `NotAllowed` when it is known that no others will do.
+        """

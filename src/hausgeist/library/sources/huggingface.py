@@ -1,0 +1,185 @@
+"""GGUF repositories of the Hugging Face hub, or of a mirror that has its routes.
+
+The token is sent to the hub's own origin and nowhere else; what it redirects to carries a signature of its own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+from hausgeist.errors import HausgeistError, InvalidRequest, NotAllowed, NotFound, shown
+from hausgeist.identity import Origin, Principal
+from hausgeist.library.reference import HUB, Reference
+from hausgeist.library.sources.base import Part, Release, Role, Variant
+from hausgeist.library.sources.outbound import Document, Outbound, ask, origin_of, sha256_of
+from hausgeist.library.sources.precisions import Choice, Chooser, Entry, choose_usual, pick, projector_for, variants_of
+
+__all__ = ["HuggingFace", "read_token"]
+
+_LIMIT: Final = 32 * 2**20
+_MOST_FILES: Final = 100_000
+_LARGEST: Final = 2**46
+_COMMIT: Final = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
+_REPOSITORY: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*/[A-Za-z0-9_][A-Za-z0-9_.-]*")
+_TOKEN: Final = re.compile(r"[\x21-\x7e]{1,1000}")
+_GIVE: Final = "HF_TOKEN, or hf_token in hausgeist.toml"
+
+
+def read_token(token: str, files: Sequence[Path]) -> str:
+    """The token of the settings, or else of the first file that holds one, as the hub's own tools leave it."""
+    for found in (token, *(_first_line(file) for file in files)):
+        if _TOKEN.fullmatch(found):
+            return found
+    return ""
+
+
+class HuggingFace:
+    """`choose` takes one of several precisions when the reference names none."""
+
+    def __init__(self, outbound: Outbound, endpoint: str, *, token: str = "", choose: Chooser = choose_usual) -> None:
+        self._outbound = outbound
+        self._endpoint = endpoint.rstrip("/")
+        self._token = token
+        self._choose = choose
+
+    async def find(self, reference: Reference, *, who: Principal | None = None, origin: Origin | None = None) -> Release:
+        about, repository, entries = await self._described(reference, who, origin)
+        choices = _choices(repository, entries)
+        choice = pick(choices, reference.tag, self._choose, f"{HUB}/{repository}")
+        if choice.missing:
+            raise InvalidRequest(f"{HUB}/{repository} lacks {choice.missing} of the parts of '{shown(choice.stem)}'; choose another precision.")
+        if about.get("gated") or about.get("private"):
+            await self._admitted(repository, who, origin)
+        commit = about.get("sha")
+        if not isinstance(commit, str) or not _COMMIT.fullmatch(commit):
+            raise InvalidRequest(f"The hub names no commit of {repository}.")
+        projector = projector_for(entries, choice)
+        parts = [self._part(repository, commit, entry, "weights") for entry in choice.entries]
+        if projector is not None:
+            parts.append(self._part(repository, commit, projector, "projector"))
+        return Release(
+            reference=reference,
+            version=_version(parts, commit),
+            parts=tuple(parts),
+            licence=_licence(about),
+            source=f"{HUB}/{repository}:{choice.name}",
+        )
+
+    async def variants(self, reference: Reference, *, who: Principal | None = None, origin: Origin | None = None) -> Sequence[Variant]:
+        _, repository, entries = await self._described(reference, who, origin)
+        return [Variant(name=choice.name, size=choice.size) for choice in _choices(repository, entries) if not choice.missing]
+
+    async def headers(self, part: Part, *, renew: bool = False) -> Mapping[str, str]:
+        if renew and (path := part.url.removeprefix(f"{self._endpoint}/")) != part.url:
+            await self._admitted("/".join(path.split("/")[:2]), None, None)
+        return self._credentials(part.url)
+
+    def _credentials(self, url: str) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self._token}"} if self._token and origin_of(url) == origin_of(self._endpoint) else {}
+
+    async def _get(self, path: str, who: Principal | None, origin: Origin | None) -> Document:
+        url = f"{self._endpoint}/{path}"
+        return await ask(self._outbound, url, limit=_LIMIT, headers=self._credentials(url), who=who, origin=origin)
+
+    async def _described(
+        self, reference: Reference, who: Principal | None, origin: Origin | None
+    ) -> tuple[Mapping[str, Any], str, tuple[Entry, ...]]:
+        """What the hub says of a repository, its name there (it may have been renamed), and its files."""
+        found = await self._get(f"api/models/{quote(reference.path)}/revision/main?blobs=true", who, origin)
+        if found.status != 200:
+            raise self._refusal(found, reference.path)
+        about = found.json("description of the repository")
+        if not isinstance(about, dict) or not isinstance(about.get("siblings"), list) or len(about["siblings"]) > _MOST_FILES:
+            raise InvalidRequest(f"{found.host} does not list the files of {reference.path}.")
+        named = about.get("id")
+        repository = named if isinstance(named, str) and _REPOSITORY.fullmatch(named) and ".." not in named else reference.path
+        return about, repository, tuple(entry for one in about["siblings"] if (entry := _entry(one)) is not None)
+
+    async def _admitted(self, repository: str, who: Principal | None, origin: Origin | None) -> None:
+        """Raises `NotAllowed` for a repository whose files this server may not read, saying what helps."""
+        found = await self._get(f"api/models/{quote(repository)}/auth-check", who, origin)
+        # A mirror that does not know the question says 404 without a reason, and is taken to let everybody in.
+        if found.status in {401, 403} or (found.status == 404 and found.headers.get("X-Error-Code") == "RepoNotFound"):
+            raise self._refusal(found, repository)
+
+    def _refusal(self, found: Document, repository: str) -> HausgeistError:
+        code = found.headers.get("X-Error-Code", "")
+        page = f"{self._endpoint}/{repository}"
+        if code == "GatedRepo" or found.status == 403:
+            how = (
+                "the account of this server's token"
+                if self._token
+                else "the account whose token you give this server (HF_TOKEN, or hf_token in hausgeist.toml)"
+            )
+            return NotAllowed(f"{repository} is given only to those who accepted its terms: accept them on {page} with {how}.")
+        if code == "RevisionNotFound":
+            return NotFound(f"The repository {repository} has no branch 'main'.")
+        if found.status in {401, 404}:
+            if self._token:
+                return NotFound(f"The hub has no repository {repository}, or does not show it to the account of this server's token.")
+            return NotFound(
+                f"The hub has no repository {repository}. If it is private, give this server a token: HF_TOKEN, or hf_token in hausgeist.toml."
+            )
+        return InvalidRequest(f"{found.host} answered with status {found.status} when it was asked for {repository}.")
+
+    def _part(self, repository: str, commit: str, entry: Entry, role: Role) -> Part:
+        url = f"{self._endpoint}/{quote(repository)}/resolve/{commit}/{quote(entry.path)}"
+        return Part(role=role, url=url, filename=entry.filename, size=entry.size, sha256=entry.sha256)
+
+
+def _entry(value: Any) -> Entry | None:
+    """A file of the list, or `None` for what is no GGUF file or has a path that nobody should follow."""
+    if not isinstance(value, dict) or not isinstance(path := value.get("rfilename"), str) or not path.lower().endswith(".gguf"):
+        return None
+    if len(path) > 1000 or not path.isprintable() or "\\" in path or any(part in {"", ".", ".."} for part in path.split("/")):
+        return None
+    large = value.get("lfs")
+    lfs: Mapping[str, Any] = large if isinstance(large, dict) else {}
+    size = lfs.get("size", value.get("size"))
+    sha256 = lfs.get("sha256", lfs.get("oid"))
+    return Entry(
+        path,
+        size if isinstance(size, int) and not isinstance(size, bool) and 0 <= size <= _LARGEST else 0,
+        sha256 if isinstance(sha256, str) and _SHA256.fullmatch(sha256) else "",
+    )
+
+
+def _choices(repository: str, entries: Sequence[Entry]) -> tuple[Choice, ...]:
+    choices = variants_of(entries)
+    if not choices:
+        raise NotFound(
+            f"{HUB}/{repository} holds no GGUF files, which is what is served here. Models are often converted by others: "
+            f"search the hub for '{shown(repository.rpartition('/')[2], 60)} GGUF' and give that repository."
+        )
+    whole = tuple(choice for choice in choices if not choice.missing)
+    return whole or choices
+
+
+def _version(parts: Sequence[Part], commit: str) -> str:
+    """Of the files, not of the repository: a new README is no new model."""
+    if not all(part.sha256 for part in parts):
+        return commit
+    return parts[0].sha256 if len(parts) == 1 else sha256_of("\n".join(f"{part.role} {part.sha256}" for part in parts).encode())
+
+
+def _licence(about: Mapping[str, Any]) -> str:
+    """As the repository's card names it, or else its tags."""
+    card = about.get("cardData")
+    named = [card.get(key) for key in ("license_name", "license", "license_link")] if isinstance(card, dict) else []
+    flat = [text for value in named for text in (value if isinstance(value, list) else [value]) if isinstance(text, str) and text != "other"]
+    tags = about.get("tags")
+    tagged = [tag.removeprefix("license:") for tag in tags if isinstance(tag, str) and tag.startswith("license:")] if isinstance(tags, list) else []
+    return shown(", ".join(flat or tagged[:3]), 500)
+
+
+def _first_line(file: Path) -> str:
+    try:
+        with file.open("rb") as opened:
+            return opened.read(2000).decode("ascii", "replace").strip()
+    except OSError:
+        return ""
