@@ -267,10 +267,11 @@ def layers(**fields: Any) -> bytes:
 @pytest.mark.parametrize(
     "body",
     [
-        b"", b"<html>", b"[]", b"null", b"{}", b"1" * 5000, b"[" * 200_000, b'{"a":' * 50_000, manifest(schemaVersion=1), manifest(layers=None), manifest(layers={}),
-        manifest(layers=[1]), manifest(manifests=[]), manifest(layers=[{}] * 5000), manifest(config=1), manifest(config={"digest": 1}), layers(digest="sha256:../../x"),
-        layers(digest="sha512:" + "0" * 64), layers(digest="sha256:" + "0" * 63 + "/"), layers(digest=None), layers(size=-1), layers(size=2**60), layers(size="1"),
-        layers(size=True), layers(size=1.5), layers(mediaType=None), layers(mediaType=5), b"x" * (5 * 2**20), manifest(pad="x" * (5 * 2**20)),
+        b"", b"<html>", b"[]", b"null", b"{}", b"1" * 5000, b"[" * 200_000, b'{"a":' * 50_000, manifest(schemaVersion=1), manifest(layers=None),
+        manifest(layers={}), manifest(layers=[1]), manifest(manifests=[]), manifest(layers=[{}] * 5000), manifest(config=1),
+        manifest(config={"digest": 1}), layers(digest="sha256:../../x"), layers(digest="sha512:" + "0" * 64),
+        layers(digest="sha256:" + "0" * 63 + "/"), layers(digest=None), layers(size=-1), layers(size=2**60), layers(size="1"), layers(size=True),
+        layers(size=1.5), layers(mediaType=None), layers(mediaType=5), b"x" * (5 * 2**20), manifest(pad="x" * (5 * 2**20)),
     ],
 )  # fmt: skip
 async def test_manifests_that_lie(liar: Liar, sources: Any, body: bytes) -> None:
@@ -448,9 +449,10 @@ async def test_a_refusal_while_downloading_is_explained(hub: Hub, sources: Any) 
     "about",
     [
         None, [], {}, {"siblings": None}, {"siblings": [1, None, {"rfilename": 1}]}, {"siblings": [{"rfilename": "../../x.gguf"}]},
-        {"siblings": [{"rfilename": "a\nb.gguf"}]}, {"siblings": [{"rfilename": "x-Q4_0.gguf"}]}, {"siblings": [{"rfilename": "x-Q4_0.gguf"}], "sha": "../x"},
-        {"siblings": [{"rfilename": "x.gguf"}] * 100_001, "sha": "a" * 40}, {"siblings": [{"rfilename": "C:\\x.gguf"}], "sha": "a" * 40},
-        {"siblings": [{"rfilename": "x-00001-of-99999.gguf"}], "sha": "a" * 40}, {"siblings": [{"rfilename": "x-00000-of-00002.gguf"}], "sha": "a" * 40},
+        {"siblings": [{"rfilename": "a\nb.gguf"}]}, {"siblings": [{"rfilename": "x-Q4_0.gguf"}]},
+        {"siblings": [{"rfilename": "x-Q4_0.gguf"}], "sha": "../x"}, {"siblings": [{"rfilename": "x.gguf"}] * 100_001, "sha": "a" * 40},
+        {"siblings": [{"rfilename": "C:\\x.gguf"}], "sha": "a" * 40}, {"siblings": [{"rfilename": "x-00001-of-99999.gguf"}], "sha": "a" * 40},
+        {"siblings": [{"rfilename": "x-00000-of-00002.gguf"}], "sha": "a" * 40},
     ],
 )  # fmt: skip
 async def test_descriptions_that_lie(liar: Liar, sources: Any, about: Any) -> None:
@@ -504,7 +506,11 @@ async def test_all_parts_of_a_split_address(hub: Hub, sources: Any) -> None:
 
 async def test_redirects_into_the_house_are_not_followed(liar: Liar, sources: Any, governor: Governor) -> None:
     for where in ("http://169.254.169.254/latest/meta-data/x.gguf", "http://10.0.0.1/x.gguf", "file:///etc/passwd", "http://[::1]:22/x.gguf"):
-        liar.answers = [web.Response(status=302, headers={"Location": where})]
+
+        async def answer(request: web.Request, where: str = where) -> web.Response:
+            return web.Response(status=302, headers={"Location": where})
+
+        liar.answers = [answer]
         for fields, text in (
             ({"allow": ("127.0.0.1",)}, f"{liar.url}/x.gguf"),
             ({"registry": liar.url}, "tiny"),

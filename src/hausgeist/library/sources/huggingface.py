@@ -111,20 +111,14 @@ class HuggingFace:
         code = found.headers.get("X-Error-Code", "")
         page = f"{self._endpoint}/{repository}"
         if code == "GatedRepo" or found.status == 403:
-            how = (
-                "the account of this server's token"
-                if self._token
-                else "the account whose token you give this server (HF_TOKEN, or hf_token in hausgeist.toml)"
-            )
-            return NotAllowed(f"{repository} is given only to those who accepted its terms: accept them on {page} with {how}.")
+            how = "this server's token" if self._token else f"the token that you give this server ({_GIVE})"
+            return NotAllowed(f"{repository} is given only to those who accepted its terms: accept them on {page} with the account of {how}.")
         if code == "RevisionNotFound":
             return NotFound(f"The repository {repository} has no branch 'main'.")
         if found.status in {401, 404}:
             if self._token:
                 return NotFound(f"The hub has no repository {repository}, or does not show it to the account of this server's token.")
-            return NotFound(
-                f"The hub has no repository {repository}. If it is private, give this server a token: HF_TOKEN, or hf_token in hausgeist.toml."
-            )
+            return NotFound(f"The hub has no repository {repository}. If it is private, give this server a token: {_GIVE}.")
         return InvalidRequest(f"{found.host} answered with status {found.status} when it was asked for {repository}.")
 
     def _part(self, repository: str, commit: str, entry: Entry, role: Role) -> Part:
