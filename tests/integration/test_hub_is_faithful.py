@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from hausgeist.library.sources.adoption import discover
 from tests.hub import Hub
 
 WEIGHTS = bytes(range(256)) * 5000
@@ -62,6 +63,14 @@ def test_a_snapshot_is_downloaded(hub: Hub, ask: Ask) -> None:
     assert blob.name == hub.repositories["owner/model"].files["sub/model-Q4_K_M.gguf"].sha256
     assert [one.path for one in hub.requests("cdn")] == [f"/{blob.name}"]
     assert "Authorization" not in hub.requests("cdn")[0].headers
+
+
+def test_what_the_client_downloaded_can_be_adopted(hub: Hub, ask: Ask, tmp_path: Path) -> None:
+    folder = Path(str(ask("snapshot_download('owner/model')")))
+    (found,) = [one for one in discover({}, tmp_path, hf_home=tmp_path / "home") if one.tool == "huggingface"]
+    assert found.name == "hf.co/owner/model:Q4_K_M"
+    assert found.files == ((folder / "sub/model-Q4_K_M.gguf").resolve(),)
+    assert found.release.version == hub.repositories["owner/model"].files["sub/model-Q4_K_M.gguf"].sha256
 
 
 def test_what_there_is_can_be_listed(hub: Hub, ask: Ask) -> None:

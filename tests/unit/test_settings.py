@@ -5,14 +5,16 @@ from pathlib import Path
 import pytest
 
 from hausgeist.errors import InvalidRequest
-from hausgeist.settings import DEFAULT_PORT, load_settings
+from hausgeist.settings import DEFAULT_PORT, FOREIGN, load_settings
 
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HAUSGEIST_HOME", str(tmp_path))
-    for name in ("PORT", "HOST", "OFFLINE"):
+    for name in ("PORT", "HOST", "OFFLINE", "REGISTRY", *(name.upper() for name in FOREIGN)):
         monkeypatch.delenv(f"HAUSGEIST_{name}", raising=False)
+    for name in (name for names in FOREIGN.values() for name in names):
+        monkeypatch.delenv(name, raising=False)
     return tmp_path
 
 
@@ -69,3 +71,46 @@ def test_any_bind_but_loopback_demands_keys_and_tls(home: Path, host: str, loopb
     assert settings.keys_demanded is not loopback
     assert settings.tls_on is not loopback
     assert load_settings(host=host, behind_proxy=True).tls_on is False
+
+
+def test_variables_of_other_tools_are_read_and_weakest(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_settings().hf_endpoint == "https://huggingface.co"
+    monkeypatch.setenv("HF_ENDPOINT", "https://mirror.example/")
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    monkeypatch.setenv("HF_HOME", "/srv/hf")
+    monkeypatch.setenv("OLLAMA_MODELS", "/srv/ollama")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/etc/second.pem")
+    monkeypatch.setenv("HF_TOKEN_PATH", "")
+    settings = load_settings()
+    assert (settings.hf_endpoint, settings.hf_token) == ("https://mirror.example", "hf_secret")
+    assert (settings.hf_home, settings.ollama_models, settings.ca_certificates) == (Path("/srv/hf"), Path("/srv/ollama"), Path("/etc/second.pem"))
+    assert settings.hf_token_files == (Path("/srv/hf/token"),)
+    assert "hf_secret" not in repr(settings)
+    assert "hf_secret" not in str(settings)
+    monkeypatch.setenv("SSL_CERT_FILE", "/etc/first.pem")
+    assert load_settings().ca_certificates == Path("/etc/first.pem")
+    (home / "hausgeist.toml").write_text('hf_endpoint = "https://file.example"\n', encoding="utf-8")
+    assert load_settings().hf_endpoint == "https://file.example"
+    monkeypatch.setenv("HAUSGEIST_HF_ENDPOINT", "https://own.example")
+    assert load_settings().hf_endpoint == "https://own.example"
+    assert load_settings(hf_endpoint="https://flag.example").hf_endpoint == "https://flag.example"
+
+
+def test_registries_and_their_passwords(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (home / "hausgeist.toml").write_text('[registries."nas:5000"]\nuser = "me"\npassword = "s3cr3t"\nplain_http = true\n', encoding="utf-8")
+    settings = load_settings()
+    assert settings.registries["nas:5000"].password == "s3cr3t"
+    assert settings.registries["nas:5000"].plain_http
+    assert "s3cr3t" not in repr(settings)
+    monkeypatch.setenv("HAUSGEIST_REGISTRY", "https://mirror.example/")
+    assert load_settings().registry == "https://mirror.example"
+
+
+@pytest.mark.parametrize(
+    "address", ["mirror.example", "ftp://mirror.example", "https://", "https://me:s3cr3t@mirror.example", "https://a.example/?x", "x:y"]
+)
+def test_addresses_that_are_none_are_named(home: Path, address: str) -> None:
+    for name in ("registry", "hf_endpoint"):
+        with pytest.raises(InvalidRequest, match=name) as caught:
+            load_settings(**{name: address})
+        assert "s3cr3t" not in caught.value.message

@@ -16,8 +16,9 @@ from hausgeist.errors import EgressRefused, InvalidRequest, TooLarge, Unavailabl
 from hausgeist.governance import Egress, Governor
 from hausgeist.governance.allow import AllowList, is_public
 from hausgeist.http.facts import parse_address
+from hausgeist.http.tls import Certificates
 from hausgeist.identity import LOCAL_OWNER, Origin
-from hausgeist.settings import Settings, UpstreamSection
+from hausgeist.settings import RegistrySection, Settings, UpstreamSection
 from hausgeist.store.database import Database
 
 ORIGIN = Origin("192.0.2.7", "curl", "req_9")
@@ -246,6 +247,74 @@ async def test_offline_knows_only_configured_upstreams_on_this_machine(out: Any,
         with pytest.raises(EgressRefused, match="offline"):
             await egress.fetch(url, limit=10, purpose="model")
     assert [outcome for outcome, _, _ in await rows(governor)] == ["refused"] * 4
+
+
+@pytest.mark.parametrize(
+    ("fields", "url", "permitted"),
+    [
+        ({}, "https://registry.ollama.ai/v2/", True),
+        ({}, "https://dd20bb891979d25aebc8bec07b2b3bbc.r2.cloudflarestorage.com/x", True),
+        ({}, "https://another.r2.cloudflarestorage.com/x", False),
+        ({}, "https://huggingface.co/api/models", True),
+        ({}, "https://cas-bridge.xethub.hf.co/x", True),
+        ({}, "https://cdn-lfs.huggingface.co/x", True),
+        ({}, "https://hf.co.evil.example/x", False),
+        ({}, "http://registry.ollama.ai/v2/", False),
+        ({}, "https://ghcr.io/v2/", False),
+        ({"registry": "https://mirror.example"}, "https://mirror.example/v2/", True),
+        ({"registry": "https://mirror.example"}, "https://registry.ollama.ai/v2/", False),
+        ({"registry": "https://mirror.example"}, "https://dd20bb891979d25aebc8bec07b2b3bbc.r2.cloudflarestorage.com/x", False),
+        ({"hf_endpoint": "http://mirror.example:8080"}, "http://mirror.example:8080/x", True),
+        ({"hf_endpoint": "http://mirror.example:8080"}, "https://mirror.example/x", False),
+        ({"registries": {"ghcr.io": RegistrySection()}}, "https://ghcr.io/v2/", True),
+        ({"registries": {"ghcr.io": RegistrySection()}}, "http://ghcr.io/v2/", False),
+        ({"registries": {"nas:5000": RegistrySection(plain_http=True)}}, "http://nas:5000/v2/", True),
+        ({"offline": True}, "https://registry.ollama.ai/v2/", False),
+    ],
+)
+async def test_where_models_come_from_may_be_asked_for_models_only(out: Any, fields: dict[str, Any], url: str, permitted: bool) -> None:
+    egress = out(**fields)
+    for purpose in ("model source", "model download"):
+        if permitted:
+            assert egress.permit(url, purpose=purpose).host
+        else:
+            with pytest.raises(EgressRefused):
+                egress.permit(url, purpose=purpose)
+    with pytest.raises(EgressRefused):
+        egress.permit(url, purpose="image")
+
+
+async def test_a_registry_in_the_house_is_there_only_if_configured(out: Any, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    resolve_to(monkeypatch, "127.0.0.1")
+    mirror = f"http://models.example:{site.port}"
+    await out(registry=mirror).fetch(f"{mirror}/", limit=10, purpose="model source")
+    named = {f"models.example:{site.port}": RegistrySection(plain_http=True)}
+    await out(registries=named).fetch(f"{mirror}/", limit=10, purpose="model source")
+    for usual in ("https://registry.ollama.ai/v2/", "https://cas-bridge.xethub.hf.co/x"):
+        with pytest.raises(EgressRefused, match="not a public address"):
+            await out().fetch(usual, limit=10, purpose="model source")
+
+
+async def test_authorities_of_ones_own(out: Any, tmp_path: Path) -> None:
+    house = Certificates(Settings(home=tmp_path / "house", tls=True))
+    (tmp_path / "house").mkdir()
+    app = web.Application()
+    app.router.add_route("*", "/{any:.*}", Site().handle)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    listener = socket.create_server(("127.0.0.1", 0))
+    await web.SockSite(runner, listener, ssl_context=house.context()).start()
+    url = f"https://localhost:{listener.getsockname()[1]}/"
+    with pytest.raises(Unavailable, match="cannot be reached"):
+        await out(allow=("localhost",)).fetch(url, limit=10, purpose="image")
+    (tmp_path / "house.pem").write_bytes(house.export())
+    trusting = out(allow=("localhost",), ca_certificates=tmp_path / "house.pem")
+    assert (await trusting.fetch(url, limit=10, purpose="image"))[0] == b"hello"
+    (tmp_path / "none.pem").write_text("nothing")
+    for wrong in (tmp_path / "none.pem", tmp_path / "missing.pem"):
+        with pytest.raises(Unavailable, match=r"\(ca_certificates\) cannot be used"):
+            await out(allow=("localhost",), ca_certificates=wrong).fetch(url, limit=10, purpose="image")
+    await runner.cleanup()
 
 
 async def test_what_left_is_written_down(out: Any, site: Site, governor: Governor, monkeypatch: pytest.MonkeyPatch) -> None:
