@@ -181,7 +181,7 @@ def test_thinking_is_handed_over() -> None:
         "{{ | json }}", "{{ .System | }}", "{{ /* }}", "{{ if $x = 1 }}{{ end }}", "a\x01b{{ .Prompt }}", "{{ $x := 1 }}{{ $x = \"a\" }}",
         "{{ if .System }}{{ $y := 1 }}{{ end }}{{ $y }}", "{{ 99999999999999999999 }}", "{{ if .System }}" * 200,
         "{{ if .System }}a{{ else " * 200, "{{ (" * 2 + "(" * 5000, "{{ .Prompt }}" * 6000, "x" * 200_000,
-        "{{ if .Messages }}{{ end }}{{ or .System .Messages }}",
+        "{{ range .Messages }}" * 5 + "{{ end }}" * 5, "{{ if .Messages }}{{ end }}{{ or .System .Messages }}",
     ],
 )  # fmt: skip
 def test_what_cannot_be_translated_says_so(template: str) -> None:

@@ -36,6 +36,8 @@ Type = OneOf[
 ]  # fmt: skip
 
 _LONGEST: Final = 2**19
+_MOST_LOOPS: Final = 4
+"""Loops within loops: messages, calls, arguments, and one more. More would only cost whoever renders it."""
 _MISSING: Final = "''"
 
 _FIELDS: Final[dict[str, dict[str, tuple[str, Type]]]] = {
@@ -178,6 +180,7 @@ class _Writer:
         self._root = root
         self._scopes: list[dict[str, _Value]] = [{}]
         self._made = 0
+        self._loops = 0
 
     def nodes(self, nodes: list[Node], dot: _Value | None) -> Iterator[str]:
         """`dot`: None stands for the root."""
@@ -232,6 +235,9 @@ class _Writer:
         value = self._pipe(node.pipe, dot)
         self._made += 1
         name, key = f"d{self._made}", f"k{self._made}"
+        self._loops += 1
+        if self._loops > _MOST_LOOPS:
+            raise Untranslatable(f"it has more than {_MOST_LOOPS} loops within each other")
         if value.type in _ELEMENTS:
             element, counted = _Value(name, _ELEMENTS[value.type]), _Value("loop.index0", "number")
             yield f"{{%- for {name} in {value.code} -%}}"
@@ -250,6 +256,7 @@ class _Writer:
             yield self._declare(node.value, element)
         yield from self.nodes(node.body, element)
         self._scopes.pop()
+        self._loops -= 1
         if node.otherwise:
             yield "{%- else -%}"
             yield from self.nodes(node.otherwise, dot)
