@@ -42,6 +42,8 @@ class _Wish:
     purpose: str
     who: Principal | None
     origin: Origin | None
+    recorded: set[str] | None = None
+    """Hosts that have their row already."""
 
 
 class Egress:
@@ -87,17 +89,21 @@ class Egress:
         timeout: float | ClientTimeout | None = None,
         who: Principal | None = None,
         origin: Origin | None = None,
+        recorded: set[str] | None = None,
+        read_buffer: int | None = None,
     ) -> AsyncIterator[ClientResponse]:
         """A response whose body is still to be read; leaving early closes the connection. GET and HEAD follow redirects, each permitted anew.
 
-        `timeout` is in seconds for all of it; `None` limits only the connecting. Raises `EgressRefused`; `Unavailable` when the host
-        cannot be reached. What breaks while the body is read is aiohttp's own error.
+        `timeout` is in seconds for all of it; `None` limits only the connecting. `recorded` is shared by the requests of one task that makes
+        many: each host then gets one row, not one per request (refusals always get theirs). `read_buffer`: bytes that may wait to be read.
+
+        Raises `EgressRefused`; `Unavailable` when the host cannot be reached. What breaks while the body is read is aiohttp's own error.
         """
-        wish = _Wish(purpose, who, origin)
+        wish = _Wish(purpose, who, origin, recorded)
         target = self._permit(url, wish)
         sent = dict(headers or {})
         for hop in range(_HOPS + 1):
-            response = await self._send(wish, method, target, headers=sent, data=data, timeout=timeout)
+            response = await self._send(wish, method, target, headers=sent, data=data, timeout=timeout, read_buffer=read_buffer)
             location = response.headers.get("Location") if response.status in _REDIRECTS else None
             if location is None:
                 break
@@ -150,12 +156,23 @@ class Egress:
             await session.close()
 
     async def _send(
-        self, wish: _Wish, method: str, target: URL, *, headers: Mapping[str, str], data: Any, timeout: float | ClientTimeout | None
+        self,
+        wish: _Wish,
+        method: str,
+        target: URL,
+        *,
+        headers: Mapping[str, str],
+        data: Any,
+        timeout: float | ClientTimeout | None,
+        read_buffer: int | None,
     ) -> ClientResponse:
         from aiohttp import ClientError, ClientTimeout
 
-        if not is_this_machine(_host(target)):
-            self._governor.record(wish.who, _ACTION, target=_shown(target), origin=wish.origin, outcome="allowed", detail=wish.purpose)
+        shown = _shown(target)
+        if not is_this_machine(_host(target)) and (wish.recorded is None or shown not in wish.recorded):
+            self._governor.record(wish.who, _ACTION, target=shown, origin=wish.origin, outcome="allowed", detail=wish.purpose)
+            if wish.recorded is not None:
+                wish.recorded.add(shown)
         if not isinstance(timeout, ClientTimeout):
             timeout = ClientTimeout(total=timeout, sock_connect=_CONNECT_SECONDS)
         proxy, proxy_headers = self._proxy(target)
@@ -172,12 +189,13 @@ class Egress:
                 allow_redirects=False,
                 proxy=proxy,
                 proxy_headers=proxy_headers,
+                read_bufsize=read_buffer,
             )
         except EgressRefused as error:
             raise self._refused(error.message, target, wish) from None
         except (ClientError, OSError, TimeoutError) as error:
             cause = "no answer in time" if isinstance(error, TimeoutError) else _cause(error)
-            raise Unavailable(f"{_shown(target)} cannot be reached ({cause}).") from error
+            raise Unavailable(f"{shown} cannot be reached ({cause}).") from error
 
     def _follow(self, target: URL, location: str, wish: _Wish) -> URL:
         from yarl import URL

@@ -61,6 +61,16 @@ class Blobs:
         except FileNotFoundError:
             raise _missing(digest) from None
 
+    def keep(self, digest: str) -> bool:
+        """Whether the blob is here; if so its time is now, so that nobody takes it for old before it is mentioned."""
+        path = self.path(digest)
+        with file_failures(path):
+            try:
+                os.utime(path)
+            except FileNotFoundError:
+                return False
+            return True
+
     def open(self, digest: str) -> BinaryIO:
         """For reading. Raises `NotFound`."""
         path = self.path(digest)
@@ -112,6 +122,13 @@ class Blobs:
         """
         wanted = parse_digest(expected) if expected is not None else None
         return await _finish(self._adopt, path, wanted, copy)
+
+    def publish(self, path: Path, digest: str) -> None:
+        """Give a file in `folder` the name of its digest, without reading it: for who has hashed all of it while writing, has flushed it, and
+        lets nobody write to it any more. `digest` must be what was computed, not what was expected."""
+        target = self.path(digest)
+        with file_failures(target):
+            _place(path, target)
 
     def _adopt(self, path: Path, wanted: str | None, copy: bool) -> str:
         with file_failures(path):

@@ -10,7 +10,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["staging", "sync_file", "sync_folder", "try_lock"]
+__all__ = ["boot_id", "staging", "sync_file", "sync_folder", "try_lock"]
+
+
+def boot_id() -> str:
+    """Names this run of the machine, so that what only the page cache holds is not relied upon after a power failure. Empty: not known here."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+    except (OSError, ValueError):
+        return ""
 
 
 def sync_file(path: Path) -> None:
