@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 __all__ = ["Hasher"]
@@ -12,10 +13,14 @@ _BUFFER = 1 << 20
 
 
 class Hasher:
-    """Reads `path` from its beginning on, as far as `advance` has said. hashlib gives up the interpreter's lock, so this costs others little."""
+    """Reads `path` from its beginning on, as far as `advance` has said. hashlib gives up the interpreter's lock, so this costs others little.
 
-    def __init__(self, path: Path) -> None:
+    `hole` tells whether all of [start, end) is known to be zeros: reading those would fill the page cache with them.
+    """
+
+    def __init__(self, path: Path, hole: Callable[[int, int], bool]) -> None:
         self._path = path
+        self._hole = hole
         self._hash = hashlib.sha256()
         self._wake = threading.Condition()
         self._limit = 0
@@ -53,14 +58,19 @@ class Hasher:
         self._thread.join()
 
     def _run(self) -> None:
-        buffer = memoryview(bytearray(_BUFFER))
+        buffer, zeros = memoryview(bytearray(_BUFFER)), memoryview(bytes(_BUFFER))
         try:
             with self._path.open("rb", buffering=0) as file:
                 while limit := self._next():
-                    count = file.readinto(buffer[: min(_BUFFER, limit - self.position)])
+                    count = min(_BUFFER, limit - self.position)
+                    if self._hole(self.position, self.position + count):
+                        self._hash.update(zeros[:count])
+                    else:
+                        file.seek(self.position)
+                        count = file.readinto(buffer[:count])
+                        self._hash.update(buffer[:count])
                     if not count:
                         raise OSError(f"{self._path.name} ended before its time")
-                    self._hash.update(buffer[:count])
                     with self._wake:
                         self.position += count
                         if self.position >= self._limit:

@@ -41,6 +41,8 @@ class Partial:
         self._lock = threading.Lock()
         self._journal = Journal(journal_of(path))
         self._hasher: Hasher | None = None
+        self._holes = Ranges()
+        """Of what was written since `begin`."""
         self._size = 0
 
     @classmethod
@@ -85,7 +87,8 @@ class Partial:
             self._journal.begin(origin, done)
             self._size = origin.size
         self._stop_hashing()
-        self._hasher = Hasher(self.path)
+        self._holes = Ranges()
+        self._hasher = Hasher(self.path, self._is_hole)
         self._hasher.advance(done.prefix)
 
     def reset(self) -> None:
@@ -95,19 +98,21 @@ class Partial:
             self._journal.forget()
             self._file.truncate(0)
 
-    def write(self, offset: int, data: bytes) -> None:
-        """Put bytes in their place; those that are there already stay as they were hashed. Raises `DiskFull`; then the rest does not count as there.
+    def write(self, offset: int, data: bytearray, size: int) -> None:
+        """Put the first `size` bytes of `data` in their place; those that are there already stay as they were hashed.
 
-        No two threads may write the same bytes at once.
+        Raises `DiskFull`; then the rest does not count as there. No two threads may write the same bytes at once.
         """
         with self._lock:
-            todo = self.done.gaps(offset + len(data), offset)
+            todo = self.done.gaps(offset + size, offset)
         with file_failures(self.path):
             for start, end in todo:
-                fresh = data if end - start == len(data) else data[start - offset : end - offset]
-                for first, last in _solid(start, fresh):
-                    self._write_at(start + first, memoryview(fresh)[first:last])
+                solid = _solid(offset, data, start, end)
+                for first, last in solid:
+                    self._write_at(first, memoryview(data)[first - offset : last - offset])
                 with self._lock:
+                    for first, last in Ranges(solid).gaps(end, start):
+                        self._holes.add(first, last)
                     if not self._size and end > os.fstat(self._file.fileno()).st_size:
                         self._file.truncate(end)
                     self._journal.wrote(start, end)
@@ -173,6 +178,10 @@ class Partial:
             self._hasher.stop()
             self._hasher = None
 
+    def _is_hole(self, start: int, end: int) -> bool:
+        with self._lock:
+            return not self._holes.gaps(end, start)
+
     def _write_at(self, offset: int, view: memoryview) -> None:
         if sys.platform == "win32":
             with self._lock:
@@ -185,19 +194,18 @@ class Partial:
             offset, view = offset + count, view[count:]
 
 
-def _solid(offset: int, data: bytes) -> list[tuple[int, int]]:
-    """The parts of `data` that have to be written when it goes to `offset`: all but the aligned blocks of zeros."""
+def _solid(offset: int, data: bytearray, start: int, end: int) -> list[tuple[int, int]]:
+    """The parts of [start, end) that have to be written when `data` goes to `offset`: all but the aligned blocks of zeros."""
     found: list[tuple[int, int]] = []
-    position, size = -offset % BLOCK, len(data)
-    begin = 0
-    while position + BLOCK <= size:
-        if data.startswith(_ZEROS, position):
-            if begin < position:
-                found.append((begin, position))
-            begin = position + BLOCK
+    position = start + -start % BLOCK
+    while position + BLOCK <= end:
+        if data.startswith(_ZEROS, position - offset):
+            if start < position:
+                found.append((start, position))
+            start = position + BLOCK
         position += BLOCK
-    if begin < size:
-        found.append((begin, size))
+    if start < end:
+        found.append((start, end))
     return found
 
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
 from hausgeist.errors import DiskFull, Unavailable, shown
 from hausgeist.identity import Origin as Asker
@@ -37,6 +37,7 @@ _THREADS = 4
 _REPORT_SECONDS = 0.1
 _ELSEWHERE_SECONDS = 0.5
 Report = Callable[[Progress], None]
+P = ParamSpec("P")
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
@@ -102,7 +103,8 @@ class Downloads:
             also = f", {_gigabytes(promised)} more are on their way" if promised else ""
             raise DiskFull(
                 f"The disk that holds {self._blobs.folder} is too full: {_gigabytes(size)} are still to be fetched{also}, "
-                f"{_gigabytes(free)} are free, of which {_gigabytes(self._reserve)} have to stay free. Free some space there (or choose another folder with --home) and try again."
+                f"{_gigabytes(free)} are free, of which {_gigabytes(self._reserve)} have to stay free. "
+                "Free some space there (or choose another folder with --home) and try again."
             )
 
     def _path(self, part: Part) -> Path:
@@ -294,9 +296,9 @@ def _gigabytes(size: int) -> str:
     return f"{size / 1e9:.1f} GB" if size >= 50_000_000 else f"{size / 1e6:.1f} MB"
 
 
-async def _whole(fn: Callable[..., T], *args: object) -> T:
+async def _whole(fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run `fn` in a thread and wait for its end even when cancelled."""
-    task = asyncio.ensure_future(asyncio.to_thread(fn, *args))
+    task = asyncio.ensure_future(asyncio.to_thread(fn, *args, **kwargs))
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:

@@ -23,7 +23,10 @@ class Piece:
 
 
 class Sink:
-    """For the bytes of one piece, in order. `count` is told how many bytes were added to what is gathered, or taken from it."""
+    """For the bytes of one piece, in order. `count` is told how many bytes were added to what is gathered, or taken from it.
+
+    Two buffers take turns. They are used again and again: memory that is handed back and asked for anew costs a page fault per page.
+    """
 
     def __init__(self, partial: Partial, piece: Piece, pool: Executor, count: Callable[[int], None]) -> None:
         self._partial = partial
@@ -31,41 +34,37 @@ class Sink:
         self._pool = pool
         self._count = count
         self._offset = piece.start
-        self._chunks: list[bytes] = []
+        self._buffer, self._spare = bytearray(_FLUSH), bytearray(_FLUSH)
         self._size = 0
         self._writing: asyncio.Future[int] | None = None
 
     async def put(self, data: bytes) -> None:
-        self._chunks.append(data)
-        self._size += len(data)
         self._count(len(data))
-        if self._size >= _FLUSH:
-            # What goes beyond the last whole block waits, or holes would be missed where writes meet.
-            rest = (self._offset + self._size) % BLOCK
-            kept: list[bytes] = []
-            while rest and len(self._chunks[-1]) <= rest:
-                kept.insert(0, self._chunks.pop())
-                rest -= len(kept[0])
-            if rest:
-                last = self._chunks[-1]
-                self._chunks[-1] = last[:-rest]
-                kept.insert(0, last[-rest:])
-            await self._send(kept)
+        view = memoryview(data)
+        while view:
+            # A write ends where a block does, or holes would be missed where writes meet.
+            room = _FLUSH - self._offset % BLOCK - self._size
+            taken = view[:room]
+            self._buffer[self._size : self._size + len(taken)] = taken
+            self._size += len(taken)
+            view = view[room:]
+            if len(taken) == room:
+                await self._send()
 
     async def end(self) -> None:
         """Write the rest, and wait until it is written."""
         if self._size:
-            await self._send([])
+            await self._send()
         await self._written()
 
-    async def _send(self, kept: list[bytes]) -> None:
+    async def _send(self) -> None:
         await self._written()
-        chunks, self._chunks = self._chunks, kept
-        offset, size = self._offset, self._size - sum(map(len, kept))
-        self._offset, self._size = offset + size, self._size - size
+        buffer, offset, size = self._buffer, self._offset, self._size
+        self._buffer, self._spare = self._spare, buffer
+        self._offset, self._size = offset + size, 0
 
         def write() -> int:
-            self._partial.write(offset, b"".join(chunks))
+            self._partial.write(offset, buffer, size)
             return size
 
         self._writing = asyncio.get_running_loop().run_in_executor(self._pool, write)

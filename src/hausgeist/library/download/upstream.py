@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Again", "Changed", "Upstream"]
 
-_READ_BUFFER = 1 << 20
+_READ_BUFFER = 256 << 10
 _CONNECT_SECONDS = 10.0
 _EXPIRED = {400, 401, 403, 404, 410}
 _BUSY = {429, 503}
