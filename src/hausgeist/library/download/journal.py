@@ -6,7 +6,8 @@
     s <count>                               the first <count> `w` lines are on the disk
 
 What was written outlives the process (kill -9), since the page cache does, and is lost with the machine (a power failure) unless it was
-flushed: so a `w` that no `s` covers counts only within its own boot. A line that makes no sense, as a power failure may leave at the end, ends it.
+flushed: so a `w` that no `s` covers counts only within its own boot. Each line ends with its CRC-32; one that is wrong, as a power failure may
+leave at the end, ends the journal.
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
+from zlib import crc32
 
 from hausgeist.library.download.ranges import Ranges
 from hausgeist.store.disk import boot_id
 
 __all__ = ["Journal", "Origin"]
 
-_LINE = re.compile(rb"(?:w (\d{1,19}) (\d{1,19})|s (\d{1,12})|boot ([0-9a-f-]{0,64})|v1 (\{.{0,4096}\}))\n")
+_LINE = re.compile(rb"((?:w (\d{1,19}) (\d{1,19})|s (\d{1,12})|boot ([0-9a-f-]{0,64})|v1 (\{.{0,4096}\}))) ([0-9a-f]{8})\n")
 _LONGEST = 64 << 20
 """Bytes that are read of a journal: far more than that of any file there is."""
 
@@ -73,17 +75,16 @@ class Journal:
         self._close()
         self._file = fresh.open("wb", buffering=0)
         self._written = 0
-        lines = [b"v1 " + json.dumps(asdict(origin)).encode() + b"\n", b"boot " + boot_id().encode() + b"\n"]
-        lines += [b"w %d %d\n" % one for one in done]
+        lines = [b"v1 " + json.dumps(asdict(origin)).encode(), b"boot " + boot_id().encode(), *(b"w %d %d" % one for one in done)]
         self._written = len(lines) - 2
-        self._append(b"".join([*lines, b"s %d\n" % self._written]))
+        self._append(*lines, b"s %d" % self._written)
         os.fsync(self._file.fileno())
         os.replace(fresh, self.path)
         self.origin, self.done = origin, done
 
     def wrote(self, start: int, end: int) -> None:
         """Those bytes are in the file (though not yet on the disk)."""
-        self._append(b"w %d %d\n" % (start, end))
+        self._append(b"w %d %d" % (start, end))
         self._written += 1
         self.done.add(start, end)
 
@@ -94,7 +95,7 @@ class Journal:
 
     def synced(self, written: int) -> None:
         if self._file is not None:
-            self._append(b"s %d\n" % written)
+            self._append(b"s %d" % written)
             os.fsync(self._file.fileno())
 
     def forget(self) -> None:
@@ -106,8 +107,9 @@ class Journal:
     def close(self) -> None:
         self._close()
 
-    def _append(self, line: bytes) -> None:
-        if self._file is not None and self._file.write(line) != len(line):
+    def _append(self, *lines: bytes) -> None:
+        text = b"".join(b"%b %08x\n" % (line, crc32(line)) for line in lines)
+        if self._file is not None and self._file.write(text) != len(text):
             # A line that was cut off by a full disk would spoil the next one.
             self._close()
 
@@ -130,7 +132,9 @@ def _read(path: Path) -> tuple[Origin | None, Ranges]:
     written: list[tuple[int, int, bytes]] = []
     synced = position = 0
     while match := _LINE.match(data, position):
-        start, end, count, booted, head = match.groups()
+        line, start, end, count, booted, head, checksum = match.groups()
+        if crc32(line) != int(checksum, 16):
+            break
         if head is not None:
             if position or (origin := _origin(head)) is None:
                 break
@@ -140,7 +144,7 @@ def _read(path: Path) -> tuple[Origin | None, Ranges]:
             boot = booted
         elif count is not None:
             synced = max(synced, min(int(count), len(written)))
-        elif int(start) < int(end) <= origin.size or not origin.size:
+        elif int(start) < int(end) and (int(end) <= origin.size or not origin.size):
             written.append((int(start), int(end), boot))
         else:
             break

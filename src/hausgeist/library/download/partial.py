@@ -39,6 +39,7 @@ class Partial:
         self.path = path
         self._file = file
         self._lock = threading.Lock()
+        self._writing = threading.Lock()
         self._journal = Journal(journal_of(path))
         self._hasher: Hasher | None = None
         self._holes = Ranges()
@@ -105,7 +106,8 @@ class Partial:
         """
         with self._lock:
             todo = self.done.gaps(offset + size, offset)
-        with file_failures(self.path):
+        # One write at a time: threads that write to one file wait for each other in the kernel, and spin while they do.
+        with file_failures(self.path), self._writing:
             for start, end in todo:
                 solid = _solid(offset, data, start, end)
                 for first, last in solid:

@@ -33,7 +33,8 @@ __all__ = ["Downloads"]
 
 _RESERVE = 256 << 20
 _GIVEN_UP_SECONDS = 14 * 86400.0
-_THREADS = 4
+_THREADS = 3
+"""One that writes, one that flushes, one that waits for the hash."""
 _REPORT_SECONDS = 0.1
 _ELSEWHERE_SECONDS = 0.5
 Report = Callable[[Progress], None]
@@ -169,7 +170,8 @@ class _Download:
     async def run(self) -> str:
         partial = None
         while partial is None:
-            if self.part.sha256 and await _whole(self._blobs.keep, self.part.sha256):
+            here = await _whole(self._blobs.keep, self.part.sha256) if self.part.sha256 else False
+            if here:
                 size = self._blobs.size(self.part.sha256)
                 self._say("done", size, size)
                 return parse_digest(self.part.sha256)

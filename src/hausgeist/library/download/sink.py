@@ -72,6 +72,10 @@ class Sink:
     async def _written(self) -> None:
         writing, self._writing = self._writing, None
         if writing is not None:
-            size = await writing
+            try:
+                size = await asyncio.shield(writing)
+            except asyncio.CancelledError:
+                await asyncio.wait({writing})
+                raise
             self._piece.start += size
             self._count(-size)
