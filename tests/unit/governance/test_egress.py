@@ -292,3 +292,23 @@ def test_public_addresses(text: str, public: bool) -> None:
     address = parse_address(text)
     assert address is not None
     assert is_public(address) is public
+
+
+async def test_many_requests_of_one_task_leave_one_row_for_each_host(
+    out: Any, site: Site, governor: Governor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hausgeist.governance.egress.is_this_machine", lambda host: False)
+    egress, recorded = out(allow=("127.0.0.1",)), set[str]()
+    for _ in range(3):
+        async with egress.request("GET", f"http://127.0.0.1:{site.port}/a", purpose="model", recorded=recorded, read_buffer=1 << 18) as response:
+            assert await response.read() == b"hello"
+    for _ in range(2):
+        with pytest.raises(EgressRefused):
+            async with egress.request("GET", f"http://127.0.0.1:{site.port}/to?where=http://192.0.2.1/", purpose="model", recorded=recorded):
+                pass
+    async with egress.request("GET", f"http://127.0.0.1:{site.port}/a", purpose="other"):
+        pass
+    assert [(outcome, detail.partition(":")[0]) for outcome, _, detail in await rows(governor)] in (
+        [("allowed", "model"), ("refused", "model"), ("refused", "model"), ("allowed", "other")],
+        [("allowed", "other"), ("refused", "model"), ("refused", "model"), ("allowed", "model")],
+    )

@@ -90,7 +90,7 @@ def test_a_torn_journal_never_claims_more_than_was_written(tmp_path_factory: pyt
         assert members(found.done) == members(done)
 
 
-@given(st.binary(max_size=300) | st.text(alphabet="ws boot v1{}\":,0123456789\n", max_size=200).map(str.encode))
+@given(st.binary(max_size=300) | st.text(alphabet='ws boot v1{}":,0123456789\n', max_size=200).map(str.encode))
 def test_hostile_journals_say_nothing(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     path = tmp_path_factory.mktemp("j") / "j"
     path.write_bytes(data)
@@ -107,7 +107,9 @@ def test_a_line_that_makes_no_sense_ends_it(tmp_path: Path, line: str) -> None:
     assert list(Journal(tmp_path / "j").done) == ([(0, 1)] if line == "s 9" else [])
 
 
-@pytest.mark.parametrize("head", ['{"size": "4", "url": "u"}', '{"size": -1, "url": "u"}', '{"size": 4}', '{"size": 4, "url": 1}', "{}", "{", '{"x": 1}'])
+@pytest.mark.parametrize(
+    "head", ['{"size": "4", "url": "u"}', '{"size": -1, "url": "u"}', '{"size": 4}', '{"size": 4, "url": 1}', "{}", "{", '{"x": 1}']
+)
 def test_heads_that_make_no_sense(tmp_path: Path, head: str) -> None:
     (tmp_path / "j").write_text(lines(f"v1 {head}"))
     assert Journal(tmp_path / "j").origin is None

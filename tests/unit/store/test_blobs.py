@@ -150,6 +150,21 @@ def test_what_was_left_behind_goes_but_not_what_is_being_written(tmp_path: Path)
     assert leftovers(Blobs(tmp_path)) == []
 
 
+def test_a_file_that_was_verified_elsewhere_gets_its_name(blobs: Blobs) -> None:
+    assert not blobs.keep(DIGEST)
+    for content in (DATA, DATA):
+        (blobs.folder / ".download-x").write_bytes(content)
+        os.utime(blobs.folder / ".download-x", (1, 1))
+        blobs.publish(blobs.folder / ".download-x", f"sha256:{DIGEST}")
+        assert [file.name for file in blobs.folder.iterdir()] == [f"sha256-{DIGEST}"]
+    assert blobs.path(DIGEST).stat().st_mode & 0o777 == 0o400
+    assert blobs.path(DIGEST).stat().st_mtime > 1000
+    os.utime(blobs.path(DIGEST), (1, 1))
+    assert blobs.keep(DIGEST)
+    assert blobs.path(DIGEST).stat().st_mtime > 1000
+    assert blobs.path(DIGEST).read_bytes() == DATA
+
+
 @given(st.text() | st.from_regex(r"(sha256[:-])?[0-9a-fA-F/.]{60,70}", fullmatch=True))
 def test_only_digests_become_paths(text: str) -> None:
     try:

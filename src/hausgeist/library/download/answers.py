@@ -12,9 +12,9 @@ from hausgeist.errors import shown
 
 __all__ = ["Answer", "Wrong", "retry_after", "understand"]
 
-_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)")
-_NOTHING = re.compile(r"bytes \*/(\d{1,18})")
-_LENGTH = re.compile(r"\d{1,18}")
+_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", re.ASCII)
+_NOTHING = re.compile(r"bytes \*/(\d{1,18})", re.ASCII)
+_LENGTH = re.compile(r"[0-9]{1,18}")
 _LONGEST = 512
 """Characters of a validator that are kept; a longer one is none."""
 
@@ -71,7 +71,7 @@ def understand(status: int, headers: Mapping[str, str], start: int, end: int) ->
 def retry_after(headers: Mapping[str, str], *, now: datetime | None = None) -> float | None:
     """The seconds that a `Retry-After` header asks for, given as seconds or as a date; None where there is none that makes sense."""
     text = headers.get("Retry-After", "").strip()
-    if re.fullmatch(r"\d{1,9}", text):
+    if re.fullmatch(r"[0-9]{1,9}", text):
         return float(text)
     try:
         when = parsedate_to_datetime(text)

@@ -147,7 +147,7 @@ class Crew:
         start, end = self._pending.pop(0)
         if self._most > 1:
             rest = sum(last - first for first, last in self._pending) + end - start
-            size = max(_SMALLEST, min(_LARGEST, rest // (2 * _CONNECTIONS)))
+            size = max(_SMALLEST, min(_LARGEST, rest // (2 * _CONNECTIONS))) if self._began else _SMALLEST
             cut = (start + size) // _SMALLEST * _SMALLEST
             if cut < end:
                 self._pending.insert(0, (cut, end))

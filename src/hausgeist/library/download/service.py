@@ -295,7 +295,7 @@ def _remove(path: Path) -> int | None:
 
 
 def _gigabytes(size: int) -> str:
-    return f"{size / 1e9:.1f} GB" if size >= 50_000_000 else f"{size / 1e6:.1f} MB"
+    return f"{size / 1e9:.1f} GB" if size >= 1_000_000_000 else f"{size / 1e6:.1f} MB"
 
 
 async def _whole(fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
