@@ -10,7 +10,12 @@ from benchmarks.report import Figure, keep, table
 from benchmarks.servers import BUILD
 from hausgeist.engines.specimen import write_shaped, write_specimen
 
-_TITLES = {"startup": "The server at rest", "gateway": "The way through the gateway", "engines": "Built engine against wheel"}
+_TITLES = {
+    "startup": "The server at rest",
+    "download": "A download against curl",
+    "gateway": "The way through the gateway",
+    "engines": "Built engine against wheel",
+}
 
 
 async def _measure(part: str, *, rival: bool) -> list[Figure]:
@@ -19,6 +24,10 @@ async def _measure(part: str, *, rival: bool) -> list[Figure]:
         from benchmarks import startup
 
         return await startup.measure()
+    if part == "download":
+        from benchmarks import download
+
+        return await download.measure()
     if part == "gateway":
         from benchmarks import gateway
 
@@ -35,7 +44,7 @@ async def _measure(part: str, *, rival: bool) -> list[Figure]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("parts", nargs="*", default=list(_TITLES), help="startup, gateway, engines; default: all")
+    parser.add_argument("parts", nargs="*", default=list(_TITLES), help="startup, download, gateway, engines; default: all")
     parser.add_argument("--keep", action="store_true", help="append the figures to docs/lab.md")
     parser.add_argument("--no-rival", action="store_true", help="leave LiteLLM's proxy out")
     chosen = parser.parse_args()
