@@ -1,4 +1,4 @@
-"""A download against `curl -o` and hashlib's sha256 after it: loopback, the same disk, in turns. And a 70 GB file of zeros, for its memory and disk."""
+"""A download against `curl -o` and hashlib's sha256 after it: loopback, the same disk, in turns. And a 70 GB file of zeros, for memory and disk."""
 
 from __future__ import annotations
 

@@ -27,9 +27,9 @@ __all__ = ["Crew"]
 _TICK = 0.2
 _SMALLEST, _LARGEST = 4 << 20, 32 << 20
 """Bytes of a piece, which a connection takes at a time."""
-_FIRST_CONNECTIONS = 4
+_FIRST_CONNECTIONS = 2
 _CONNECTIONS = 8
-_GROWTH_SECONDS = 2.0
+_GROWTH_SECONDS = 1.0
 _PAYS = 1.1
 """One connection more is opened as long as the last one made it faster by this factor."""
 _SYNC_SECONDS = 5.0
