@@ -75,7 +75,7 @@ class Downloads:
 
             running = self._running[key] = _Download(self, part, self._blobs, ask)
             running.task = asyncio.get_running_loop().create_task(running.run())
-            running.task.add_done_callback(lambda task: self._ended(key, running))
+            running.task.add_done_callback(lambda task: self._ended(key, running, task))
         return await running.join(progress)
 
     async def missing(self, parts: Iterable[Part]) -> int:
@@ -128,13 +128,16 @@ class Downloads:
                     freed += _remove(data) or 0
         return freed
 
-    def _ended(self, key: str, running: _Download) -> None:
+    def _ended(self, key: str, running: _Download, task: asyncio.Task[str]) -> None:
+        self.forget(key, running)
+        if not task.cancelled():
+            # Those who waited may all have left.
+            task.exception()
+
+    def forget(self, key: str, running: _Download) -> None:
+        """Whoever asks from now on gets a download of their own."""
         if self._running.get(key) is running:
             del self._running[key]
-
-    def forget(self, running: _Download) -> None:
-        """Whoever asks from now on gets a download of their own."""
-        self._ended(_key(running.part), running)
 
 
 class _Download:
@@ -163,7 +166,7 @@ class _Download:
         finally:
             self._reports.remove(report)
             if not self._reports and not self.task.done():
-                self._downloads.forget(self)
+                self._downloads.forget(_key(self.part), self)
                 self.task.cancel()
                 await asyncio.wait({self.task})
 
@@ -244,12 +247,12 @@ class _Download:
         while not await loop.run_in_executor(pool, partial.wait_hashed, _REPORT_SECONDS):
             pace.update(partial.hashed)
             self._say("verifying", partial.hashed, total, pace)
+        await flushing
         digest = partial.hexdigest()
         if self.part.sha256 and digest != parse_digest(self.part.sha256):
             raise Changed(
                 f"{shown(self.part.filename)} does not match its digest: expected sha256:{parse_digest(self.part.sha256)}, got sha256:{digest}"
             )
-        await flushing
         return digest
 
     def _say(self, stage: Stage, done: int, total: int, pace: Pace | None = None, *, digest: str = "") -> None:
