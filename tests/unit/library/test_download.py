@@ -10,6 +10,7 @@ import shutil
 import sys
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from aiohttp import web
 
 from hausgeist.errors import DiskFull, EgressRefused, NotAllowed, NotFound, StoreError, Unavailable
 from hausgeist.governance import Egress, Governor
-from hausgeist.library.download import Downloads, Patience
+from hausgeist.library.download import Downloads, Patience, crew, sink
 from hausgeist.library.download import journal as journals
 from hausgeist.library.download.answers import Wrong, retry_after, understand
 from hausgeist.library.download.partial import Partial
@@ -28,8 +29,9 @@ from hausgeist.store.blobs import Blobs
 from hausgeist.store.database import Database
 from tests.upstream import Fault, Upstream, serve
 
-MIB = 1 << 20
-LARGE = random.Random(1).randbytes(21 * MIB + 12_345)
+UNIT = 128 << 10
+"""What is a MiB in earnest: the tests are about files of 21 of them, in pieces of four, written one by one."""
+LARGE = random.Random(1).randbytes(21 * UNIT + 12_345)
 SMALL = random.Random(2).randbytes(100_000)
 HASTY = Patience(tries=4, first=0.001, longest=0.01, longest_asked=0.05, stall=0.4)
 
@@ -60,6 +62,14 @@ class House:
 
     def leftovers(self) -> list[str]:
         return sorted(path.name for path in self.blobs.folder.iterdir() if path.name.startswith("."))
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crew, "_SMALLEST", 4 * UNIT)
+    monkeypatch.setattr(crew, "_LARGEST", 32 * UNIT)
+    monkeypatch.setattr(crew, "_FURTHER", UNIT // 4)
+    monkeypatch.setattr(sink, "_FLUSH", UNIT)
 
 
 @pytest.fixture
@@ -175,7 +185,7 @@ FAULTS: dict[str, Fault] = {
     "408": with_status(408),
     "dropped": drop,
     "cut at once": cut(0),
-    "cut": cut(300_000),
+    "cut": cut(2 * UNIT),
     "stalled": stall,
     "web page": with_headers(Content_Type="text/html; charset=utf-8"),
     "compressed": with_headers(Content_Encoding="br"),
@@ -195,7 +205,7 @@ FAULTS: dict[str, Fault] = {
 async def test_a_fault_that_passes(house: House, upstream: Upstream, name: str, at: int) -> None:
     upstream.faults = [*[None] * at, FAULTS[name]]
     await holds(house, part(upstream), LARGE)
-    assert upstream.sent < len(LARGE) + 12 * MIB
+    assert upstream.sent < len(LARGE) + 12 * UNIT
 
 
 @pytest.mark.parametrize("name", FAULTS)
@@ -213,14 +223,14 @@ async def test_a_fault_that_stays_ends_it_and_what_came_is_kept(house: House, up
     rest = await house.downloads.missing([wanted, wanted])
     upstream.always, upstream.sent = None, 0
     await holds(house, wanted, LARGE)
-    assert upstream.sent <= rest + MIB
+    assert upstream.sent <= rest + UNIT
 
 
 async def test_a_server_without_ranges_that_breaks_off(house: House, upstream: Upstream) -> None:
     upstream.ranges = False
-    upstream.faults = [cut(5 * MIB), cut(9 * MIB)]
+    upstream.faults = [cut(5 * UNIT), cut(9 * UNIT)]
     await holds(house, part(upstream), LARGE)
-    assert upstream.sent < len(LARGE) + 15 * MIB
+    assert upstream.sent < len(LARGE) + 15 * UNIT
 
 
 async def test_ranges_that_are_honoured_now_and_then(house: House, upstream: Upstream) -> None:
@@ -251,7 +261,7 @@ async def test_too_many_connections_become_fewer(house: House, upstream: Upstrea
 
     upstream.always = one_at_a_time
     await holds(house, part(upstream), LARGE)
-    assert sum(request.headers["Range"].startswith("bytes=") for request in upstream.seen) < 20
+    assert len(upstream.seen) < 20
 
 
 async def test_a_wrong_digest_names_both_and_leaves_nothing(house: House, upstream: Upstream) -> None:
@@ -275,7 +285,7 @@ async def interrupted(house: House, upstream: Upstream, wanted: Part) -> None:
     """A download that was cancelled half-way."""
     upstream.pause = 0.01
     task = asyncio.create_task(house.fetch(wanted))
-    while upstream.sent < 6 * MIB:
+    while upstream.sent < 6 * UNIT:
         await asyncio.sleep(0.01)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -291,7 +301,7 @@ async def test_cancelled_and_resumed(house: House, upstream: Upstream, known: bo
     assert house.blobs.digests() == []
     Blobs(house.blobs.folder.parent)  # a start sweeps what was left behind, but not this
     await holds(house, wanted, LARGE)
-    assert upstream.sent <= len(LARGE) - 3 * MIB
+    assert upstream.sent <= len(LARGE) - 3 * UNIT
 
 
 @pytest.mark.parametrize("size", [len(LARGE), len(LARGE) - 7, len(LARGE) + 7])
@@ -329,7 +339,7 @@ async def test_a_file_that_is_called_for_by_many_comes_once(house: House, upstre
     upstream.pause = 0.003
     wanted, first = part(upstream), asyncio.create_task(house.fetch(part(upstream)))
     others = [asyncio.create_task(house.fetch(wanted)) for _ in range(4)]
-    while upstream.sent < MIB:
+    while upstream.sent < UNIT:
         await asyncio.sleep(0.01)
     first.cancel()
     assert set(await asyncio.gather(*others)) == {digest(LARGE)}
@@ -418,31 +428,31 @@ async def test_more_than_was_announced(house: House, upstream: Upstream) -> None
     assert not house.blobs.digests()
 
 
-async def test_space_is_checked_first(house: House, upstream: Upstream) -> None:
-    free = shutil.disk_usage(house.blobs.folder).free
-    tight = Downloads(house.blobs, house.egress, patience=HASTY, reserve=free - 10 * MIB)
+async def test_space_is_checked_first(house: House, upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1000 * UNIT))
+    tight = Downloads(house.blobs, house.egress, patience=HASTY, reserve=990 * UNIT)
     wanted = [part(upstream), part(upstream), part(upstream, "/small")]
     assert await tight.missing(wanted) == len(LARGE) + len(SMALL)
-    with pytest.raises(DiskFull, match=r"22\.\d MB are still to be fetched, .* are free"):
+    with pytest.raises(DiskFull, match=r"2\.9 MB are still to be fetched, .* are free"):
         await tight.check_space(wanted)
     with pytest.raises(DiskFull, match="Free some space"):
         await tight.fetch(wanted[0], Credentials())
-    assert upstream.sent <= 5 * MIB
+    assert upstream.sent <= 5 * UNIT
     await tight.check_space(wanted[2:])
     await tight.fetch(wanted[2], Credentials())
     assert await tight.missing(wanted) == len(LARGE)
 
 
 async def test_zeros_take_no_space(house: House, upstream: Upstream) -> None:
-    data = bytearray(40 * MIB)
-    data[17 * MIB : 17 * MIB + 10] = b"0123456789"
-    data[30 * MIB + 5 : 30 * MIB + 500_005] = os.urandom(500_000)
+    data = bytearray(40 * UNIT)
+    data[17 * UNIT : 17 * UNIT + 10] = b"0123456789"
+    data[30 * UNIT + 5 : 30 * UNIT + 50_005] = os.urandom(50_000)
     upstream.files["/sparse"] = bytes(data)
-    upstream.faults = [cut(3 * MIB + 77), cut(999)]
+    upstream.faults = [cut(3 * UNIT + 77), cut(999)]
     await holds(house, part(upstream, "/sparse"), bytes(data))
     found = house.blobs.path(digest(data)).stat()
     if hasattr(found, "st_blocks"):
-        assert found.st_blocks * 512 < 2 * MIB
+        assert found.st_blocks * 512 < 6 * UNIT
 
 
 async def test_old_bytes_do_not_shine_through_holes(house: House, upstream: Upstream) -> None:
@@ -465,7 +475,7 @@ async def test_given_up_and_in_use(house: House, upstream: Upstream) -> None:
     assert not await house.downloads.discard(wanted)
     assert len(house.leftovers()) == 2
     held.close()
-    assert await house.downloads.sweep(older_than=-1) > MIB
+    assert await house.downloads.sweep(older_than=-1) > UNIT
     assert house.leftovers() == []
     assert not await house.downloads.discard(wanted)
     await interrupted(house, upstream, wanted)
