@@ -29,7 +29,7 @@ from hausgeist.http.tongues import Tongues
 from hausgeist.library.download import Downloads
 from hausgeist.library.service import Library
 from hausgeist.library.sources.table import Sources
-from hausgeist.library.upkeep import Upkeep, upkeep
+from hausgeist.library.upkeep.parts import Upkeep, upkeep
 from hausgeist.model import InstalledModel
 from hausgeist.serving.door import Door
 from hausgeist.serving.memory import Ledger

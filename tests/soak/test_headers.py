@@ -21,9 +21,9 @@ import pytest
 
 from hausgeist.engines.specimen import write_adapter, write_projector, write_specimen
 from hausgeist.errors import InvalidRequest
-from hausgeist.library.gguf import inspect
-from hausgeist.library.header import Header, Tensor, read_header_from
-from hausgeist.library.quantization import TENSOR_TYPES
+from hausgeist.library.gguf.contents import inspect
+from hausgeist.library.gguf.header import Header, Tensor, read_header_from
+from hausgeist.library.gguf.quantization import TENSOR_TYPES
 from tests.acceptance.support import needs_linux
 from tests.soak.amounts import amount, report
 from tests.soak.mutations import marked, mutate

@@ -13,7 +13,7 @@ from typing import Any, Final
 from hausgeist.errors import InvalidRequest, shown
 from hausgeist.library.creation import ENGINE, notice_of
 from hausgeist.library.definition import AdapterRef, Definition, FileRef
-from hausgeist.library.gguf import Contents, Kind, inspect, tasks
+from hausgeist.library.gguf.contents import Contents, Kind, inspect, tasks
 from hausgeist.library.parameters import checked_messages, checked_parameters
 from hausgeist.library.split import Splits
 from hausgeist.store.blobs import Blobs

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from hausgeist.errors import InvalidRequest, NotSupported, shown
 from hausgeist.library.definition import AdapterRef, Definition, FileRef, file_in_place
-from hausgeist.library.gguf import Contents, inspect, inspect_model, tasks
+from hausgeist.library.gguf.contents import Contents, inspect, inspect_model, tasks
 from hausgeist.library.parameters import checked_messages, checked_parameters
 from hausgeist.library.templates import Untranslatable, translate
 from hausgeist.store.blobs import Blobs, parse_digest

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from hausgeist.errors import InvalidRequest
-from hausgeist.library.header import Header
+from hausgeist.library.gguf.header import Header
 from hausgeist.library.split import split_path
 from hausgeist.model import Adapter, InstalledModel, ModelOptions, Shape, Task
 from hausgeist.settings import ModelSection

@@ -23,7 +23,7 @@ from sqlalchemy import Connection
 from hausgeist.errors import Conflict, HausgeistError, InvalidRequest, ModelNotFound, NotSupported, StoreError, shown
 from hausgeist.library.creation import Change, FileSource, compose, of_file, projector_ref
 from hausgeist.library.definition import Definition, launch_options, launch_tasks
-from hausgeist.library.gguf import stem
+from hausgeist.library.gguf.contents import stem
 from hausgeist.library.names import Name
 from hausgeist.library.records import (
     Record,

@@ -18,8 +18,8 @@ from hausgeist.http.endpoint import Endpoint, Handler
 from hausgeist.http.house import HOUSE, error_body
 from hausgeist.http.streaming import EventStream
 from hausgeist.library.reference import Reference
-from hausgeist.library.verification import Verdict
-from hausgeist.library.versions import History, Outlook
+from hausgeist.library.upkeep.verification import Verdict
+from hausgeist.library.upkeep.versions import History, Outlook
 from hausgeist.store.jobs import Job
 from hausgeist.web.parts import Parts, origin_of, who_asks
 

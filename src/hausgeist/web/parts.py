@@ -12,7 +12,7 @@ from hausgeist.http.access import identify
 from hausgeist.http.endpoint import Endpoint
 from hausgeist.http.facts import RequestFacts
 from hausgeist.identity import Origin, Principal
-from hausgeist.library.upkeep import Upkeep
+from hausgeist.library.upkeep.parts import Upkeep
 from hausgeist.settings import Settings
 from hausgeist.telemetry import Metrics
 from hausgeist.workspace.service import Workspace

@@ -10,8 +10,8 @@ import pytest
 
 from hausgeist.engines.specimen import write_adapter, write_specimen
 from hausgeist.errors import InvalidRequest
-from hausgeist.library.gguf import inspect, read_shape, stem, tasks
-from hausgeist.library.quantization import FILE_TYPES, REMOVED_TYPES, TENSOR_TYPES
+from hausgeist.library.gguf.contents import inspect, read_shape, stem, tasks
+from hausgeist.library.gguf.quantization import FILE_TYPES, REMOVED_TYPES, TENSOR_TYPES
 from hausgeist.model import Shape
 from tests.unit.library.gguf_builder import Gguf, adapter, model, projector, split
 

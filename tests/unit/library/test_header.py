@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from hausgeist.engines.specimen import write_specimen
 from hausgeist.errors import InvalidRequest
-from hausgeist.library.header import LazyArray, read_header, read_header_from
+from hausgeist.library.gguf.header import LazyArray, read_header, read_header_from
 from tests.unit.library.gguf_builder import Gguf, model, text
 
 

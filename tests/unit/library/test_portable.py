@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from hausgeist.errors import InvalidRequest, ModelNotFound
-from hausgeist.library.portable import Portable
+from hausgeist.library.upkeep.portable import Portable
 from tests.unit.library.gguf_builder import adapter, model, projector, split
 from tests.unit.library.test_install import Home
 

@@ -12,10 +12,9 @@ from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
 
 from hausgeist.errors import HausgeistError, InvalidRequest, NotAllowed, NotFound, Unavailable
-from hausgeist.library import remote_header
-from hausgeist.library.header import Header, read_header
+from hausgeist.library.gguf.header import Header, read_header
+from hausgeist.library.gguf.remote import read_remote_header
 from hausgeist.library.reference import Reference
-from hausgeist.library.remote_header import read_remote_header
 from hausgeist.library.sources import Part, Release, Variant
 from tests.unit.library.gguf_builder import Gguf, model
 
@@ -168,7 +167,7 @@ async def test_a_file_that_changes_meanwhile(tmp_path: Path) -> None:
 
 async def test_a_header_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that makes up text for ever: a string of 8 MiB after the other, in a file said to be huge."""
-    monkeypatch.setattr(remote_header, "_MOST", 8 * 2**20)
+    monkeypatch.setattr(remote, "_MOST", 8 * 2**20)
     start = Gguf([], []).bytes(data=False, keys=60_000)[:24]
     pair = b"".join((b"\1\0\0\0\0\0\0\0k", (8).to_bytes(4, "little"), (2**20).to_bytes(8, "little")))
     sent = 0

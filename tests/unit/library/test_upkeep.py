@@ -12,8 +12,8 @@ import pytest
 from hausgeist.errors import Conflict, InvalidRequest, ModelNotFound, NotFound
 from hausgeist.library.reference import Reference
 from hausgeist.library.transfer import Progress
-from hausgeist.library.upkeep import Upkeep, upkeep
-from hausgeist.library.verification import Verdict
+from hausgeist.library.upkeep.parts import Upkeep, upkeep
+from hausgeist.library.upkeep.verification import Verdict
 from tests.unit.library.gguf_builder import model, split
 from tests.unit.library.test_install import GONE, Home
 

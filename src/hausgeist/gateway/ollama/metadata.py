@@ -7,7 +7,7 @@ from pathlib import Path
 from struct import Struct, calcsize, unpack_from
 from typing import Any
 
-from hausgeist.library.header import Header, LazyArray, read_header
+from hausgeist.library.gguf.header import Header, LazyArray, read_header
 
 __all__ = ["file_metadata"]
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from hausgeist.anatomy import Anatomy, Tensor, tensors
 from hausgeist.errors import InvalidRequest
-from hausgeist.library.quantization import TENSOR_TYPES
+from hausgeist.library.gguf.quantization import TENSOR_TYPES
 
 __all__ = ["DEFAULT_PRECISION", "MIXES", "file_bytes"]
 

@@ -13,7 +13,7 @@ from typing import BinaryIO, Final
 from hausgeist.errors import Conflict, HausgeistError, InvalidRequest, NotFound
 from hausgeist.identity import Origin, Principal
 from hausgeist.library.definition import Definition, FileRef, file_in_place
-from hausgeist.library.header import read_header
+from hausgeist.library.gguf.header import read_header
 from hausgeist.library.install import Fetching
 from hausgeist.library.reference import Reference
 from hausgeist.library.service import Library

@@ -13,7 +13,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Final, Protocol
 
 from hausgeist.errors import InvalidRequest, NotAllowed, NotFound, Unavailable, shown
-from hausgeist.library.header import Header, read_header_from
+from hausgeist.library.gguf.header import Header, read_header_from
 from hausgeist.library.sources.base import Part, Source
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from hausgeist.library.service import Library
-from hausgeist.library.versions import Versions
+from hausgeist.library.upkeep.versions import Versions
 from hausgeist.store.blobs import Blobs
 
 __all__ = ["Collected", "Garbage", "Partials"]

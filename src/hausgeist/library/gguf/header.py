@@ -14,8 +14,8 @@ from struct import Struct
 from typing import Final, Literal
 
 from hausgeist.errors import InvalidRequest
-from hausgeist.library.cursor import Cursor, Ranges, opened
-from hausgeist.library.quantization import REMOVED_TYPES, TENSOR_TYPES
+from hausgeist.library.gguf.cursor import Cursor, Ranges, opened
+from hausgeist.library.gguf.quantization import REMOVED_TYPES, TENSOR_TYPES
 
 __all__ = ["Header", "LazyArray", "Ranges", "Scalar", "Tensor", "read_header", "read_header_from"]
 

@@ -23,7 +23,7 @@ from hausgeist.library.assembly import Fetched, assemble
 from hausgeist.library.definition import Definition, FileRef
 from hausgeist.library.service import Library
 from hausgeist.library.sources.base import Role
-from hausgeist.library.tar import END, TarReader, framed, head, padding
+from hausgeist.library.upkeep.tar import END, TarReader, framed, head, padding
 from hausgeist.model import InstalledModel
 from hausgeist.store.blobs import Blobs
 

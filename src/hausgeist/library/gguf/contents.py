@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Final, Literal
 
 from hausgeist.errors import InvalidRequest
-from hausgeist.library.header import Header, read_header
-from hausgeist.library.quantization import quantization_name
+from hausgeist.library.gguf.header import Header, read_header
+from hausgeist.library.gguf.quantization import quantization_name
 from hausgeist.model import Shape, Task
 
 __all__ = ["Contents", "Kind", "inspect", "inspect_model", "read_shape", "stem", "tasks"]

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from hausgeist.library.garbage import Garbage, Partials
 from hausgeist.library.install import Fetching, Installer
-from hausgeist.library.portable import Portable
 from hausgeist.library.reference import Reference
 from hausgeist.library.service import Library
 from hausgeist.library.sources.base import Source
-from hausgeist.library.verification import Verification
-from hausgeist.library.versions import Versions
+from hausgeist.library.upkeep.garbage import Garbage, Partials
+from hausgeist.library.upkeep.portable import Portable
+from hausgeist.library.upkeep.verification import Verification
+from hausgeist.library.upkeep.versions import Versions
 from hausgeist.store.blobs import Blobs
 from hausgeist.store.database import Database
 from hausgeist.store.jobs import Jobs
