@@ -61,11 +61,13 @@ class Crew:
         self._most = _CONNECTIONS
         self._behind = True
         self._buffered = 0
+        # Not what the file says of itself: that is changed by the thread that writes, a moment before the buffers know.
+        self._written = partial.done.total
 
     @property
     def fetched(self) -> int:
         """Bytes that have come, in the file or on the way there."""
-        return self._partial.done.total + self._buffered
+        return self._written + self._buffered
 
     async def run(self) -> None:
         """Until everything is there. Raises what cannot be helped; what has come stays in the partial file."""
@@ -230,3 +232,5 @@ class Crew:
 
     def _count(self, size: int) -> None:
         self._buffered += size
+        if size < 0:
+            self._written -= size
