@@ -127,11 +127,12 @@ def litellm(models: dict[str, Address], port: int) -> Iterator[Server]:
     config.write_text(json.dumps({"model_list": entries, "litellm_settings": {"telemetry": False}}), encoding="utf-8")
     command = [str(home / "bin" / "litellm"), "--config", str(config), "--port", str(port), "--host", "127.0.0.1", "--num_workers", "1"]
     environment = {**os.environ, "LITELLM_LOG": "ERROR", "LITELLM_LOCAL_MODEL_COST_MAP": "True", "DISABLE_ADMIN_UI": "True"}
+    environment["LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY"] = "true"  # as Hausgeist without keys, on loopback
     with (BUILD / "litellm.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
         try:
             address = Address(port=port)
-            _until_healthy(address, "/health/liveliness", patience=120)
+            _until_healthy(address, "/health/liveliness", patience=120, process=process)
             yield Server(address, psutil.Process(process.pid))
         finally:
             _end(process)
@@ -150,9 +151,9 @@ def _announced(file: Path, process: subprocess.Popen[bytes]) -> Address:
     raise RuntimeError("the server did not say where it is")
 
 
-def _until_healthy(address: Address, path: str, patience: float = 60.0) -> None:
+def _until_healthy(address: Address, path: str, patience: float = 60.0, process: subprocess.Popen[bytes] | None = None) -> None:
     deadline = time.monotonic() + patience
-    while time.monotonic() < deadline:
+    while time.monotonic() < deadline and (process is None or process.poll() is None):
         with contextlib.suppress(OSError), urllib.request.urlopen(f"http://{address.host}:{address.port}{path}", timeout=5) as reply:
             if reply.status == 200:
                 return
