@@ -93,7 +93,15 @@ class Terminal:
 
 def environment(home: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("HAUSGEIST_") and name not in {"NO_COLOR", "FORCE_COLOR"}}
-    return {**kept, "HAUSGEIST_HOME": str(home), "HAUSGEIST_FAKE": "1", "HAUSGEIST_PORT": "0", "TERM": "xterm-256color", "PROMPT_TOOLKIT_NO_CPR": "1"}
+    return {
+        **kept,
+        "HAUSGEIST_HOME": str(home),
+        "HAUSGEIST_FAKE": "1",
+        "HAUSGEIST_PORT": "0",
+        "HAUSGEIST_REGISTRY": "http://127.0.0.1:9",
+        "TERM": "xterm-256color",
+        "PROMPT_TOOLKIT_NO_CPR": "1",
+    }
 
 
 class Served:
@@ -286,10 +294,13 @@ def test_ctrl_c_ends_a_command_that_answers_once(served: Served) -> None:
 
 
 def test_a_model_that_is_not_there(served: Served) -> None:
+    """It is looked for where models are published, and what is possible without a way there is said."""
     terminal = Terminal("run", "nothing", env=environment(served.home))
     try:
-        terminal.expect("error: The model 'nothing' is not installed")
-        assert terminal.wait() == 3
+        terminal.expect("nothing is not installed; pulling it")
+        terminal.expect("hausgeist run FILE.gguf")
+        terminal.expect("error: the model 'nothing' is not installed, and it could not be pulled")
+        assert terminal.wait() != 0
     finally:
         terminal.close()
 

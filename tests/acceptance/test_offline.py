@@ -172,7 +172,7 @@ def test_each_refused_attempt_is_a_row(round_: tuple[dict[str, Any], Seen]) -> N
 def test_what_is_not_there_says_so(round_: tuple[dict[str, Any], Seen]) -> None:
     outside = round_[0]["outside"]
     assert {name: outside[name][0] for name in ("pull", "push", "pull by the way", "upstream by address", "upstream by name")} == {
-        "pull": 501,
+        "pull": 403,
         "push": 501,
         "pull by the way": 404,
         "upstream by address": 404,

@@ -82,8 +82,18 @@ async def ask(pool: Pool, wanted: LaunchPlan, text: str) -> Any:
         await pool.give_back(lease, complete=False)
 
 
+OTHERS: set[psutil.Process] = set()
+"""Workers of servers that other tests keep in this process."""
+
+
+@pytest.fixture(autouse=True)
+def _others() -> None:
+    OTHERS.clear()
+    OTHERS.update(psutil.Process().children())
+
+
 def workers() -> list[psutil.Process]:
-    return [child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE]
+    return [child for child in psutil.Process().children() if child not in OTHERS and child.status() != psutil.STATUS_ZOMBIE]
 
 
 async def test_a_template_without_an_end_is_not_waited_for_when_it_is_loaded(make: Make, file: Path) -> None:

@@ -101,15 +101,21 @@ def _shown(events: Iterator[dict[str, Any]], model: str) -> Iterator[dict[str, A
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(binary_units=True), TransferSpeedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=err(), transient=True) as progress:
-        rows: dict[str, TaskID] = {}
-        looking = progress.add_task(f"looking for {one_line(model)}", total=None)
+    looking = err().status(f"looking for {one_line(model)}")
+    progress = Progress(*columns, console=err(), transient=True)
+    rows: dict[str, TaskID] = {}
+    looking.start()
+    try:
         for event in events:
-            if event.get("stage") != "resolving" and looking in progress.task_ids:
-                progress.remove_task(looking)
             if event.get("stage") in {"downloading", "verifying"}:
+                if not rows:
+                    looking.stop()
+                    progress.start()
                 _draw(progress, rows, event)
             yield event
+    finally:
+        looking.stop()
+        progress.stop()
 
 
 def _draw(progress: Progress, rows: dict[str, TaskID], event: Mapping[str, Any]) -> None:
