@@ -61,7 +61,8 @@ class Seen:
                 # A resolver on loopback forwards what it is asked.
                 if not address.is_loopback or match["port"] == "53":
                     found.append(line)
-            if any(name in line for name in _RESOLVERS):
+            # Where no such service runs, glibc asks for users in the same way, and for hosts a name server next, which is seen above.
+            if any(name in line for name in _RESOLVERS) and "ENOENT" not in line:
                 found.append(line)
         return found
 
