@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 from hausgeist.errors import InvalidRequest, NotAllowed, NotFound
 from hausgeist.identity import Origin, Principal
-from hausgeist.library.reference import Reference
+from hausgeist.library.reference import Reference, public
 from hausgeist.library.sources.base import Part, Release, Variant
 from hausgeist.library.sources.outbound import Document, Outbound, ask, is_loopback, sha256_of
 
@@ -33,7 +33,7 @@ class Url:
         urls = _all_parts(reference.path)
         if parts.scheme == "http" and not is_loopback(parts.netloc) and (not reference.sha256 or len(urls) > 1):
             raise InvalidRequest(
-                f"Over http anybody on the way could change the file '{reference.path}': use https, or add the digest it must have: #sha256=...",
+                f"Over http anybody on the way could change the file '{public(reference.path)}': use https, or add the digest it must have: #sha256=...",
                 param="model",
             )
         files, marks = [], []
