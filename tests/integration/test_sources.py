@@ -354,10 +354,13 @@ async def test_a_registry_that_is_busy_or_broken(liar: Liar, sources: Any) -> No
     liar.answers = [status(429, Retry_After="1"), status(503), good]
     assert (await find(sources(registry=liar.url), "tiny")).version == sha256(manifest())
     assert len(liar.seen) == 3
+    liar.answers = [status(429, Retry_After="²"), good]
+    with pytest.raises(Unavailable, match="in 60 seconds"):
+        await find(sources(registry=liar.url), "tiny")
     liar.answers = [status(429, Retry_After="3600")]
     with pytest.raises(Unavailable, match="in 3600 seconds"):
         await find(sources(registry=liar.url), "tiny")
-    assert len(liar.seen) == 4
+    assert len(liar.seen) == 5
     liar.answers = [status(502)]
     with pytest.raises(Unavailable, match="status 502"):
         await find(sources(registry=liar.url), "tiny")

@@ -140,7 +140,7 @@ def is_loopback(host: str) -> bool:
 
 def _retry_after(text: str) -> float:
     """Seconds; dates are not worth parsing, and mean: not now."""
-    return min(float(text), 86400.0) if text.isdigit() and len(text) < 6 else (60.0 if text else 0.0)
+    return min(float(text), 86400.0) if text.isascii() and text.isdigit() and len(text) < 6 else (60.0 if text else 0.0)
 
 
 def _busy(found: Document, patience: float) -> Unavailable:
