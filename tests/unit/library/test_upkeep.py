@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -268,6 +269,18 @@ async def test_going_back_and_the_pin_are_one_step(home: Kept, monkeypatch: pyte
     await home.upkeep.versions.rollback("a")
     assert len(writes) == 1
     assert home.upkeep.versions.history("a").state.pinned
+
+
+async def test_a_clock_that_is_set_back_does_not_change_what_came_last(home: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    newest = model(seed=2).bytes()
+    await home.install(OLD)
+    await home.install(NEW)
+    monkeypatch.setattr(time, "time", lambda now=time.time: now() - 86400)
+    await home.install(newest)
+    await home.upkeep.versions.rollback("a")
+    assert home.content() == NEW
+    await home.upkeep.versions.rollback("a")
+    assert home.content() == newest
 
 
 async def chunks_of(content: bytes) -> AsyncIterator[bytes]:
