@@ -147,6 +147,6 @@ def test_a_text_of_many_lines_takes_no_longer_than_reading_it() -> None:
     text = "\n" * 400_000 + "x"
     began = time.process_time()
     assert parse(render(Modelfile(sources=("a",), system=text))).system == text
-    with pytest.raises(InvalidRequest, match="Line 2 .* quotes are missing"):
+    with pytest.raises(InvalidRequest, match=r"Line 2 .* quotes are missing"):
         parse(f'FROM a\nSYSTEM """{text}')
     assert time.process_time() - began < 5
