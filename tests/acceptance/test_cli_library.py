@@ -103,6 +103,10 @@ def test_the_life_of_a_model(run: Callable[..., Any], registry: Registry, weight
         modelfile.write_text(f'FROM {weights}\nSYSTEM """Be\nkind."""\nPARAMETER temperature 0\nMESSAGE user hi\nMESSAGE assistant ho\n')
         assert run("create", "mario", "-f", str(modelfile)).returncode == 0
         assert "MESSAGE assistant ho" in run("show", "mario", "--modelfile").stdout
+        (tmp_path / "diary").write_text("nobody's business")
+        modelfile.write_text("FROM ./diary\n")
+        nosy = run("create", "thief", "-f", str(modelfile))
+        assert (nosy.returncode, "is not a GGUF file" in nosy.stderr) == (2, True), nosy.stderr
         assert run("rm", "--yes", "small", "second", "third", "mario").returncode == 0
         assert run("gc", "--all").returncode == 0
         assert list((home / "blobs").iterdir()) == []

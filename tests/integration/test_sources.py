@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -243,6 +244,18 @@ class Liar:
 
 @pytest.fixture
 async def liar() -> AsyncIterator[Liar]:
+    async with lying() as made:
+        yield made
+
+
+@pytest.fixture
+async def other_liar() -> AsyncIterator[Liar]:
+    async with lying() as made:
+        yield made
+
+
+@asynccontextmanager
+async def lying() -> AsyncIterator[Liar]:
     app = web.Application()
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     made = Liar("")
@@ -296,6 +309,8 @@ async def test_manifests_that_lie(liar: Liar, sources: Any, body: bytes) -> None
         ('Bearer realm="https://user:pass@evil.example/"', EgressRefused),
         ('Bearer realm="https://evil.example/token",service="s"', EgressRefused),
         ("Bearer " + 'a="b",' * 1000, EgressRefused),
+        ('Bearer realm="https://["', InvalidRequest),
+        ('Bearer realm="https://a:99999/"', InvalidRequest),
     ],
 )
 async def test_challenges_that_lead_astray(liar: Liar, sources: Any, challenge: str, error: type[Exception]) -> None:
@@ -304,6 +319,19 @@ async def test_challenges_that_lead_astray(liar: Liar, sources: Any, challenge: 
     with pytest.raises(error) as caught:
         await find(sources(registry=liar.url, registries=account), "tiny")
     assert "s3cr3t" not in str(caught.value)
+
+
+async def test_an_account_is_not_for_whom_its_registry_redirects_to(liar: Liar, other_liar: Liar, sources: Any) -> None:
+    """Where the files are kept is somebody else, and may be somebody else's by now."""
+    liar.answers = [web.Response(status=307, headers={"Location": f"{other_liar.url}/v2/library/tiny/manifests/latest"})]
+    other_liar.answers = [
+        web.Response(status=401, headers={"WWW-Authenticate": f'Bearer realm="{other_liar.url}/token"'}),
+        web.json_response({"token": "t"}),
+    ]
+    account = {liar.url.removeprefix("http://"): RegistrySection(user="u", password="s3cr3t")}
+    with pytest.raises(NotAllowed):
+        await find(sources(registry=liar.url, registries=account, allow=("127.0.0.1",)), "tiny")
+    assert [request.headers.get("Authorization") for request in other_liar.seen] == [None]
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"token": 1}', b'{"token": "a\\r\\nX: y"}', b'{"token": ""}', b"x" * (2**20 + 1)])
@@ -326,10 +354,13 @@ async def test_a_registry_that_is_busy_or_broken(liar: Liar, sources: Any) -> No
     liar.answers = [status(429, Retry_After="1"), status(503), good]
     assert (await find(sources(registry=liar.url), "tiny")).version == sha256(manifest())
     assert len(liar.seen) == 3
+    liar.answers = [status(429, Retry_After="²"), good]
+    with pytest.raises(Unavailable, match="in 60 seconds"):
+        await find(sources(registry=liar.url), "tiny")
     liar.answers = [status(429, Retry_After="3600")]
     with pytest.raises(Unavailable, match="in 3600 seconds"):
         await find(sources(registry=liar.url), "tiny")
-    assert len(liar.seen) == 4
+    assert len(liar.seen) == 5
     liar.answers = [status(502)]
     with pytest.raises(Unavailable, match="status 502"):
         await find(sources(registry=liar.url), "tiny")

@@ -14,7 +14,7 @@ from hausgeist.errors import InvalidRequest, shown
 from hausgeist.library.creation import ENGINE, notice_of
 from hausgeist.library.definition import AdapterRef, Definition, FileRef
 from hausgeist.library.gguf.contents import Contents, Kind, inspect, tasks
-from hausgeist.library.parameters import checked_messages, checked_parameters
+from hausgeist.library.parameters import checked_messages, checked_parameters, is_text
 from hausgeist.library.split import Splits
 from hausgeist.store.blobs import Blobs
 
@@ -86,6 +86,8 @@ def _check_texts(given: Fetched) -> None:
     for name in ("template", "system", "licence", "source", "notice", "reference", "version"):
         if len(getattr(given, name)) > _MAX_TEXT:
             raise InvalidRequest(f"The {name} of this model is longer than {_MAX_TEXT} characters.")
+        if not is_text(getattr(given, name)):
+            raise InvalidRequest(f"The {name} of this model is not text (it has half of a surrogate pair).")
 
 
 def _weights(blobs: Blobs, given: Fetched) -> Contents:

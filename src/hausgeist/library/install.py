@@ -18,7 +18,7 @@ from hausgeist.identity import Origin, Principal
 from hausgeist.library.assembly import Fetched, assemble
 from hausgeist.library.definition import Definition
 from hausgeist.library.following import Followed
-from hausgeist.library.reference import Reference
+from hausgeist.library.reference import Reference, public
 from hausgeist.library.service import Library
 from hausgeist.library.sources.base import Part, Release, Source
 from hausgeist.library.transfer import Progress
@@ -109,7 +109,7 @@ class Installer:
         payload = {"reference": str(reference), "name": str(called), **_asker(who, origin)}
         job = await self._enqueue(called.key, payload)
         if Reference.parse(other := str(self._jobs.get(job).payload["reference"])) != reference:
-            raise Conflict(f"'{called}' is being pulled from {other} at the moment; wait for that, or stop it.")
+            raise Conflict(f"'{called}' is being pulled from {public(other)} at the moment; wait for that, or stop it.")
         async with self._following(job) as pull, aclosing(pull.follow()) as told:
             async for progress in told:
                 yield progress
@@ -188,7 +188,7 @@ class Installer:
     async def _install(self, payload: Mapping[str, Any], pull: Followed) -> str:
         reference, name = Reference.parse(str(payload["reference"])), str(payload["name"])
         who, origin = _asked(payload)
-        pull.tell(Progress(stage="resolving", name=str(reference)))
+        pull.tell(Progress(stage="resolving", name=public(str(reference))))
         source = self.source(reference)
         release = await source.find(reference, who=who, origin=origin)
         if (known := self._library.stored(name)) is None or not self._is(known, release):
@@ -268,7 +268,7 @@ async def _save(task: Task, pull: Followed) -> None:
     while True:
         await asyncio.sleep(_LOOK)
         with suppress(StoreError):
-            await task.progress(pull.done, pull.total or None, str(task.payload["reference"]))
+            await task.progress(pull.done, pull.total or None, public(str(task.payload["reference"])))
 
 
 def _asker(who: Principal | None, origin: Origin | None) -> dict[str, Any]:

@@ -95,11 +95,12 @@ def _instructions(text: str) -> Iterator[tuple[int, str, str]]:
             continue
         word, *rest = line.split(maxsplit=1)
         lead, raw = _lead(word, lines[start - 1].lstrip()[len(word) :], start)
-        while (value := _unquoted(raw)) is None:
-            if index == len(lines):
+        if (value := _unquoted(raw)) is None:
+            more = _up_to_quotes(lines, index, _TRIPLE if raw.startswith(_TRIPLE) else '"')
+            if more is None:
                 raise _wrong(start, f"{word.upper()} has a text whose closing quotes are missing")
-            raw = f"{raw}\n{lines[index]}"
-            index += 1
+            value = _unquoted("\n".join([raw, *lines[index:more]])) or ""
+            index = more
         if not value and not rest:
             raise _wrong(start, f"{word.upper()} says nothing")
         yield start, word.lower(), f"{lead} {value}" if lead else value
@@ -115,6 +116,11 @@ def _lead(word: str, rest: str, line: int) -> tuple[str, str]:
         what = "a name and a value" if word.lower() == "parameter" else f"who speaks ({', '.join(ROLES)}) and a text"
         raise _wrong(line, f"{word.upper()} takes {what}")
     return name, rest[len(name) :].lstrip()
+
+
+def _up_to_quotes(lines: list[str], index: int, quotes: str) -> int | None:
+    """Behind the line from `index` on that ends with the quotes. Each is looked at once: texts of models may have a million."""
+    return next((number + 1 for number in range(index, len(lines)) if lines[number].rstrip().endswith(quotes)), None)
 
 
 def _unquoted(raw: str) -> str | None:

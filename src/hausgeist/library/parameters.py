@@ -5,13 +5,13 @@ What is not served is refused, never dropped.
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeGuard
 
 from hausgeist.errors import InvalidRequest, NotSupported
 
-__all__ = ["PARAMETERS", "ROLES", "checked_messages", "checked_parameters"]
+__all__ = ["PARAMETERS", "ROLES", "checked_messages", "checked_parameters", "is_text"]
 
 Kind = Literal["number", "whole", "texts"]
 
@@ -62,6 +62,14 @@ _MAX_STOPS: Final = 64
 _MAX_STOP: Final = 1024
 
 
+def is_text(value: object) -> TypeGuard[str]:
+    """Whether it is a text that can be sent: JSON may hold halves of surrogate pairs, and one of them would break every answer it is in."""
+    try:
+        return isinstance(value, str) and value.encode() is not None
+    except UnicodeEncodeError:
+        return False
+
+
 def checked_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters in one form (`stop` as a list, whole numbers as int). Raises `InvalidRequest` naming the one that is wrong."""
     return {name: _checked(name, value) for name, value in sorted(parameters.items()) if value is not None}
@@ -76,7 +84,7 @@ def checked_messages(messages: Sequence[Mapping[str, str]]) -> tuple[Mapping[str
         role, content = message.get("role"), message.get("content")
         if role not in ROLES:
             raise InvalidRequest(f"The role of an example message is one of {', '.join(ROLES)}.", param=f"messages.{index}.role")
-        if not isinstance(content, str) or not content or len(content) > _MAX_MESSAGE:
+        if not is_text(content) or not content or len(content) > _MAX_MESSAGE:
             raise InvalidRequest(f"An example message has a text of at most {_MAX_MESSAGE} characters.", param=f"messages.{index}.content")
         found.append({"role": str(role), "content": content})
     return tuple(found)
@@ -90,12 +98,12 @@ def _checked(name: str, value: Any) -> Any:
         raise InvalidRequest(f"'{str(name)[:60]}' is not a parameter of a model. Known are {', '.join(PARAMETERS)}.", param="parameters")
     if kind == "texts":
         texts = [value] if isinstance(value, str) else value
-        if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) and 0 < len(text) <= _MAX_STOP for text in texts):
+        if not isinstance(texts, (list, tuple)) or not all(is_text(text) and 0 < len(text) <= _MAX_STOP for text in texts):
             raise _wrong(name, "a text or a list of texts")
         if len(texts) > _MAX_STOPS:
             raise _wrong(name, f"at most {_MAX_STOPS} texts")
         return list(texts)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= sys.float_info.max:
         raise _wrong(name, "a number")
     if kind == "number":
         return float(value)

@@ -6,6 +6,7 @@ All SQL of the library is here. In the tables beside `models`, a model is called
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -150,11 +151,18 @@ def supersede_model(connection: Connection, record: Record) -> None:
         except ValueError:
             replaced = digest  # written by a newer version, which nobody here could go back to
         if replaced != digest:
-            row = {"model": key, "digest": replaced, "definition": before.definition, "modified": before.modified, "replaced": time.time()}
+            now = _after_all(connection, key)
+            row = {"model": key, "digest": replaced, "definition": before.definition, "modified": before.modified, "replaced": now}
             connection.execute(delete(_versions).where(_versions.c.model == key, _versions.c.digest == replaced))
             connection.execute(insert(_versions).values(**row))
             connection.execute(update(_states).where(_states.c.model == key).values(answered=""))
     put_model(connection, record)
+
+
+def _after_all(connection: Connection, key: str) -> float:
+    """Now, but later than any version of the model was replaced: clocks are set back, and what came last must not change with them."""
+    last = connection.execute(select(func.max(_versions.c.replaced)).where(_versions.c.model == key)).scalar()
+    return max(time.time(), math.nextafter(last, math.inf) if last is not None else 0.0)
 
 
 def forget_past(connection: Connection, key: str) -> None:

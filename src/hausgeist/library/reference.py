@@ -17,7 +17,7 @@ from urllib.parse import SplitResult, quote, unquote, urlsplit
 from hausgeist.errors import InvalidRequest, shown
 from hausgeist.library.names import DEFAULT_TAG, Name
 
-__all__ = ["HUB", "Kind", "Reference"]
+__all__ = ["HUB", "Kind", "Reference", "public"]
 
 Kind = Literal["registry", "hub", "url", "path"]
 
@@ -99,6 +99,11 @@ class Reference:
 
     def __hash__(self) -> int:
         return hash(self.key)
+
+
+def public(text: str) -> str:
+    """A reference as others may read it, in lists, archives and the audit table: the query of an address may hold a key to it."""
+    return re.sub(r"\?[^#]*", "", text)
 
 
 def _is_path(text: str) -> bool:

@@ -35,6 +35,7 @@ from hausgeist.library.records import (
     read_models,
     read_versions,
     renew_model,
+    set_pinned,
     stamps,
     supersede_model,
 )
@@ -164,14 +165,15 @@ class Library:
             definition = await asyncio.to_thread(compose, self._blobs, base, change, source=source or "")
             return await self._put(called, definition)
 
-    async def install(self, name: str, definition: Definition) -> InstalledModel:
-        """A model whose blobs are here under this name, all of it or nothing. One that has the name is kept as its version before.
+    async def install(self, name: str, definition: Definition, *, pinned: bool = False) -> InstalledModel:
+        """A model whose blobs are here under this name, all of it or nothing, and `pinned` with it. One that has the name is kept as its version
+        before.
 
         Raises `Conflict`, `InvalidRequest`."""
         called = Name.parse(name)
         async with self._changing:
             self._look(now=True)
-            return await self._put(called, definition, superseding=True)
+            return await self._put(called, definition, superseding=True, pinned=pinned)
 
     def check_name(self, name: str) -> Name:
         """The name as it would be installed. Raises `Conflict` where that cannot be, `InvalidRequest`."""
@@ -265,7 +267,7 @@ class Library:
         if brought is not None:
             raise Conflict(f"'{called}' is a model of the engine '{brought.engine}'; choose another name.")
 
-    async def _put(self, called: Name, definition: Definition, *, superseding: bool = False) -> InstalledModel:
+    async def _put(self, called: Name, definition: Definition, *, superseding: bool = False, pinned: bool = False) -> InstalledModel:
         self._check_free(called)
         if definition.parts:
             await asyncio.to_thread(self._splits.ensure, definition.parts)
@@ -278,6 +280,8 @@ class Library:
                 raise InvalidRequest(f"The file sha256:{missing[0]} was removed meanwhile; upload it again.", param="files")
             if superseding:
                 supersede_model(connection, record)
+                if pinned:
+                    set_pinned(connection, called.key, True)
                 return frozenset()
             past = frozenset(blob for version in read_versions(connection, called.key) for blob in version.definition.blobs)
             forget_past(connection, called.key)

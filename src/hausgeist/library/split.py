@@ -44,14 +44,24 @@ class Splits:
         return first
 
     def sweep(self, keep: Iterable[Sequence[str]]) -> None:
-        """Remove the folders of all other models."""
+        """Remove the folders of all other models, but for those whose files are all blobs: somebody may be about to install a model of them."""
         if not self._folder.is_dir():
             return
         kept = {split_path(digests, self._blobs.path).parent.name for digests in keep}
         with file_failures(self._folder):
-            for folder in self._folder.iterdir():
-                if folder.name not in kept:
+            others = [folder for folder in self._folder.iterdir() if folder.name not in kept]
+            there = {(entry.stat().st_dev, entry.stat().st_ino) for entry in os.scandir(self._blobs.folder)} if others else set()
+            for folder in others:
+                if not _all_in(folder, there):
                     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _all_in(folder: Path, there: set[tuple[int, int]]) -> bool:
+    """Whether all files of the folder, links followed, are among these (device, inode)."""
+    try:
+        return all((status.st_dev, status.st_ino) in there for part in folder.iterdir() for status in [part.stat()])
+    except OSError:
+        return False
 
 
 def _part(number: int, count: int) -> str:

@@ -17,7 +17,7 @@ from hausgeist.http.bodies import Body, json_body
 from hausgeist.http.endpoint import Endpoint, Handler
 from hausgeist.http.house import HOUSE, error_body
 from hausgeist.http.streaming import EventStream
-from hausgeist.library.reference import Reference
+from hausgeist.library.reference import Reference, public
 from hausgeist.library.upkeep.verification import Verdict
 from hausgeist.library.upkeep.versions import History, Outlook
 from hausgeist.store.jobs import Job
@@ -106,7 +106,7 @@ def _pull(parts: Parts) -> Handler:
     async def pull(request: Request) -> Response:
         wanted = await json_body(request, Pull)
         reference = Reference.parse(wanted.model)
-        await _demand(parts, request, "model.create", wanted.model)
+        await _demand(parts, request, "model.create", public(wanted.model))
         return await _lines(_progress(parts, request, reference, wanted.name or ""))
 
     return pull
@@ -233,7 +233,7 @@ def _history(one: History) -> dict[str, Any]:
         "stored": model.removable,
         "licence": model.licence,
         "source": model.source,
-        "reference": model.reference,
+        "reference": public(model.reference),
         "version": model.version,
         "pinned": one.state.pinned,
         "answered": one.state.answered == model.digest,
@@ -251,14 +251,14 @@ def _history(one: History) -> dict[str, Any]:
 
 
 def _outlook(one: Outlook) -> dict[str, Any]:
-    return {**asdict(one), "outdated": one.outdated, "error": one.error or None}
+    return {**asdict(one), "reference": public(one.reference), "outdated": one.outdated, "error": one.error or None}
 
 
 def _job(job: Job) -> dict[str, Any]:
     return {
         "id": job.id,
         "model": job.payload.get("name"),
-        "reference": job.payload.get("reference"),
+        "reference": public(str(job.payload.get("reference", ""))),
         "status": job.status,
         "done": int(job.done),
         "total": int(job.total) if job.total is not None else None,

@@ -543,3 +543,22 @@ def test_answers_that_make_no_sense(text: str) -> None:
         understand(206, {"Content-Range": text}, 0, 10)
     with pytest.raises(Wrong):
         understand(206, {"Content-Range": "bytes 0-9/10", "Content-Length": "9"}, 0, 10)
+
+
+async def test_a_stream_without_an_end_does_not_fill_the_disk(house: House, upstream: Upstream) -> None:
+    """Where no length is told, nothing can be known beforehand; what has to stay free stays free."""
+
+    async def endless(upstream: Upstream, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        response.enable_chunked_encoding()
+        await response.prepare(request)
+        while True:
+            await response.write(SMALL)
+            await asyncio.sleep(0.01)
+
+    upstream.ranges, upstream.always = False, endless
+    downloads = Downloads(house.blobs, house.egress, patience=HASTY, reserve=10**18)
+    async with asyncio.timeout(10):
+        with pytest.raises(DiskFull):
+            await downloads.fetch(part(upstream, known=False), Credentials())
+    assert house.blobs.digests() == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tracemalloc
 from pathlib import Path
 
 import gguf as reference
@@ -159,3 +160,18 @@ def test_tables_agree_with_the_reference() -> None:
             continue
         assert FILE_TYPES[file_type.value] == file_type.name.removeprefix("MOSTLY_").removeprefix("ALL_").removesuffix("_MOE")
     assert not set(REMOVED_TYPES) & set(TENSOR_TYPES)
+
+
+def test_one_file_as_all_parts_is_not_read_again_and_again(tmp_path: Path) -> None:
+    """A manifest may name one layer a thousand times; its metadata must not be in memory as often."""
+    first = model("llama", ("split.no", "u16", 0), ("split.count", "u16", 200), ("long", "string", "x" * 2**20))
+    path = first.write(tmp_path / "m-00001-of-00200.gguf")
+    for number in range(2, 201):
+        path.with_name(f"m-{number:05d}-of-00200.gguf").hardlink_to(path)
+    tracemalloc.start()
+    try:
+        with pytest.raises(InvalidRequest, match="is not part 2 of 200"):
+            inspect(path)
+        assert tracemalloc.get_traced_memory()[1] < 20 * 2**20
+    finally:
+        tracemalloc.stop()

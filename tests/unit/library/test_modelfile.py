@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from typing import Any
 
 import pytest
@@ -139,3 +140,13 @@ def test_no_text_breaks_it(text: str) -> None:
         parse(text)
     with contextlib.suppress(InvalidRequest):
         parse(f"FROM x\n{text}")
+
+
+def test_a_text_of_many_lines_takes_no_longer_than_reading_it() -> None:
+    """The licence of a model is somebody else's, and is rendered whenever the model is shown."""
+    text = "\n" * 400_000 + "x"
+    began = time.process_time()
+    assert parse(render(Modelfile(sources=("a",), system=text))).system == text
+    with pytest.raises(InvalidRequest, match=r"Line 2 .* quotes are missing"):
+        parse(f'FROM a\nSYSTEM """{text}')
+    assert time.process_time() - began < 5

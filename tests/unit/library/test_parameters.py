@@ -24,7 +24,7 @@ def test_one_form() -> None:
     [
         ("temperature", "hot"), ("temperature", True), ("temperature", float("nan")), ("temperature", float("inf")), ("temperature", [1]),
         ("num_ctx", 0), ("num_ctx", 1.5), ("top_k", 2**63), ("top_k", 1e300), ("stop", 1), ("stop", [1]), ("stop", ["a"] * 65), ("stop", [""]),
-        ("stop", "x" * 2000), ("temprature", 1), ("", 1), ("x" * 10_000, 1),
+        ("stop", "x" * 2000), ("stop", "\ud800"), ("num_ctx", 10**400), ("temperature", -(10**400)), ("temprature", 1), ("", 1), ("x" * 10_000, 1),
     ],
 )  # fmt: skip
 def test_wrong_values(name: str, value: Any) -> None:

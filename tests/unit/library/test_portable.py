@@ -159,6 +159,29 @@ def with_files(change: Callable[[dict[str, bytes]], Any]) -> Callable[[bytes], b
     return changed
 
 
+def with_config(change: Callable[[dict[str, Any], dict[str, Any]], Any]) -> Callable[[bytes], bytes]:
+    """Config and manifest of the first model changed, and all digests made right again."""
+
+    def put(files: dict[str, bytes], descriptor: dict[str, Any], value: dict[str, Any]) -> None:
+        content = json.dumps(value).encode()
+        files.pop(f"blobs/sha256/{descriptor['digest'].removeprefix('sha256:')}", None)
+        descriptor.update(digest=f"sha256:{hashlib.sha256(content).hexdigest()}", size=len(content))
+        files[f"blobs/sha256/{descriptor['digest'].removeprefix('sha256:')}"] = content
+
+    def changed(content: bytes) -> bytes:
+        files = files_of(content)
+        index = json.loads(files["index.json"])
+        manifest = json.loads(files[f"blobs/sha256/{index['manifests'][0]['digest'].removeprefix('sha256:')}"])
+        config = json.loads(files[f"blobs/sha256/{manifest['config']['digest'].removeprefix('sha256:')}"])
+        change(config, manifest)
+        put(files, manifest["config"], config)
+        put(files, index["manifests"][0], manifest)
+        files["index.json"] = json.dumps(index).encode()
+        return archive_of(files)
+
+    return changed
+
+
 def flip(files: dict[str, bytes]) -> None:
     name = max(files, key=lambda one: len(files[one]))
     files[name] = files[name][:-1] + bytes([files[name][-1] ^ 1])
@@ -197,6 +220,13 @@ TAMPERED: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "a device": (lambda content: archive_of(files_of(content), of_type(tarfile.CHRTYPE)), "not a plain file"),
     "a long name": (lambda content: archive_of({"x" * 5000: b""}, form=tarfile.GNU_FORMAT), "not a plain file"),
     "a huge extension": (huge_extension, "too large"),
+    "a licence that is no text": (with_config(lambda config, manifest: config.update(licence="\ud800")), "not text"),
+    "a message that is no text": (
+        with_config(lambda config, manifest: config.update(messages=[{"role": "user", "content": "\udfff"}])),
+        "example message",
+    ),
+    "a layer of no kind": (with_config(lambda config, manifest: manifest["layers"][0].update(mediaType=[])), "unknown kind"),
+    "one file as all weights": (with_config(lambda config, manifest: manifest.update(layers=manifest["layers"][:1] * 900)), "say that they are"),
     "more behind it": (lambda content: content + b"x" * 512, "follows the end"),
 }
 

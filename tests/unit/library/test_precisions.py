@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -125,3 +127,10 @@ def test_every_file_is_of_one_model_and_every_name_of_one(paths: list[str]) -> N
     for choice in choices:
         assert choice.missing >= 0
         assert choice.entries == tuple(sorted(choice.entries, key=lambda entry: entry.path))
+
+
+def test_a_repository_of_very_many_models_takes_no_longer_than_reading_it() -> None:
+    entries = [Entry(f"{number}.gguf", 1) for number in range(30_000)]
+    began = time.process_time()
+    assert len(variants_of(entries)) == len(entries)
+    assert time.process_time() - began < 5

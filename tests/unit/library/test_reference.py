@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hausgeist.errors import InvalidRequest
 from hausgeist.library.names import Name
-from hausgeist.library.reference import Reference
+from hausgeist.library.reference import Reference, public
 
 HEX = "0123456789abcdef" * 4
 
@@ -222,3 +222,10 @@ def test_any_text_is_a_reference_or_refused(text: str) -> None:
 )
 def test_any_address_is_a_reference_or_refused(begin: str, middle: str, end: str) -> None:
     holds(begin + middle + end)
+
+
+def test_what_may_be_a_key_is_not_for_others() -> None:
+    text = f"https://store.example/a/m.gguf?sig=s3cr3t&x=%3F#sha256={'0' * 64}"
+    assert public(text) == public(str(Reference.parse(text))) == f"https://store.example/a/m.gguf#sha256={'0' * 64}"
+    for plain in ("gemma3:4b", "hf.co/owner/repo:Q4_K_M", "https://store.example/a/m.gguf", ""):
+        assert public(plain) == plain

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -253,3 +254,25 @@ def test_plain_text_comes_out_as_it_is(text: str) -> None:
         assert any(ord(character) < 32 for character in text)
         return
     assert JINJA.from_string(jinja).render(messages=[]) == plain
+
+
+def test_a_short_template_does_not_become_a_huge_one() -> None:
+    """Comparing with several values mentions the first one several times, and comparisons can be nested."""
+    nested = ".Prompt"
+    for _ in range(20):
+        nested = f"(eq {nested} 1 2)"
+    wide = f'{{{{ eq "{"a" * 10_000}" {"1 " * 2000}}}}}'
+    many = f'{{{{ .Prompt }}}}{{{{ "{"a" * 100}" }}}}' * 100 + "{{ range .Messages }}{{ range .ToolCalls }}"
+    tracemalloc.start()
+    try:
+        for template in (f"{{{{ if {nested} }}}}x{{{{ end }}}}", wide, many):
+            with pytest.raises(Untranslatable):
+                translate(template)
+        assert tracemalloc.get_traced_memory()[1] < 4 * 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def test_half_a_surrogate_pair_is_no_text() -> None:
+    with pytest.raises(Untranslatable, match="escape"):
+        translate('{{ .Prompt }}{{ "\\ud800" }}')

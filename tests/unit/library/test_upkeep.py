@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import pytest
 
 from hausgeist.errors import Conflict, InvalidRequest, ModelNotFound, NotFound
 from hausgeist.library.reference import Reference
+from hausgeist.library.split import Splits
 from hausgeist.library.transfer import Progress
 from hausgeist.library.upkeep.parts import Upkeep, upkeep
 from hausgeist.library.upkeep.verification import Verdict
@@ -234,3 +237,51 @@ async def test_a_pull_that_waits_keeps_what_it_has(home: Kept) -> None:
     assert home.swept == []
     pulling.cancel()
     await asyncio.wait({pulling})
+
+
+async def test_parts_about_to_become_a_model_are_left_together(home: Kept, tmp_path: Path) -> None:
+    """Somebody collects garbage while a split model is looked into, before it has a row."""
+    parts = [path.read_bytes() for path in split(tmp_path, "big", 2)]
+    digests = [hashlib.sha256(part).hexdigest() for part in parts]
+    for part in parts:
+        await home.blobs.add(chunks_of(part))
+    together = Splits(home.blobs).ensure(digests)
+    await home.blobs.add(chunks_of(b"garbage"))
+    with home.library.holding(digests):
+        assert (await home.upkeep.garbage.collect(everything=True)).files == 1
+        assert together.read_bytes() == parts[0]
+    assert (await home.upkeep.garbage.collect(everything=True)).files == 2
+    assert not together.parent.exists()
+
+
+async def test_going_back_and_the_pin_are_one_step(home: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed between two steps, the next upgrade of all would undo what was asked for."""
+    await home.install(OLD)
+    await home.install(NEW)
+    writes: list[object] = []
+    write = home.database.write
+
+    async def counted(fn: Any, **more: Any) -> Any:
+        writes.append(fn)
+        return await write(fn, **more)
+
+    monkeypatch.setattr(home.database, "write", counted)
+    await home.upkeep.versions.rollback("a")
+    assert len(writes) == 1
+    assert home.upkeep.versions.history("a").state.pinned
+
+
+async def test_a_clock_that_is_set_back_does_not_change_what_came_last(home: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    newest = model(seed=2).bytes()
+    await home.install(OLD)
+    await home.install(NEW)
+    monkeypatch.setattr(time, "time", lambda now=time.time: now() - 86400)
+    await home.install(newest)
+    await home.upkeep.versions.rollback("a")
+    assert home.content() == NEW
+    await home.upkeep.versions.rollback("a")
+    assert home.content() == newest
+
+
+async def chunks_of(content: bytes) -> AsyncIterator[bytes]:
+    yield content

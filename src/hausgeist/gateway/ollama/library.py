@@ -24,6 +24,7 @@ from hausgeist.gateway.ollama.schema import CopyRequest, CreateRequest, ModelReq
 from hausgeist.gateway.services import Services
 from hausgeist.http.endpoint import Endpoint, Handler
 from hausgeist.http.streaming import EventStream
+from hausgeist.library.reference import public
 from hausgeist.store.blobs import parse_digest
 
 __all__ = ["OLLAMA_API", "endpoints"]
@@ -114,7 +115,7 @@ async def _version(request: Request) -> Response:
 def _create(services: Services) -> Handler:
     async def create(request: Request) -> Response:
         wanted = await json_body(request, CreateRequest)
-        await _demand_create(services, request, f"{wanted.model} from {wanted.from_ or 'files'}")
+        await _demand_create(services, request, f"{wanted.model} from {public(wanted.from_ or 'files')}")
         refuse(wanted, _UNSERVED)
         if not (wanted.from_ or wanted.files):
             raise InvalidRequest("Give a model to start from ('from') or uploaded files with weights ('files').", param="from")

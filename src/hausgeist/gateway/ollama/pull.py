@@ -16,7 +16,7 @@ from hausgeist.gateway.ollama.schema import TransferRequest
 from hausgeist.gateway.services import Services
 from hausgeist.http.endpoint import Handler
 from hausgeist.http.streaming import EventStream, attend
-from hausgeist.library.reference import Reference
+from hausgeist.library.reference import Reference, public
 from hausgeist.library.transfer import Progress
 
 __all__ = ["PullLines", "pulled", "pulling"]
@@ -63,7 +63,7 @@ def pulling(services: Services) -> Handler:
     async def pull(request: Request) -> Response:
         wanted = await json_body(request, TransferRequest)
         Reference.parse(wanted.model)
-        await services.governor.demand(request.state.principal, "model.create", target=wanted.model, origin=request.state.origin)
+        await services.governor.demand(request.state.principal, "model.create", target=public(wanted.model), origin=request.state.origin)
         if wanted.stream is not False:
             return await EventStream.begin(_whole(services, request, wanted.model), failure=failure_line, media_type=_LINES)
         return await attend(_to_the_end)(request)

@@ -230,6 +230,9 @@ class _Download:
         pace = Pace(partial.done.total)
 
         def tick() -> None:
+            if upstream.origin is not None and not upstream.origin.size:
+                # Nobody knows where it ends, so it could not be seen beforehand whether it fits.
+                self._downloads.require(1, beside={_key(self.part)})
             fetched, total = crew.fetched, upstream.origin.size if upstream.origin is not None else self.part.size
             pace.update(fetched)
             self.rest = max(0, total - partial.done.total)

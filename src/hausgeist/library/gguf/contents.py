@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
 
@@ -45,6 +46,8 @@ _POOLING: Final = {0: "none", 1: "mean", 2: "cls", 3: "last", 4: "rank"}
 _ARCHITECTURE: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _PART: Final = re.compile(r"(?P<stem>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf", re.DOTALL)
 _MAX_PARTS: Final = 1024
+_MAX_TENSORS: Final = 65_536
+"""Of all parts together."""
 
 _INSTEAD: Final[dict[Kind, str]] = {
     "projector": "a vision or audio projector (mmproj), which belongs to a model: give it as its 'projector', or among the files of 'create'",
@@ -84,10 +87,7 @@ def inspect(path: Path) -> Contents:
     first = read_header(path)
     count = first.whole("split.count")
     parts = _parts(path, first, count) if count > 1 else (path,)
-    headers = (first, *(read_header(part) for part in parts[1:]))
-    for number, header in enumerate(headers[1:], start=1):
-        if header.whole("split.count") != count or header.whole("split.no") != number:
-            raise InvalidRequest(f"{parts[number]} is not part {number + 1} of {count} of {path}, although its name says so.")
+    headers = (first, *_further(path, first, parts))
     expected = first.whole("split.tensors.count")
     found = sum(len(header.tensors) for header in headers)
     if count > 1 and expected and expected != found:
@@ -131,6 +131,20 @@ def _parts(path: Path, first: Header, count: int) -> tuple[Path, ...]:
             f"{path} is the first of {count} parts, but beside it {', '.join(missing[:3])}{more} cannot be found; get the missing parts."
         )
     return parts
+
+
+def _further(path: Path, first: Header, parts: tuple[Path, ...]) -> Iterator[Header]:
+    """The headers of all parts but the first, each checked before the next is read, and without the metadata: a thousand of them would fill
+    the memory."""
+    count, tensors = len(parts), len(first.tensors)
+    for number, part in enumerate(parts[1:], start=1):
+        header = read_header(part)
+        if header.whole("split.count") != count or header.whole("split.no") != number:
+            raise InvalidRequest(f"{part} is not part {number + 1} of {count} of {path}, although its name says so.")
+        tensors += len(header.tensors)
+        if tensors > _MAX_TENSORS:
+            raise InvalidRequest(f"The {count} parts of {path} hold more than the {_MAX_TENSORS} tensors that are accepted.")
+        yield replace(header, metadata={})
 
 
 def _kind(header: Header, tensors: int) -> tuple[Kind, str]:

@@ -78,6 +78,10 @@ class Credentials:
         origin: Origin | None,
     ) -> str:
         realm = fields.get("realm", "")
+        try:
+            origin_of(realm)
+        except ValueError:
+            raise InvalidRequest(f"{host} wants a token from something that is not an address.") from None
         if not realm.startswith("https://") and origin_of(base).startswith("https://"):
             raise InvalidRequest(f"{host} wants a token from an address that is not protected (https); nothing was sent there.")
         query = {"service": fields["service"]} if fields.get("service") else {}

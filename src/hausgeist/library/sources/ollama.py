@@ -69,9 +69,9 @@ class Ollama:
             return self._credentials.headers(base, repository)
         # What is asked for is known to exist; this only has the registry say once more whom it lets in.
         asked = await ask(self._outbound, f"{base}/v2/{repository}/blobs/{digest}", method="HEAD", limit=0)
-        if asked.status == 401:
+        if asked.status == 401 and asked.origin == origin_of(base):
             return await self._credentials.meet(base, repository, asked.headers.get("WWW-Authenticate", ""))
-        if asked.status == 403:
+        if asked.status in {401, 403}:
             raise NotAllowed(f"{asked.host} does not let this server read '{repository}'.")
         return {}
 
@@ -91,7 +91,8 @@ class Ollama:
         url = f"{base}/v2/{repository}/{path}"
         headers = {"Accept": accept, **self._credentials.headers(base, repository)}
         found = await ask(self._outbound, url, limit=limit, headers=headers, who=who, origin=origin)
-        if found.status == 401:
+        # A host that the registry redirected to is not answered: it could name a place of its own to send the account to.
+        if found.status == 401 and found.origin == origin_of(base):
             challenge = found.headers.get("WWW-Authenticate", "")
             fresh = await self._credentials.meet(base, repository, challenge, who=who, origin=origin)
             found = await ask(self._outbound, url, limit=limit, headers={"Accept": accept, **fresh}, who=who, origin=origin)

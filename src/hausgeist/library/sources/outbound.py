@@ -54,6 +54,8 @@ class Document:
     body: bytes
     host: str
     """For messages."""
+    origin: str = ""
+    """Of whom it is in the end, after redirects (`origin_of`)."""
 
     def json(self, what: str) -> Any:
         """Raises `InvalidRequest` when the body is no JSON, or nested to break whoever reads it."""
@@ -106,7 +108,7 @@ async def _once(
                         raise InvalidRequest(
                             f"{host} answered with more than {limit} bytes where a small document was expected; nothing was installed."
                         )
-            return Document(response.status, response.headers, bytes(body), host)
+            return Document(response.status, response.headers, bytes(body), host, origin_of(str(response.url)))
     except (ClientError, OSError, TimeoutError) as error:
         raise Unavailable(f"The answer of {host} could not be read to its end ({type(error).__name__}); try again later.") from error
 
@@ -138,7 +140,7 @@ def is_loopback(host: str) -> bool:
 
 def _retry_after(text: str) -> float:
     """Seconds; dates are not worth parsing, and mean: not now."""
-    return min(float(text), 86400.0) if text.isdigit() and len(text) < 6 else (60.0 if text else 0.0)
+    return min(float(text), 86400.0) if text.isascii() and text.isdigit() and len(text) < 6 else (60.0 if text else 0.0)
 
 
 def _busy(found: Document, patience: float) -> Unavailable:

@@ -6,6 +6,7 @@ Names are all there is to go by before a download: no index says which files bel
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -92,8 +93,8 @@ def variants_of(entries: Iterable[Entry]) -> tuple[Choice, ...]:
             if part is None or 1 <= int(part["number"]) <= count <= _MOST_PARTS:
                 groups.setdefault((f"{entry.folder}/{stem}", count), []).append((int(part["number"]) if part else 1, entry))
     found = [_choice(place.rpartition("/")[2], count, sorted(files, key=lambda file: file[0])) for (place, count), files in sorted(groups.items())]
-    names = [choice.name for choice in found]
-    return tuple(Choice(c.stem, c.stem, c.entries, c.missing) if names.count(c.name) > 1 else c for c in found)
+    names = Counter(choice.name for choice in found)
+    return tuple(Choice(c.stem, c.stem, c.entries, c.missing) if names[c.name] > 1 else c for c in found)
 
 
 def choose_usual(variants: Sequence[Variant]) -> str:

@@ -12,13 +12,14 @@ from urllib.parse import unquote, urlsplit
 
 from hausgeist.errors import InvalidRequest, NotAllowed, NotFound
 from hausgeist.identity import Origin, Principal
-from hausgeist.library.reference import Reference
+from hausgeist.library.reference import Reference, public
 from hausgeist.library.sources.base import Part, Release, Variant
 from hausgeist.library.sources.outbound import Document, Outbound, ask, is_loopback, sha256_of
 
 __all__ = ["Url"]
 
 _SPLIT: Final = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})(?P<end>\.gguf)", re.IGNORECASE)
+_LENGTH: Final = re.compile(r"[0-9]{1,14}")
 _MOST_PARTS: Final = 1024
 
 
@@ -33,7 +34,8 @@ class Url:
         urls = _all_parts(reference.path)
         if parts.scheme == "http" and not is_loopback(parts.netloc) and (not reference.sha256 or len(urls) > 1):
             raise InvalidRequest(
-                f"Over http anybody on the way could change the file '{reference.path}': use https, or add the digest it must have: #sha256=...",
+                f"Over http anybody on the way could change the file '{public(reference.path)}': "
+                "use https, or add the digest it must have: #sha256=...",
                 param="model",
             )
         files, marks = [], []
@@ -45,7 +47,7 @@ class Url:
                     role="weights",
                     url=url,
                     filename=unquote(urlsplit(url).path).rpartition("/")[2],
-                    size=int(size) if found.status == 200 and size.isdigit() and len(size) < 15 and "Content-Encoding" not in found.headers else 0,
+                    size=int(size) if found.status == 200 and _LENGTH.fullmatch(size) and "Content-Encoding" not in found.headers else 0,
                     sha256=reference.sha256 if url == reference.path else "",
                 )
             )

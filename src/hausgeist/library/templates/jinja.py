@@ -6,8 +6,9 @@ tags that strip what is around them, so that blanks are exactly Ollama's. Variab
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Final
 from typing import Literal as OneOf
 
@@ -36,6 +37,8 @@ Type = OneOf[
 ]  # fmt: skip
 
 _LONGEST: Final = 2**19
+_LONGEST_VALUE: Final = 2**15
+"""Some functions mention a value more than once, and one within the other could fill the memory."""
 _MOST_LOOPS: Final = 4
 """Loops within loops: messages, calls, arguments, and one more. More would only cost whoever renders it."""
 _MISSING: Final = "''"
@@ -116,6 +119,10 @@ class _Value:
     code: str
     type: Type
 
+    def __post_init__(self) -> None:
+        if len(self.code) > _LONGEST_VALUE:
+            raise Untranslatable(f"a value would be longer than {_LONGEST_VALUE} characters")
+
 
 _NIL: Final = _Value(_MISSING, "nothing")
 
@@ -135,22 +142,27 @@ def translate(text: str) -> str:
             "Tools": _Value("(tools or [])", "tools"),
             **thinking,
         }
-        return _bounded([_MESSAGES, *_Writer(root).nodes(nodes, None)])
+        return _bounded(chain([_MESSAGES], _Writer(root).nodes(nodes, None)))
     if "Response" not in used:
         nodes = [*nodes, Action(Pipe((Field(("Response",)),)))]
     names = ("System", "Prompt", "Response")
     before = {name: _Value(f"t.{name.lower()}", "text") for name in names}
     last = {name: _Value(f"g.{name.lower()}", "text") for name in names}
     first = _Writer({**before, **thinking})
-    turns = ["{%- for t in g.turns -%}", *first.nodes(nodes, None), "{%- endfor -%}"]
+    turns = chain(["{%- for t in g.turns -%}"], first.nodes(nodes, None), ["{%- endfor -%}"])
     cut = _Cut().nodes(nodes)
-    return _bounded([_TURNS, *turns, *_Writer({**last, **thinking}).nodes(cut, None)])
+    return _bounded(chain([_TURNS], turns, _Writer({**last, **thinking}).nodes(cut, None)))
 
 
-def _bounded(pieces: list[str]) -> str:
-    if sum(len(piece) for piece in pieces) > _LONGEST:
-        raise Untranslatable(f"it would be longer than {_LONGEST} characters")
-    return "".join(pieces)
+def _bounded(pieces: Iterable[str]) -> str:
+    """All of them as one, made no further than to where it is too long."""
+    found, length = [], 0
+    for piece in pieces:
+        found.append(piece)
+        length += len(piece)
+        if length > _LONGEST:
+            raise Untranslatable(f"it would be longer than {_LONGEST} characters")
+    return "".join(found)
 
 
 class _Cut:
@@ -312,7 +324,7 @@ class _Writer:
             case (("and" | "or"), [first, *_]):
                 one_kind = all(value.type == first.type for value in given) and first.type in {"text", "number", "flag"}
                 return _Value("(" + f" {function} ".join(_condition(value) for value in given) + ")", first.type if one_kind else "truth")
-            case "eq", [first, *others] if others:
+            case "eq", [first, *others] if others and len(first.code) * len(others) <= _LONGEST_VALUE:
                 return _Value("(" + " or ".join(f"{first.code} == {other.code}" for other in others) + ")", "flag")
             case (("ne" | "lt" | "le" | "gt" | "ge"), [first, second]):
                 return _Value(f"({first.code} {_COMPARED[function]} {second.code})", "flag")

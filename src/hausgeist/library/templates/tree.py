@@ -383,6 +383,8 @@ def _tokens(text: str) -> list[tuple[str, str]]:
 def _unquoted(text: str) -> str:
     """A string in Go's quotes, whose usual escapes are JSON's."""
     try:
-        return str(json.loads(text))
+        found = str(json.loads(text))
+        found.encode()  # half of a surrogate pair is no text that could ever be sent
+        return found
     except ValueError:
         raise Untranslatable("a string has an escape that is not understood") from None

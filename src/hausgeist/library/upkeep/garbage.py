@@ -78,8 +78,15 @@ class Garbage:
 
     def _given_up(self, age: float) -> int:
         before = time.time() - age
-        files = [file for file in self._blobs.folder.glob(_PARTIAL) if file.stat().st_mtime <= before]
-        return sum(_on_disk(file) for file in files)
+        return sum(_on_disk(file) for file in self._blobs.folder.glob(_PARTIAL) if _modified(file) <= before)
+
+
+def _modified(path: Path) -> float:
+    """Unix time; of a file that was finished meanwhile, and has another name now: never."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return float("inf")
 
 
 def _on_disk(path: Path) -> int:

@@ -21,6 +21,7 @@ from typing import Any, Final
 from hausgeist.errors import InvalidRequest, NotFound, NotSupported, shown
 from hausgeist.library.assembly import Fetched, assemble
 from hausgeist.library.definition import Definition, FileRef
+from hausgeist.library.reference import public
 from hausgeist.library.service import Library
 from hausgeist.library.sources.base import Role
 from hausgeist.library.upkeep.tar import END, TarReader, framed, head, padding
@@ -187,7 +188,7 @@ class Portable:
         by_type: dict[str, list[str]] = {media_type: [] for media_type in _LAYERS.values()}
         for layer in _field(manifest, "layers", list):
             media_type = layer.get("mediaType") if isinstance(layer, dict) else None
-            if media_type not in by_type:
+            if not isinstance(media_type, str) or media_type not in by_type:
                 raise InvalidRequest(f"A model in this file has a part of the unknown kind '{shown(str(media_type))}'.")
             by_type[media_type].append(self._digest(seen, layer))
         projectors = by_type[_LAYERS["projector"]]
@@ -235,6 +236,7 @@ def _layers(definition: Definition) -> list[tuple[Role, FileRef]]:
 def _config(definition: Definition) -> dict[str, Any]:
     return {
         **{name: getattr(definition, name) for name in _TEXTS},
+        "reference": public(definition.reference),
         "parameters": dict(definition.parameters),
         "messages": [dict(message) for message in definition.messages],
     }

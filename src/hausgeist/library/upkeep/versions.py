@@ -108,9 +108,7 @@ class Versions:
         if not whole:
             raise NotFound(f"No version of '{history.model.id}' before this one is kept.")
         self._answered.clear()
-        model = await self._library.install(history.model.id, whole[0].definition)
-        await self.pin(model.id, pinned=True)
-        return model
+        return await self._library.install(history.model.id, whole[0].definition, pinned=True)
 
     def upgradable(self, name: str) -> Reference:
         """What to pull for the newest version. Raises `Conflict` for a pinned model, `InvalidRequest` for one that no source has."""
