@@ -43,6 +43,7 @@ def list_models(*, as_json: Json = False, host: Address = None, home: Home = Non
     if not models:
         note("no models yet")
         hint("'hausgeist run gemma3:4b' brings one here and talks to it, 'hausgeist run FILE.gguf' takes one from a file")
+        _mention(host, home)
         return
     rows = []
     for model in models:
@@ -216,6 +217,13 @@ def _client(host: str | None, home: Path | None) -> Client:
     from hausgeist.settings import load_settings
 
     return client_for(load_settings(home=home), host)
+
+
+def _mention(host: str | None, home: Path | None) -> None:
+    from hausgeist.cli.adopt import mention
+    from hausgeist.settings import load_settings
+
+    mention(load_settings(home=home), host)
 
 
 def _confirmed(question: str) -> bool:

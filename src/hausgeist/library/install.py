@@ -199,7 +199,7 @@ class Installer:
     def _is(self, known: Definition, release: Release) -> bool:
         """Whether what is installed is what the source has."""
         same = release.version and known.version == release.version and known.reference and Reference.parse(known.reference) == release.reference
-        return bool(same) and all(self._blobs.has(blob) for blob in known.blobs)
+        return bool(same) and all(ref.at(self._blobs.path).is_file() for ref in known.refs())
 
     async def _bring(self, source: Source, release: Release, name: str, pull: Followed, who: Principal | None, origin: Origin | None) -> Definition:
         known = [part.sha256 for part in release.parts if part.sha256]
@@ -228,7 +228,7 @@ class Installer:
                 size = self._blobs.size(done[part.url])
                 pull.tell(Progress(stage="downloading", name=part.filename, digest=done[part.url], done=size, total=size))
             digests.append(done[part.url])
-        return _fetched(release, digests)
+        return Fetched.of(release, digests)
 
 
 def _named(pull: Followed, part: Part) -> Callable[[Progress], None]:
@@ -239,28 +239,6 @@ def _named(pull: Followed, part: Part) -> Callable[[Progress], None]:
             pull.tell(replace(progress, name=part.filename, digest=progress.digest or part.sha256))
 
     return tell
-
-
-def _fetched(release: Release, digests: Sequence[str]) -> Fetched:
-    by_role: dict[str, list[str]] = {"weights": [], "projector": [], "adapter": []}
-    for part, digest in zip(release.parts, digests, strict=True):
-        by_role[part.role].append(digest)
-    if len(by_role["projector"]) > 1:
-        raise InvalidRequest("This model comes with more than one projector; a model has one.")
-    return Fetched(
-        weights=tuple(by_role["weights"]),
-        projector=next(iter(by_role["projector"]), ""),
-        adapters=tuple(by_role["adapter"]),
-        template=release.template,
-        system=release.system,
-        parameters=release.parameters,
-        messages=release.messages,
-        licence=release.licence,
-        source=release.source,
-        notice=release.notice,
-        reference=str(release.reference),
-        version=release.version,
-    )
 
 
 async def _save(task: Task, pull: Followed) -> None:
