@@ -18,7 +18,7 @@ from hausgeist.errors import InvalidRequest, NotFound
 if TYPE_CHECKING:
     from hausgeist.cli.client import Client
 
-__all__ = ["hand_over", "register"]
+__all__ = ["hand_over_all", "register"]
 
 _CHUNK = 1 << 20
 
@@ -91,6 +91,17 @@ def hand_over(client: Client, file: Path) -> str:
     return blob
 
 
+def hand_over_all(client: Client, file: Path) -> dict[str, str]:
+    """The same with the further parts of a split model, by file name. What is wrong with the file is for the server to say."""
+    from hausgeist.library.gguf.contents import inspect
+
+    try:
+        files = inspect(file).parts
+    except InvalidRequest:
+        files = (file,)
+    return {one.name: hand_over(client, one) for one in files}
+
+
 def _upload(client: Client, file: Path, blob: str) -> None:
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -141,7 +152,7 @@ def _from(client: Client, sources: Sequence[str], folder: Path) -> dict[str, Any
     names, files = [], {}
     for source in sources:
         if (file := _file(source, folder)) is not None:
-            files[file.name] = hand_over(client, file)
+            files |= hand_over_all(client, file)
         else:
             names.append(source)
     if len(names) > 1:

@@ -205,10 +205,11 @@ def rm(models: Names, *, yes: Force = False, host: Address = None, home: Home = 
 
 def offer_file(client: Client, file: Path) -> str:
     """Hand a model file to a server that runs already, which keeps it under the file's stem. Returns the name."""
-    from hausgeist.cli.making import hand_over
+    from hausgeist.cli.making import hand_over_all
+    from hausgeist.library.gguf.contents import stem
 
-    name = file.stem
-    client.ask("POST", "/api/create", {"model": name, "files": {file.name: hand_over(client, file)}, "stream": False})
+    name = stem(file)
+    client.ask("POST", "/api/create", {"model": name, "files": hand_over_all(client, file), "stream": False})
     return name
 
 

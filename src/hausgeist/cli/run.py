@@ -124,10 +124,11 @@ def _model_file(model: str) -> Path | None:
 def _offer(link: Link, file: Path) -> str:
     """Make the file known to the server, and return its name there. A server started for this command knows it already."""
     from hausgeist.cli.console import err
+    from hausgeist.library.gguf.contents import stem
 
     with err().status("starting"):
         client = link.client()
-    name = file.stem
+    name = stem(file)
     if not link.own:
         from hausgeist.cli.models import offer_file
 
