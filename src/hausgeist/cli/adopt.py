@@ -1,14 +1,14 @@
-"""`hausgeist adopt`: models that Ollama, the hub's tools, llama.cpp or LM Studio have on this machine already, and the word that they are there."""
+"""`hausgeist adopt`: models that Ollama, the hub's tools, llama.cpp or LM Studio have on this machine already."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from hausgeist.cli.console import hint, note, print_json, print_json_line, size, table, warn
+from hausgeist.cli.elsewhere import TOOLS
 from hausgeist.cli.exits import FAILED, INTERRUPTED
 from hausgeist.cli.help import Command, examples
 from hausgeist.cli.options import Address, Home
@@ -17,12 +17,10 @@ from hausgeist.errors import HausgeistError, InvalidRequest
 
 if TYPE_CHECKING:
     from hausgeist.cli.client import Client
-    from hausgeist.settings import Settings
 
-__all__ = ["mention", "register"]
+__all__ = ["register"]
 
 _PATH: Final = "/house/v1/models"
-_TOOLS: Final = {"ollama": "Ollama", "huggingface": "Hugging Face", "llama.cpp": "llama.cpp", "lmstudio": "LM Studio"}
 
 
 def register(app: typer.Typer) -> None:
@@ -66,24 +64,9 @@ def adopt(
     return 0
 
 
-def mention(settings: Settings, host: str | None) -> None:
-    """Say that there is something to adopt, if that can be seen at once. Of a server elsewhere nothing is known here."""
-    from hausgeist.cli.client import configured_address
-    from hausgeist.library.sources.adoption import glimpse
-
-    if host or configured_address(settings):
-        return
-    seen = glimpse(os.environ, Path(os.path.expanduser("~")), ollama_models=settings.ollama_models, hf_home=settings.hf_home)
-    if not seen:
-        return
-    count = sum(seen.values())
-    verb = "models" if count > 1 else "model"
-    hint(f"{count} {verb} of {' and '.join(_TOOLS[tool] for tool in seen)} can be used with no download: hausgeist adopt")
-
-
 def _print(there: list[dict[str, Any]]) -> None:
     rows = [
-        [one["model"], _TOOLS.get(one["tool"], one["tool"]), size(one["size"]), "yes" if one["installed"] else "", str(Path(one["files"][0]).parent)]
+        [one["model"], TOOLS.get(one["tool"], one["tool"]), size(one["size"]), "yes" if one["installed"] else "", str(Path(one["files"][0]).parent)]
         for one in there
     ]
     table(["name", "of", "size", "installed", "where"], rows, right=["size"], flexible="where")

@@ -149,7 +149,8 @@ def _of_modelfile(client: Client, path: Path) -> dict[str, Any]:
 
 def _from(client: Client, sources: Sequence[str], folder: Path) -> dict[str, Any]:
     """A name, or files that are handed over. Further sources can only be files: a projector."""
-    names, files = [], {}
+    names: list[str] = []
+    files: dict[str, str] = {}
     for source in sources:
         if (file := _file(source, folder)) is not None:
             files |= hand_over_all(client, file)

@@ -221,7 +221,7 @@ def _client(host: str | None, home: Path | None) -> Client:
 
 
 def _mention(host: str | None, home: Path | None) -> None:
-    from hausgeist.cli.adopt import mention
+    from hausgeist.cli.elsewhere import mention
     from hausgeist.settings import load_settings
 
     mention(load_settings(home=home), host)

@@ -82,7 +82,7 @@ def fetch(client: Client, path: str, body: Mapping[str, Any], *, model: str, as_
 
 def advise(error: HausgeistError, settings: Settings, host: str | None) -> None:
     """What is possible when a source cannot be reached."""
-    from hausgeist.cli.adopt import mention
+    from hausgeist.cli.elsewhere import mention
 
     if not isinstance(error, EgressRefused | Unavailable):
         return

@@ -16,6 +16,7 @@ from typing import Any, Final, Protocol
 from hausgeist.errors import Conflict, HausgeistError, InvalidRequest, NotFound, StoreError, Unavailable
 from hausgeist.identity import Origin, Principal
 from hausgeist.library.assembly import Fetched, assemble
+from hausgeist.library.catalog.naming import did_you_mean, meanings
 from hausgeist.library.definition import Definition
 from hausgeist.library.following import Followed
 from hausgeist.library.reference import Reference
@@ -189,12 +190,25 @@ class Installer:
         reference, name = Reference.parse(str(payload["reference"])), str(payload["name"])
         who, origin = _asked(payload)
         pull.tell(Progress(stage="resolving", name=str(reference)))
-        source = self.source(reference)
-        release = await source.find(reference, who=who, origin=origin)
+        source, release = await self._found(reference, who, origin)
         if (known := self._library.stored(name)) is None or not self._is(known, release):
             known = await self._bring(source, release, name, pull, who, origin)
         pull.tell(Progress(stage="done", name=name, digest=known.digest))
         return known.digest
+
+    async def _found(self, reference: Reference, who: Principal | None, origin: Origin | None) -> tuple[Source, Release]:
+        """What was meant. Raises `NotFound`, with names that are near."""
+        missing: list[NotFound] = []
+        for meant in await asyncio.to_thread(meanings, reference):
+            source = self.source(meant)
+            try:
+                return source, await source.find(meant, who=who, origin=origin)
+            except NotFound as error:
+                missing.append(error)
+        if reference.kind != "registry" or reference.host:
+            raise missing[0]
+        installed = [model.id for model in self._library.models()]
+        raise NotFound(missing[0].message + await asyncio.to_thread(did_you_mean, str(reference), installed)) from missing[0]
 
     def _is(self, known: Definition, release: Release) -> bool:
         """Whether what is installed is what the source has."""

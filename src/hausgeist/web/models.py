@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from hausgeist.errors import HausgeistError
+from hausgeist.errors import HausgeistError, InvalidRequest
 from hausgeist.http.bodies import Body, json_body
 from hausgeist.http.endpoint import Endpoint, Handler
 from hausgeist.http.house import HOUSE, error_body
 from hausgeist.http.streaming import EventStream
 from hausgeist.library.adopt import Adoptable, Adopted
+from hausgeist.library.catalog import Question, bytes_of, facts, load
 from hausgeist.library.reference import Reference
 from hausgeist.library.sources.adoption import Tool
 from hausgeist.library.upkeep.verification import Verdict
@@ -29,6 +31,7 @@ __all__ = ["endpoints"]
 
 _PATH = "/house/v1/models"
 _LINES = "application/x-ndjson"
+_LONGEST = 200
 
 
 class Pull(Body):
@@ -87,6 +90,7 @@ def endpoints(parts: Parts) -> list[Endpoint]:
         route("GET", "/pulls", _pulls(parts), "List the pulls that are not finished, or were lately", action="model.list"),
         route("POST", "/pull", _pull(parts), "Install a model from its source, told in lines", body=Pull),
         route("GET", "/adoptable", _adoptable(parts), "List models that other tools have on this machine", action="model.adopt"),
+        route("GET", "/catalogue", _catalogue, "Search the models that are known (words, use, fits, licence)", action="model.list"),
         route("POST", "/adopt", _adopt(parts), "Install such a model with no download, told in lines", body=Adopt),
         route("POST", "/upgrade", _upgrade(parts), "Install what the source of a model has now, told in lines", body=OneModel),
         route("POST", "/outdated", _outdated(parts), "Ask the sources of models for newer versions", action="model.outdated", body=SomeModels),
@@ -121,6 +125,23 @@ def _pull(parts: Parts) -> Handler:
         return await _lines(_progress(parts, request, reference, wanted.name or ""))
 
     return pull
+
+
+async def _catalogue(request: Request) -> Response:
+    """`words` as on the command line, `fits` a number of bytes or a size such as 8gb. What is asked for by its name is alone."""
+    words, use, fits, licence = (request.query_params.get(name, "")[:_LONGEST] for name in ("words", "use", "fits", "licence"))
+    return JSONResponse({"data": await asyncio.to_thread(_known, words, use, fits, licence)})
+
+
+def _known(words: str, use: str, fits: str, licence: str) -> list[dict[str, Any]]:
+    asked, known = Question.of(words.split(), use=use, licence=licence), load()
+    if fits:
+        limit = int(fits) if fits.isascii() and fits.isdecimal() else bytes_of(fits)
+        if limit is None:
+            raise InvalidRequest("fits: a number of bytes, or a size such as 8gb", param="fits")
+        asked = replace(asked, fits=limit)
+    exact = asked.exact(known)
+    return [facts(entry) for entry in ([exact] if exact else asked.answer(known))]
 
 
 def _adoptable(parts: Parts) -> Handler:
