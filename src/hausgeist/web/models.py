@@ -32,6 +32,7 @@ __all__ = ["endpoints"]
 _PATH = "/house/v1/models"
 _LINES = "application/x-ndjson"
 _LONGEST = 200
+_ASKED = ("words", "use", "fits", "licence")
 
 
 class Pull(Body):
@@ -90,7 +91,7 @@ def endpoints(parts: Parts) -> list[Endpoint]:
         route("GET", "/pulls", _pulls(parts), "List the pulls that are not finished, or were lately", action="model.list"),
         route("POST", "/pull", _pull(parts), "Install a model from its source, told in lines", body=Pull),
         route("GET", "/adoptable", _adoptable(parts), "List models that other tools have on this machine", action="model.adopt"),
-        route("GET", "/catalogue", _catalogue, "Search the models that are known (words, use, fits, licence)", action="model.list"),
+        route("GET", "/catalogue", _catalogue, "Search the models that are known", action="model.list", query=_ASKED),
         route("POST", "/adopt", _adopt(parts), "Install such a model with no download, told in lines", body=Adopt),
         route("POST", "/upgrade", _upgrade(parts), "Install what the source of a model has now, told in lines", body=OneModel),
         route("POST", "/outdated", _outdated(parts), "Ask the sources of models for newer versions", action="model.outdated", body=SomeModels),
@@ -129,7 +130,7 @@ def _pull(parts: Parts) -> Handler:
 
 async def _catalogue(request: Request) -> Response:
     """`words` as on the command line, `fits` a number of bytes or a size such as 8gb. What is asked for by its name is alone."""
-    words, use, fits, licence = (request.query_params.get(name, "")[:_LONGEST] for name in ("words", "use", "fits", "licence"))
+    words, use, fits, licence = (request.query_params.get(name, "")[:_LONGEST] for name in _ASKED)
     return JSONResponse({"data": await asyncio.to_thread(_known, words, use, fits, licence)})
 
 

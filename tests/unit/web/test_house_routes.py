@@ -332,6 +332,16 @@ async def test_simultaneous_sign_ins_with_one_link(house: House) -> None:
     assert sorted(answer.status_code for answer in answers) == [201, 401, 401]
 
 
+async def test_openapi_knows_uploads_and_queries(house: House) -> None:
+    paths = (await house.client().get("/openapi.json")).json()["paths"]
+    models = {path.removeprefix("/house/v1/models"): methods for path, methods in paths.items() if path.startswith("/house/v1/models")}
+    assert {"", "/adopt", "/adoptable", "/catalogue", "/pull", "/import", "/export", "/verify", "/gc"} <= set(models)
+    assert list(models["/import"]["post"]["requestBody"]["content"]) == ["application/octet-stream"]
+    assert {one["name"]: one["required"] for one in models["/catalogue"]["get"]["parameters"]} == dict.fromkeys(
+        ("words", "use", "fits", "licence"), False
+    )
+
+
 async def test_the_catalogue_is_searched(house: House) -> None:
     client = house.client()
 
