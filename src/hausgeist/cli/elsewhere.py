@@ -23,9 +23,11 @@ def mention(settings: Settings, host: str | None) -> None:
 
     if host or configured_address(settings):
         return
-    seen = glimpse(os.environ, Path(os.path.expanduser("~")), ollama_models=settings.ollama_models, hf_home=settings.hf_home)
+    seen, whole = glimpse(os.environ, Path(os.path.expanduser("~")), ollama_models=settings.ollama_models, hf_home=settings.hf_home)
     if not seen:
         return
     count = sum(seen.values())
     verb = "models" if count > 1 else "model"
-    hint(f"{count} {verb} of {' and '.join(TOOLS[tool] for tool in seen)} can be used with no download: hausgeist adopt")
+    hint(
+        f"{'' if whole else 'at least '}{count} {verb} of {' and '.join(TOOLS[tool] for tool in seen)} can be used with no download: hausgeist adopt"
+    )

@@ -214,7 +214,9 @@ def test_a_glimpse_is_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     for number in range(40):
         ollama(tmp_path / ".ollama/models", f"registry.ollama.ai/library/tiny/{number}", ("model", WEIGHTS))
     hub(tmp_path / ".cache/huggingface/hub", "owner/repo", {"m-Q4_K_M.gguf": WEIGHTS})
-    assert glimpse({}, tmp_path, seconds=60) == {"ollama": 40, "huggingface": 1}
+    assert glimpse({}, tmp_path, seconds=60) == ({"ollama": 40, "huggingface": 1}, True)
     now = iter(range(10_000))
     monkeypatch.setattr("hausgeist.library.sources.adoption.time.monotonic", lambda: float(next(now)))
-    assert 0 < sum(glimpse({}, tmp_path, seconds=10).values()) < 10
+    seen, whole = glimpse({}, tmp_path, seconds=10)
+    assert 0 < sum(seen.values()) < 10
+    assert not whole

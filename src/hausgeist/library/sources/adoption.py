@@ -63,15 +63,15 @@ def discover(environment: Mapping[str, str], home: Path, *, ollama_models: Path 
 
 def glimpse(
     environment: Mapping[str, str], home: Path, *, ollama_models: Path | None = None, hf_home: Path | None = None, seconds: float = 0.03
-) -> dict[Tool, int]:
-    """How many each tool has, as far as that can be seen in so short a time."""
+) -> tuple[dict[Tool, int], bool]:
+    """How many each tool has, as far as that can be seen in so short a time, and whether these are all."""
     patience = _Patience(_MOST_ENTRIES, time.monotonic() + seconds)
     seen: Counter[Tool] = Counter()
     for one in _search(environment, home, ollama_models, hf_home, patience):
         seen[one.tool] += 1
         if patience.over:
             break
-    return dict(seen)
+    return dict(seen), not patience.over
 
 
 class _Patience:
