@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from starlette.types import ASGIApp
@@ -28,6 +29,7 @@ from hausgeist.http.endpoint import Endpoint
 from hausgeist.http.tongues import Tongues
 from hausgeist.library.download import Downloads
 from hausgeist.library.service import Library
+from hausgeist.library.sources.adoption import discover
 from hausgeist.library.sources.table import Sources
 from hausgeist.library.upkeep.parts import Upkeep, upkeep
 from hausgeist.model import InstalledModel
@@ -204,7 +206,9 @@ def build(settings: Settings) -> App:
     egress = Egress(settings, governor)
     library = Library(database, blobs, settings.models)
     jobs = Jobs(database)
-    verbs = upkeep(database=database, library=library, blobs=blobs, jobs=jobs, source=Sources(settings, egress), downloads=Downloads(blobs, egress))
+    found = partial(discover, os.environ, Path(os.path.expanduser("~")), ollama_models=settings.ollama_models, hf_home=settings.hf_home)
+    source, downloads = Sources(settings, egress), Downloads(blobs, egress)
+    verbs = upkeep(database=database, library=library, blobs=blobs, jobs=jobs, source=source, downloads=downloads, discover=found)
     verbs.installer.register()
     engines = EngineTable(settings, egress)
     metrics = Metrics()

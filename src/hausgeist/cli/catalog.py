@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from hausgeist.cli.console import hint, note, print_json, size, table
 from hausgeist.cli.help import Command, examples
 from hausgeist.cli.options import Json
-from hausgeist.errors import InvalidRequest
 
 if TYPE_CHECKING:
-    from hausgeist.library.catalog import Catalog, Entry, Use
+    from hausgeist.library.catalog import Catalog, Entry
 
-__all__ = ["bytes_of", "register"]
+__all__ = ["register"]
 
 _SHOWN: Final = 25
-_SIZE: Final = re.compile(r"(\d+(?:[.,]\d+)?)\s*(k|m|g|t)(i?)b?", re.IGNORECASE)
-_POWERS: Final = {"k": 1, "m": 2, "g": 3, "t": 4}
 
 
 def register(app: typer.Typer) -> None:
@@ -45,76 +41,20 @@ def catalog(
     as_json: Json = False,
 ) -> None:
     """search the models that are known, installed or not. a size means: the weights at the usual precision fit into it."""
-    from hausgeist.library.catalog import USES, load
+    from hausgeist.library.catalog import Question, facts, load
 
     known = load()
-    names, fits = _sorted_out(words or [])
-    wanted: Use | None = None
-    for name in [use] if use else [*names]:
-        if found := next((one for one in USES if name.lower() in (one, f"{one}s")), None):
-            wanted = found
-            names = [other for other in names if other is not name]
-        elif use:
-            raise InvalidRequest(f"'{use[:40]}' is not a use. Uses are {', '.join(USES)}.")
-    exact = known.find(names[0]) if len(names) == 1 and fits is None and wanted is None else None
-    entries = [exact] if exact else known.search(names, use=wanted, fits=fits, licence=licence or "")
+    asked = Question.of(words or [], use=use or "", licence=licence or "")
+    exact = asked.exact(known)
+    entries = [exact] if exact else asked.answer(known)
     if as_json:
-        print_json({"models": [_facts(entry) for entry in entries]})
+        print_json({"models": [facts(entry) for entry in entries]})
     elif exact:
         _print_one(exact)
     elif entries:
         _print_all(entries if everything else entries[:_SHOWN], len(entries))
     else:
-        _print_none(known, names, wanted, fits)
-
-
-def bytes_of(text: str) -> int | None:
-    """A size as people type it: 8gb, 1.5G, 24GiB. GB are powers of ten, GiB of two; `None` where it is no size."""
-    if not (match := _SIZE.fullmatch(text)):
-        return None
-    number, unit, binary = match.groups()
-    base = 1024 if binary else 1000
-    return int(float(number.replace(",", ".")) * base ** _POWERS[unit.lower()])
-
-
-def _sorted_out(words: list[str]) -> tuple[list[str], int | None]:
-    """Words, and the size among them."""
-    names: list[str] = []
-    fits: int | None = None
-    for word in words:
-        # "8b" and "7b" are names of models; a size has a letter for its unit.
-        count = bytes_of(word)
-        if count is None:
-            names.append(word)
-        elif fits is not None:
-            raise InvalidRequest("Two sizes; give one.")
-        else:
-            fits = count
-    return names, fits
-
-
-def _facts(entry: Entry) -> dict[str, Any]:
-    return {
-        "name": entry.name,
-        "title": entry.title,
-        "maker": entry.maker,
-        "family": entry.family,
-        "parameters": entry.parameters,
-        "active_parameters": entry.active,
-        "precision": entry.precision,
-        "size": entry.size,
-        "weights": entry.weights_bytes(),
-        "projector": entry.projector_bytes,
-        "context": entry.context,
-        "modalities": list(entry.modalities),
-        "use": list(entry.use),
-        "licence": entry.licence,
-        "commercial": entry.commercial,
-        "released": entry.released,
-        "install": list(entry.install),
-        "aliases": list(entry.aliases),
-        "sources": dict(entry.sources),
-    }
+        _print_none(known, list(asked.words), asked.use, asked.fits)
 
 
 def _count(number: int) -> str:

@@ -18,7 +18,7 @@ from hausgeist.errors import InvalidRequest, NotFound
 if TYPE_CHECKING:
     from hausgeist.cli.client import Client
 
-__all__ = ["hand_over", "register"]
+__all__ = ["hand_over_all", "register"]
 
 _CHUNK = 1 << 20
 
@@ -79,7 +79,7 @@ def hand_over(client: Client, file: Path) -> str:
     """Give a file to the server, unless it has it; returns its digest as `sha256:...`.
 
     Only what is a GGUF file: a Modelfile from somebody else could name any file of its reader's, and the server may be another machine."""
-    from hausgeist.library.gguf import read_header
+    from hausgeist.library.gguf.contents import read_header
 
     read_header(file)
     with err().status(f"reading {one_line(file.name)}"):
@@ -94,6 +94,17 @@ def hand_over(client: Client, file: Path) -> str:
     if not client.exists(f"/api/blobs/{blob}"):
         _upload(client, file, blob)
     return blob
+
+
+def hand_over_all(client: Client, file: Path) -> dict[str, str]:
+    """The same with the further parts of a split model, by file name. What is wrong with the file is for the server to say."""
+    from hausgeist.library.gguf.contents import inspect
+
+    try:
+        files = inspect(file).parts
+    except InvalidRequest:
+        files = (file,)
+    return {one.name: hand_over(client, one) for one in files}
 
 
 def _upload(client: Client, file: Path, blob: str) -> None:
@@ -143,10 +154,11 @@ def _of_modelfile(client: Client, path: Path) -> dict[str, Any]:
 
 def _from(client: Client, sources: Sequence[str], folder: Path) -> dict[str, Any]:
     """A name, or files that are handed over. Further sources can only be files: a projector."""
-    names, files = [], {}
+    names: list[str] = []
+    files: dict[str, str] = {}
     for source in sources:
         if (file := _file(source, folder)) is not None:
-            files[file.name] = hand_over(client, file)
+            files |= hand_over_all(client, file)
         else:
             names.append(source)
     if len(names) > 1:

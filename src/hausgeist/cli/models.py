@@ -43,6 +43,7 @@ def list_models(*, as_json: Json = False, host: Address = None, home: Home = Non
     if not models:
         note("no models yet")
         hint("'hausgeist run gemma3:4b' brings one here and talks to it, 'hausgeist run FILE.gguf' takes one from a file")
+        _mention(host, home)
         return
     rows = []
     for model in models:
@@ -204,10 +205,11 @@ def rm(models: Names, *, yes: Force = False, host: Address = None, home: Home = 
 
 def offer_file(client: Client, file: Path) -> str:
     """Hand a model file to a server that runs already, which keeps it under the file's stem. Returns the name."""
-    from hausgeist.cli.making import hand_over
+    from hausgeist.cli.making import hand_over_all
+    from hausgeist.library.gguf.contents import stem
 
-    name = file.stem
-    client.ask("POST", "/api/create", {"model": name, "files": {file.name: hand_over(client, file)}, "stream": False})
+    name = stem(file)
+    client.ask("POST", "/api/create", {"model": name, "files": hand_over_all(client, file), "stream": False})
     return name
 
 
@@ -216,6 +218,13 @@ def _client(host: str | None, home: Path | None) -> Client:
     from hausgeist.settings import load_settings
 
     return client_for(load_settings(home=home), host)
+
+
+def _mention(host: str | None, home: Path | None) -> None:
+    from hausgeist.cli.elsewhere import mention
+    from hausgeist.settings import load_settings
+
+    mention(load_settings(home=home), host)
 
 
 def _confirmed(question: str) -> bool:

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from hausgeist.cli.client import Client
+    from hausgeist.settings import Settings
 
-__all__ = ["advise", "fetch", "register"]
+__all__ = ["advise", "bars", "fetch", "register"]
 
 _PULL = "/house/v1/models/pull"
 
@@ -48,7 +49,8 @@ def pull(
 
     if name and len(models) > 1:
         raise InvalidRequest("--name goes with one model.")
-    with client_for(load_settings(home=home), host) as client:
+    settings = load_settings(home=home)
+    with client_for(settings, host) as client:
         for model in models:
             body = {"model": model, **({"name": name} if name else {})}
             try:
@@ -57,7 +59,7 @@ def pull(
                 hint(f"stopped; what has come is kept: 'hausgeist pull {model}' goes on from there")
                 return INTERRUPTED
             except HausgeistError as error:
-                advise(error)
+                advise(error, settings, host)
                 raise
             if not as_json:
                 note(f"{one_line(model)} is up to date" if not told else f"pulled {one_line(model)}: {size(told)}")
@@ -73,19 +75,22 @@ def fetch(client: Client, path: str, body: Mapping[str, Any], *, model: str, as_
                 print_json_line(event)
                 _count(event, sizes)
         else:
-            for event in _shown(events, model):
+            for event in bars(events, model):
                 _count(event, sizes)
     return sum(sizes.values())
 
 
-def advise(error: HausgeistError) -> None:
+def advise(error: HausgeistError, settings: Settings, host: str | None) -> None:
     """What is possible when a source cannot be reached."""
+    from hausgeist.cli.elsewhere import mention
+
     if not isinstance(error, EgressRefused | Unavailable):
         return
     hint("without a way out, a model comes in like this:")
     hint("  hausgeist run FILE.gguf      a model file that was copied here")
     hint("  hausgeist import FILE        models that 'hausgeist export' wrote on another machine")
     hint("  HTTPS_PROXY, HAUSGEIST_ALLOW through a proxy, or from a mirror that is allowed")
+    mention(settings, host)
 
 
 def _count(event: Mapping[str, Any], sizes: dict[str, int]) -> None:
@@ -93,7 +98,7 @@ def _count(event: Mapping[str, Any], sizes: dict[str, int]) -> None:
         sizes[str(event.get("name"))] = int(event.get("total") or 0)
 
 
-def _shown(events: Iterator[dict[str, Any]], model: str) -> Iterator[dict[str, Any]]:
+def bars(events: Iterator[dict[str, Any]], model: str) -> Iterator[dict[str, Any]]:
     """The events, drawn as bars on a terminal."""
     if not is_terminal(sys.stderr):
         yield from events

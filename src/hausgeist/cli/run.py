@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hausgeist.cli.answering import Link
     from hausgeist.cli.client import Client
     from hausgeist.cli.conversation import Conversation
+    from hausgeist.settings import Settings
 
 __all__ = ["register"]
 
@@ -81,7 +82,7 @@ def run(
     try:
         if file is not None:
             conversation.model = _offer(link, file)
-        elif not _bring(link, model):
+        elif not _bring(link, model, settings, host):
             return INTERRUPTED
         if text is not None:
             conversation.ask(text, images)
@@ -123,10 +124,11 @@ def _model_file(model: str) -> Path | None:
 def _offer(link: Link, file: Path) -> str:
     """Make the file known to the server, and return its name there. A server started for this command knows it already."""
     from hausgeist.cli.console import err
+    from hausgeist.library.gguf.contents import stem
 
     with err().status("starting"):
         client = link.client()
-    name = file.stem
+    name = stem(file)
     if not link.own:
         from hausgeist.cli.models import offer_file
 
@@ -134,7 +136,7 @@ def _offer(link: Link, file: Path) -> str:
     return name
 
 
-def _bring(link: Link, model: str) -> bool:
+def _bring(link: Link, model: str, settings: Settings, host: str | None) -> bool:
     """Install the model where it is not. False: Ctrl-C. Raises `NotFound` where it cannot be had."""
     from hausgeist.cli.console import err, size
     from hausgeist.cli.pull import advise, fetch
@@ -152,7 +154,7 @@ def _bring(link: Link, model: str) -> bool:
         hint(f"stopped; what has come is kept: 'hausgeist run {model}' goes on from there")
         return False
     except HausgeistError as error:
-        advise(error)
+        advise(error, settings, host)
         raise NotFound(f"the model '{one_line(model)}' is not installed, and it could not be pulled: {error.message}") from error
     licence = str(client.show(model).get("license") or "").strip().partition("\n")[0]
     note(f"installed {one_line(model)}: {size(fetched)}" + (f", licence: {licence[:80]}" if licence else ", which names no licence"))

@@ -69,6 +69,7 @@ def upgrade(
 ) -> int:
     """install what the sources of models have now. the version before is kept until the new one has answered."""
     from hausgeist.cli.pull import advise, fetch
+    from hausgeist.settings import load_settings
 
     if bool(models) == everything:
         raise InvalidRequest("name a model, or say --all.")
@@ -82,7 +83,7 @@ def upgrade(
                 return INTERRUPTED
             except HausgeistError as error:
                 if not everything:
-                    advise(error)
+                    advise(error, load_settings(home=home), host)
                     raise
                 fail(f"{name}: {error.message}")
                 failed = True

@@ -33,6 +33,7 @@ ACTIONS: dict[str, Action] = {
         Action("model.list", "see which models are installed and loaded", "project", "reader", audited=False),
         Action("model.load", "load a model into memory, or unload it", "project", "member"),
         Action("model.create", "install a model or make one from another", "house", "owner"),
+        Action("model.adopt", "use a model that another tool has brought onto this machine", "house", "owner"),
         Action("model.update", "upgrade a model, go back to an older version or pin it", "house", "owner"),
         Action("model.outdated", "ask the sources of models for newer versions", "house", "owner"),
         Action("model.verify", "read the files of a model again, or fetch damaged ones anew", "house", "owner"),

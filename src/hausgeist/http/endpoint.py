@@ -39,6 +39,8 @@ class Endpoint:
     action: str | None = None
     body: type[BaseModel] | None = None
     operations: Sequence[str] = ()
+    query: Sequence[str] = ()
+    """Names of what may stand behind the question mark, all of it text that may be left out."""
     upload: bool = False
     """Its body is a file, read as a stream: as large as the disk allows, whatever the limit of other bodies."""
     open: bool = False

@@ -52,10 +52,11 @@ def document(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
 
 
 def _operation(endpoint: Endpoint, body: dict[str, Any] | None) -> dict[str, Any]:
-    parameters = [
+    parameters: list[dict[str, Any]] = [
         {"name": match["name"], "in": "path", "required": True, "schema": {"type": _KINDS.get(match["kind"] or "", "string")}}
         for match in _PARAMETER.finditer(endpoint.path)
     ]
+    parameters += [{"name": name, "in": "query", "required": False, "schema": {"type": "string"}} for name in endpoint.query]
     name = endpoint.operations[0] if endpoint.operations else _PARAMETER.sub(r"\g<name>", endpoint.path).strip("/") or "root"
     operation: dict[str, Any] = {
         "operationId": re.sub(r"[^A-Za-z0-9]+", "_", f"{endpoint.dialect.name}_{endpoint.method.lower()}_{name}"),
@@ -68,4 +69,6 @@ def _operation(endpoint: Endpoint, body: dict[str, Any] | None) -> dict[str, Any
         operation["parameters"] = parameters
     if body is not None:
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
+    elif endpoint.upload:
+        operation["requestBody"] = {"required": True, "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
     return operation

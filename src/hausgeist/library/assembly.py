@@ -1,6 +1,6 @@
-"""From verified blobs and the texts that came with them to a `Definition`: what a pull and an import have in common.
+"""From files and the texts that came with them to a `Definition`: what a pull, an import and an adoption have in common.
 
-Each blob is taken for what its header says it is, and must be what the texts say. Reads files, so call it off the event loop.
+Each file is taken for what its header says it is, and must be what the texts say. Reads files, so call it off the event loop.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ from typing import Any, Final
 
 from hausgeist.errors import InvalidRequest, shown
 from hausgeist.library.creation import ENGINE, notice_of
-from hausgeist.library.definition import AdapterRef, Definition, FileRef
+from hausgeist.library.definition import AdapterRef, Definition, FileRef, file_in_place
 from hausgeist.library.gguf.contents import Contents, Kind, inspect, tasks
+from hausgeist.library.gguf.header import Header
 from hausgeist.library.parameters import checked_messages, checked_parameters, is_text
+from hausgeist.library.sources.base import Release
 from hausgeist.library.split import Splits
 from hausgeist.store.blobs import Blobs
 
@@ -26,11 +28,11 @@ _MAX_FILES: Final = 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fetched:
-    """Files by their digests, in hex, and texts as a `sources.Release` has them."""
+    """Files, each by the digest of its blob, in hex, or where it lies and shall stay, and texts as a `sources.Release` has them."""
 
-    weights: tuple[str, ...]
-    projector: str = ""
-    adapters: tuple[str, ...] = ()
+    weights: tuple[str | Path, ...]
+    projector: str | Path = ""
+    adapters: tuple[str | Path, ...] = ()
     template: str = ""
     system: str = ""
     parameters: Mapping[str, Any] = field(default_factory=dict)
@@ -43,7 +45,31 @@ class Fetched:
 
     @property
     def blobs(self) -> frozenset[str]:
-        return frozenset(digest for digest in (*self.weights, self.projector, *self.adapters) if digest)
+        return frozenset(file for file in (*self.weights, self.projector, *self.adapters) if file and isinstance(file, str))
+
+    @classmethod
+    def of(cls, release: Release, files: Sequence[str | Path]) -> Fetched:
+        """The parts of a release, in their order. Raises `InvalidRequest`."""
+        by_role: dict[str, list[str | Path]] = {"weights": [], "projector": [], "adapter": []}
+        for part, file in zip(release.parts, files, strict=True):
+            by_role[part.role].append(file)
+        if len(by_role["projector"]) > 1:
+            raise InvalidRequest("This model comes with more than one projector; a model has one.")
+        return cls(
+            weights=tuple(by_role["weights"]),
+            projector=next(iter(by_role["projector"]), ""),
+            adapters=tuple(by_role["adapter"]),
+            template=release.template,
+            system=release.system,
+            parameters=release.parameters,
+            messages=release.messages,
+            licence=release.licence,
+            source=release.source,
+            notice=release.notice,
+            # A file cannot be asked whether there is a newer one.
+            reference=str(release.reference) if release.reference.kind != "path" else "",
+            version=release.version,
+        )
 
 
 def assemble(blobs: Blobs, given: Fetched) -> Definition:
@@ -51,7 +77,7 @@ def assemble(blobs: Blobs, given: Fetched) -> Definition:
     _check_texts(given)
     contents = _weights(blobs, given)
     projector = _inspected(blobs, given.projector, "projector") if given.projector else None
-    adapters = [_inspected(blobs, digest, "adapter") for digest in given.adapters]
+    adapters = [_inspected(blobs, file, "adapter") for file in given.adapters]
     for adapter in adapters:
         if adapter.shape.architecture and adapter.shape.architecture != contents.shape.architecture:
             raise InvalidRequest(f"An adapter of this model is made for {adapter.shape.architecture} models, its weights are not.")
@@ -59,7 +85,7 @@ def assemble(blobs: Blobs, given: Fetched) -> Definition:
     notices = [given.notice, notice_of(contents), ignored]
     definition = Definition(
         engine=ENGINE,
-        files=tuple(FileRef(blob=digest, size=header.size) for digest, header in zip(given.weights, contents.headers, strict=True)),
+        files=tuple(_ref(file, header) for file, header in zip(given.weights, contents.headers, strict=True)),
         shape=contents.shape,
         tasks=tasks(contents.shape),
         template=given.template,
@@ -73,8 +99,8 @@ def assemble(blobs: Blobs, given: Fetched) -> Definition:
         version=given.version,
     )
     if projector is not None:
-        definition = replace(definition, projector=FileRef(blob=given.projector, size=projector.headers[0].size))
-    refs = [AdapterRef(FileRef(blob=digest, size=one.headers[0].size)) for digest, one in zip(given.adapters, adapters, strict=True)]
+        definition = replace(definition, projector=_ref(given.projector, projector.headers[0]))
+    refs = [AdapterRef(_ref(file, one.headers[0])) for file, one in zip(given.adapters, adapters, strict=True)]
     return replace(definition, adapters=tuple(refs))
 
 
@@ -91,7 +117,10 @@ def _check_texts(given: Fetched) -> None:
 
 
 def _weights(blobs: Blobs, given: Fetched) -> Contents:
-    path = Splits(blobs).ensure(given.weights) if len(given.weights) > 1 else blobs.path(given.weights[0])
+    digests = [file for file in given.weights if isinstance(file, str)]
+    if len(digests) not in {0, len(given.weights)}:
+        raise InvalidRequest("The parts of this model are neither all stored here nor all where they were.")
+    path = Splits(blobs).ensure(digests) if len(digests) > 1 else _at(blobs, given.weights[0])
     contents = _read(path, "the weights")
     if contents.kind != "model":
         raise InvalidRequest(f"What should be the weights of this model is {_called(contents)}.")
@@ -100,8 +129,16 @@ def _weights(blobs: Blobs, given: Fetched) -> Contents:
     return contents
 
 
-def _inspected(blobs: Blobs, digest: str, kind: Kind) -> Contents:
-    contents = _read(blobs.path(digest), f"the {kind}")
+def _at(blobs: Blobs, file: str | Path) -> Path:
+    return file if isinstance(file, Path) else blobs.path(file)
+
+
+def _ref(file: str | Path, header: Header) -> FileRef:
+    return file_in_place(file, header) if isinstance(file, Path) else FileRef(blob=file, size=header.size)
+
+
+def _inspected(blobs: Blobs, file: str | Path, kind: Kind) -> Contents:
+    contents = _read(_at(blobs, file), f"the {kind}")
     if contents.kind != kind:
         raise InvalidRequest(f"What should be the {kind} of this model is {_called(contents)}.")
     return contents

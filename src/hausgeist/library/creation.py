@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,8 +11,9 @@ from typing import Any, Final
 
 from hausgeist.errors import InvalidRequest, NotSupported, shown
 from hausgeist.library.definition import AdapterRef, Definition, FileRef, file_in_place
-from hausgeist.library.gguf.contents import Contents, inspect, inspect_model, tasks
+from hausgeist.library.gguf.contents import Contents, inspect, inspect_model, part_of, tasks
 from hausgeist.library.parameters import checked_messages, checked_parameters
+from hausgeist.library.split import Splits
 from hausgeist.library.templates import Untranslatable, translate
 from hausgeist.store.blobs import Blobs, parse_digest
 
@@ -46,11 +48,12 @@ class _File:
     label: str
     """What the caller calls it."""
     path: Path
-    blob: str = ""
+    blobs: tuple[str, ...] = ()
+    """What it is made of, where it was uploaded: one for each part of a split model."""
 
     def refs(self, contents: Contents) -> tuple[FileRef, ...]:
-        if self.blob:
-            return (FileRef(blob=self.blob, size=contents.headers[0].size),)
+        if self.blobs:
+            return tuple(FileRef(blob=blob, size=header.size) for blob, header in zip(self.blobs, contents.headers, strict=True))
         return tuple(file_in_place(part, header) for part, header in zip(contents.parts, contents.headers, strict=True))
 
 
@@ -70,7 +73,7 @@ def projector_ref(path: Path) -> FileRef:
 
 def compose(blobs: Blobs, base: Definition | None, change: Change, *, source: str = "") -> Definition:
     """A definition from a base and changes, as Ollama's `create`: parameters are added to the base's, a licence is appended, all else replaced."""
-    definition = _with_files(base, [_located(blobs, label, given) for label, given in _limited(change.files, "files")])
+    definition = _with_files(base, _joined(blobs, [_located(blobs, label, given) for label, given in _limited(change.files, "files")]))
     if source:
         # What is made from a model is no longer what its source has: nothing newer of it can be asked for.
         definition = replace(definition, source=source, reference="", version="")
@@ -106,27 +109,48 @@ def _located(blobs: Blobs, label: str, given: FileSource) -> _File:
         raise InvalidRequest(f"The digest of the file '{label}' must be 'sha256:' and 64 hexadecimal digits.", param="files") from error
     if not blobs.has(blob):
         raise InvalidRequest(f"The file '{label}' (sha256:{blob}) is not here; upload it first with POST /api/blobs/sha256:{blob}.", param="files")
-    return _File(label, blobs.path(blob), blob)
+    return _File(label, blobs.path(blob), (blob,))
+
+
+def _joined(blobs: Blobs, files: list[_File]) -> list[_File]:
+    """Uploaded parts of a split model, known by their names, as the one file that engines are given."""
+    parts: dict[tuple[str, int], dict[int, _File]] = {}
+    rest: list[_File] = []
+    for file in files:
+        if file.blobs and (named := part_of(file.label)) is not None:
+            stem, number, count = named
+            parts.setdefault((stem, count), {})[number] = file
+        else:
+            rest.append(file)
+    for (stem, count), found in parts.items():
+        if sorted(found) != list(range(1, count + 1)):
+            missing = next((number for number in range(1, count + 1) if number not in found), 0)
+            raise InvalidRequest(f"'{stem}' is a model of {count} parts, but part {missing} is not among the files.", param="files")
+        digests = tuple(blob for number in sorted(found) for blob in found[number].blobs)
+        rest.append(_File(found[1].label, Splits(blobs).ensure(digests), digests))
+    return rest
 
 
 def _inspected(file: _File) -> Contents:
     try:
         contents = inspect(file.path)
     except InvalidRequest as error:
-        message = error.message.replace(str(file.path), f"'{file.label}'") if file.blob else error.message
-        if file.blob and " of a split model" in message:
+        if not file.blobs:
+            raise InvalidRequest(error.message, param="files") from error
+        message = error.message.replace(str(file.path), f"'{file.label}'").replace(f"{file.path.parent}{os.sep}", "")
+        if len(file.blobs) == 1 and " of a split model" in message:
             # Engines find the other parts by file name, which a blob does not keep.
             raise _split_upload(file) from error
         raise InvalidRequest(message, param="files") from error
-    if file.blob and len(contents.parts) > 1:
-        raise _split_upload(file)
+    if file.blobs and len(contents.parts) != len(file.blobs):
+        raise InvalidRequest(f"'{file.label}' is called as one of {len(file.blobs)} parts, but says that it is a whole.", param="files")
     return contents
 
 
 def _split_upload(file: _File) -> NotSupported:
     return NotSupported(
-        f"'{file.label}' is one part of a split model. Join the parts with 'llama-gguf-split --merge' and upload that, "
-        "or leave them on the server's disk and give the path of the first part to 'hausgeist serve'.",
+        f"'{file.label}' is one part of a split model. Upload all of them, and call them as they are called, ...-00001-of-00002.gguf; "
+        "or join them with 'llama-gguf-split --merge'.",
         param="files",
     )
 
@@ -158,8 +182,8 @@ def _with_files(base: Definition | None, files: list[_File]) -> Definition:
 
 def _first_parts(files: list[_File]) -> list[_File]:
     """Without the further parts of split models whose first part is among the files: those are found through it."""
-    firsts = {part for file in files if not file.blob for part in _parts_of(file)}
-    return [file for file in files if file.blob or file.path not in firsts]
+    firsts = {part for file in files if not file.blobs for part in _parts_of(file)}
+    return [file for file in files if file.blobs or file.path not in firsts]
 
 
 def _parts_of(file: _File) -> tuple[Path, ...]:
@@ -175,7 +199,7 @@ def _of_weights(file: _File, contents: Contents) -> Definition:
         files=file.refs(contents),
         shape=contents.shape,
         tasks=tasks(contents.shape),
-        source=file.label if file.blob else str(file.path),
+        source=file.label if file.blobs else str(file.path),
         notice=notice_of(contents),
     )
 

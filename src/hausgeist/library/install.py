@@ -16,6 +16,7 @@ from typing import Any, Final, Protocol
 from hausgeist.errors import Conflict, HausgeistError, InvalidRequest, NotFound, StoreError, Unavailable
 from hausgeist.identity import Origin, Principal
 from hausgeist.library.assembly import Fetched, assemble
+from hausgeist.library.catalog.naming import did_you_mean, meanings
 from hausgeist.library.definition import Definition
 from hausgeist.library.following import Followed
 from hausgeist.library.reference import Reference, public
@@ -189,17 +190,30 @@ class Installer:
         reference, name = Reference.parse(str(payload["reference"])), str(payload["name"])
         who, origin = _asked(payload)
         pull.tell(Progress(stage="resolving", name=public(str(reference))))
-        source = self.source(reference)
-        release = await source.find(reference, who=who, origin=origin)
+        source, release = await self._found(reference, who, origin)
         if (known := self._library.stored(name)) is None or not self._is(known, release):
             known = await self._bring(source, release, name, pull, who, origin)
         pull.tell(Progress(stage="done", name=name, digest=known.digest))
         return known.digest
 
+    async def _found(self, reference: Reference, who: Principal | None, origin: Origin | None) -> tuple[Source, Release]:
+        """What was meant. Raises `NotFound`, with names that are near."""
+        missing: list[NotFound] = []
+        for meant in await asyncio.to_thread(meanings, reference):
+            source = self.source(meant)
+            try:
+                return source, await source.find(meant, who=who, origin=origin)
+            except NotFound as error:
+                missing.append(error)
+        if reference.kind != "registry" or reference.host:
+            raise missing[0]
+        installed = [model.id for model in self._library.models()]
+        raise NotFound(missing[0].message + await asyncio.to_thread(did_you_mean, str(reference), installed)) from missing[0]
+
     def _is(self, known: Definition, release: Release) -> bool:
         """Whether what is installed is what the source has."""
         same = release.version and known.version == release.version and known.reference and Reference.parse(known.reference) == release.reference
-        return bool(same) and all(self._blobs.has(blob) for blob in known.blobs)
+        return bool(same) and all(ref.at(self._blobs.path).is_file() for ref in known.refs())
 
     async def _bring(self, source: Source, release: Release, name: str, pull: Followed, who: Principal | None, origin: Origin | None) -> Definition:
         known = [part.sha256 for part in release.parts if part.sha256]
@@ -228,7 +242,7 @@ class Installer:
                 size = self._blobs.size(done[part.url])
                 pull.tell(Progress(stage="downloading", name=part.filename, digest=done[part.url], done=size, total=size))
             digests.append(done[part.url])
-        return _fetched(release, digests)
+        return Fetched.of(release, digests)
 
 
 def _named(pull: Followed, part: Part) -> Callable[[Progress], None]:
@@ -239,28 +253,6 @@ def _named(pull: Followed, part: Part) -> Callable[[Progress], None]:
             pull.tell(replace(progress, name=part.filename, digest=progress.digest or part.sha256))
 
     return tell
-
-
-def _fetched(release: Release, digests: Sequence[str]) -> Fetched:
-    by_role: dict[str, list[str]] = {"weights": [], "projector": [], "adapter": []}
-    for part, digest in zip(release.parts, digests, strict=True):
-        by_role[part.role].append(digest)
-    if len(by_role["projector"]) > 1:
-        raise InvalidRequest("This model comes with more than one projector; a model has one.")
-    return Fetched(
-        weights=tuple(by_role["weights"]),
-        projector=next(iter(by_role["projector"]), ""),
-        adapters=tuple(by_role["adapter"]),
-        template=release.template,
-        system=release.system,
-        parameters=release.parameters,
-        messages=release.messages,
-        licence=release.licence,
-        source=release.source,
-        notice=release.notice,
-        reference=str(release.reference),
-        version=release.version,
-    )
 
 
 async def _save(task: Task, pull: Followed) -> None:

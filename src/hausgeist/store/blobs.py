@@ -11,9 +11,11 @@ import hashlib
 import os
 import re
 import secrets
+import stat
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
@@ -123,12 +125,29 @@ class Blobs:
         wanted = parse_digest(expected) if expected is not None else None
         return await _finish(self._adopt, path, wanted, copy)
 
-    def publish(self, path: Path, digest: str) -> None:
+    def publish(self, path: Path, digest: str, *, shared: bool = False) -> None:
         """Give a file in `folder` the name of its digest, without reading it: for who has hashed all of it while writing, has flushed it, and
-        lets nobody write to it any more. `digest` must be what was computed, not what was expected."""
+        lets nobody write to it any more. `digest` must be what was computed, not what was expected. `shared`: it comes from `linked`."""
         target = self.path(digest)
         with file_failures(target):
-            _place(path, target)
+            _place(path, target, shared=shared)
+
+    @contextmanager
+    def linked(self, path: Path) -> Iterator[BinaryIO | None]:
+        """Within the block, a second name in `folder` (the `name` of the file given) for a file that is elsewhere, to be read and published.
+
+        `None` where they cannot share it: on another file system, or of another user, or open to all for writing. It must stay what was verified.
+        """
+        partial = self.folder / f".partial-{os.getpid()}-{secrets.token_hex(8)}"
+        try:
+            file = _second_name(path, partial)
+            try:
+                yield file
+            finally:
+                if file is not None:
+                    file.close()
+        finally:
+            partial.unlink(missing_ok=True)
 
     def _adopt(self, path: Path, wanted: str | None, copy: bool) -> str:
         with file_failures(path):
@@ -203,19 +222,41 @@ class _Partial:
         self.path.unlink(missing_ok=True)
 
 
+def _second_name(path: Path, partial: Path) -> BinaryIO | None:
+    """Link and open a file, if it is ours. Always `None` on Windows, which renames no open file."""
+    if sys.platform == "win32":
+        return None
+    try:
+        # The link is made first and looked at then: what it leads to cannot be exchanged any more.
+        os.link(path, partial, follow_symlinks=False)
+        status = partial.lstat()
+        if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & stat.S_IWOTH:
+            return None
+        file = partial.open("rb")
+    except OSError:
+        return None
+    if try_lock(file.fileno()):
+        return file
+    file.close()
+    return None
+
+
 def _check(digest: str, wanted: str | None) -> None:
     if wanted is not None and digest != wanted:
         raise InvalidRequest(f"The content does not match its digest: expected sha256:{wanted}, got sha256:{digest}. Send it again.", param="digest")
 
 
-def _place(path: Path, target: Path) -> None:
-    """Give a verified file its name; a blob that is there already stays, for it may be in use. Its time is now, so that nobody takes it for old."""
+def _place(path: Path, target: Path, *, shared: bool = False) -> None:
+    """Give a verified file its name; a blob that is there already stays, for it may be in use. Its time is now, so that nobody takes it for old.
+
+    `shared`: time and mode belong to whoever has the file under another name as well."""
     if target.exists() and target.stat().st_size == path.stat().st_size:
         os.utime(target)
         path.unlink()
         return
-    os.utime(path)
-    path.chmod(0o400)
+    if not shared:
+        os.utime(path)
+        path.chmod(0o400)
     os.replace(path, target)
     sync_folder(target.parent)
 

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from hausgeist.errors import HausgeistError
+from hausgeist.errors import HausgeistError, InvalidRequest
 from hausgeist.http.bodies import Body, json_body
 from hausgeist.http.endpoint import Endpoint, Handler
 from hausgeist.http.house import HOUSE, error_body
 from hausgeist.http.streaming import EventStream
+from hausgeist.library.adopt import Adoptable, Adopted
+from hausgeist.library.catalog import Question, bytes_of, facts, load
 from hausgeist.library.reference import Reference, public
+from hausgeist.library.sources.adoption import Tool
 from hausgeist.library.upkeep.verification import Verdict
 from hausgeist.library.upkeep.versions import History, Outlook
 from hausgeist.store.jobs import Job
@@ -27,6 +31,8 @@ __all__ = ["endpoints"]
 
 _PATH = "/house/v1/models"
 _LINES = "application/x-ndjson"
+_LONGEST = 200
+_ASKED = ("words", "use", "fits", "licence")
 
 
 class Pull(Body):
@@ -60,6 +66,13 @@ class Verify(OneModel):
     repair: bool = False
 
 
+class Adopt(OneModel):
+    """A model as `tool` (default: any) calls it, to be called `name` here (default: the same)."""
+
+    tool: Tool | None = None
+    name: str | None = Field(None, min_length=1, max_length=350)
+
+
 class Collect(Body):
     """`all`: also files that were touched a moment ago, and downloads that could be gone on with."""
 
@@ -77,6 +90,9 @@ def endpoints(parts: Parts) -> list[Endpoint]:
         route("GET", "", _index(parts), "List models with their versions and pins", action="model.list"),
         route("GET", "/pulls", _pulls(parts), "List the pulls that are not finished, or were lately", action="model.list"),
         route("POST", "/pull", _pull(parts), "Install a model from its source, told in lines", body=Pull),
+        route("GET", "/adoptable", _adoptable(parts), "List models that other tools have on this machine", action="model.adopt"),
+        route("GET", "/catalogue", _catalogue, "Search the models that are known", action="model.list", query=_ASKED),
+        route("POST", "/adopt", _adopt(parts), "Install such a model with no download, told in lines", body=Adopt),
         route("POST", "/upgrade", _upgrade(parts), "Install what the source of a model has now, told in lines", body=OneModel),
         route("POST", "/outdated", _outdated(parts), "Ask the sources of models for newer versions", action="model.outdated", body=SomeModels),
         route("POST", "/rollback", _rollback(parts), "Go back to the version before", body=OneModel),
@@ -110,6 +126,45 @@ def _pull(parts: Parts) -> Handler:
         return await _lines(_progress(parts, request, reference, wanted.name or ""))
 
     return pull
+
+
+async def _catalogue(request: Request) -> Response:
+    """`words` as on the command line, `fits` a number of bytes or a size such as 8gb. What is asked for by its name is alone."""
+    words, use, fits, licence = (request.query_params.get(name, "")[:_LONGEST] for name in _ASKED)
+    return JSONResponse({"data": await asyncio.to_thread(_known, words, use, fits, licence)})
+
+
+def _known(words: str, use: str, fits: str, licence: str) -> list[dict[str, Any]]:
+    asked, known = Question.of(words.split(), use=use, licence=licence), load()
+    if fits:
+        limit = int(fits) if fits.isascii() and fits.isdecimal() else bytes_of(fits)
+        if limit is None:
+            raise InvalidRequest("fits: a number of bytes, or a size such as 8gb", param="fits")
+        asked = replace(asked, fits=limit)
+    exact = asked.exact(known)
+    return [facts(entry) for entry in ([exact] if exact else asked.answer(known))]
+
+
+def _adoptable(parts: Parts) -> Handler:
+    async def adoptable(request: Request) -> Response:
+        return JSONResponse({"data": [_there(one) for one in await parts.upkeep.adoption.all()]})
+
+    return adoptable
+
+
+def _adopt(parts: Parts) -> Handler:
+    async def adopt(request: Request) -> Response:
+        wanted = await json_body(request, Adopt)
+        await _demand(parts, request, "model.adopt", wanted.model)
+        return await _lines(_adopted(parts, wanted))
+
+    return adopt
+
+
+async def _adopted(parts: Parts, wanted: Adopt) -> AsyncGenerator[bytes, None]:
+    async with aclosing(parts.upkeep.adoption.adopt(wanted.model, tool=wanted.tool, called=wanted.name or "")) as adopting:
+        async for told in adopting:
+            yield _line({"stage": "done", **asdict(told)} if isinstance(told, Adopted) else asdict(told))
 
 
 def _upgrade(parts: Parts) -> Handler:
@@ -247,6 +302,18 @@ def _history(one: History) -> dict[str, Any]:
             }
             for version in one.before
         ],
+    }
+
+
+def _there(one: Adoptable) -> dict[str, Any]:
+    found = one.found
+    return {
+        "model": found.name,
+        "tool": found.tool,
+        "size": sum(part.size for part in found.release.parts),
+        "files": [str(path) for path in found.files],
+        "licence": found.release.licence,
+        "installed": one.installed,
     }
 
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from hausgeist.cli import main
-from hausgeist.cli.catalog import bytes_of
+from hausgeist.library.catalog import bytes_of
 
 
 @pytest.mark.parametrize(

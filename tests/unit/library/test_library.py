@@ -271,6 +271,43 @@ async def test_create_refuses(house: House, library: Library, tmp_path: Path, ch
     assert ids(library) == ["base"]
 
 
+async def test_parts_that_were_uploaded_are_one_model(house: House, library: Library, tmp_path: Path) -> None:
+    parts = split(tmp_path, "big-Q4_K_M", 3)
+    files = {part.name: await house.upload(part.read_bytes()) for part in reversed(parts)}
+    made = await library.create("big", files={**files, "eyes.gguf": await house.upload(projector())})
+    assert made.path is not None
+    assert made.path.name.endswith("-00001-of-00003.gguf")
+    assert [path.read_bytes() for path in sorted(made.path.parent.iterdir())] == [part.read_bytes() for part in parts]
+    assert made.shape.size == sum(part.stat().st_size for part in parts)
+    assert made.options.projector is not None
+    known = library.stored("big")
+    assert known is not None
+    assert known.parts == tuple(files[part.name].removeprefix("sha256:") for part in parts)
+    await library.remove("big")
+    assert not made.path.exists()
+
+
+@pytest.mark.parametrize(
+    ("names", "hint"),
+    [
+        ({"m-00001-of-00003.gguf": 0, "m-00002-of-00003.gguf": 1}, "part 3 is not among the files"),
+        ({"m-00001-of-00002.gguf": 0, "m-00002-of-00002.gguf": 1}, "'m-00001-of-00002.gguf' is part 1 of 3"),
+        ({"m-00001-of-00003.gguf": 0, "m-00002-of-00003.gguf": 2, "m-00003-of-00003.gguf": 1}, "model-00002-of-00003.gguf is not part 2 of 3"),
+        ({"m-00001-of-00002.gguf": 3, "m-00002-of-00002.gguf": 3}, "says that it is a whole"),
+        ({"a": 0, "b": 1, "c": 2}, "Upload all of them"),
+        ({"m-00001-of-00003.gguf": 0, "m-00002-of-00003.gguf": 1, "m-00003-of-00003.gguf": 2, "other.gguf": 3}, "Two of the files are models"),
+    ],
+)
+async def test_parts_that_are_no_model(house: House, library: Library, tmp_path: Path, names: dict[str, int], hint: str) -> None:
+    uploaded = [await house.upload(part.read_bytes()) for part in split(tmp_path, "s", 3)]
+    uploaded.append(await house.upload(model()))
+    with pytest.raises(InvalidRequest) as caught:
+        await library.create("x", files={name: uploaded[number] for name, number in names.items()})
+    assert hint in caught.value.message
+    assert str(house.home) not in caught.value.message
+    assert ids(library) == []
+
+
 async def test_templates_in_jinja_are_taken(house: House, library: Library) -> None:
     weights = await house.upload(model())
     for template in ("{% if x %}{{ x.y }}{% endif %}", "{{ bos_token }}{{- messages|length }}", "{{ '.x' }}", ""):

@@ -330,3 +330,43 @@ async def test_simultaneous_sign_ins_with_one_link(house: House) -> None:
     body = {"link": link, "password": PASSWORD}
     answers = await asyncio.gather(*(house.client(keys_required=True).post("/house/v1/session", json=body) for _ in range(3)))
     assert sorted(answer.status_code for answer in answers) == [201, 401, 401]
+
+
+async def test_openapi_knows_uploads_and_queries(house: House) -> None:
+    paths = (await house.client().get("/openapi.json")).json()["paths"]
+    models = {path.removeprefix("/house/v1/models"): methods for path, methods in paths.items() if path.startswith("/house/v1/models")}
+    assert {"", "/adopt", "/adoptable", "/catalogue", "/pull", "/import", "/export", "/verify", "/gc"} <= set(models)
+    assert list(models["/import"]["post"]["requestBody"]["content"]) == ["application/octet-stream"]
+    assert {one["name"]: one["required"] for one in models["/catalogue"]["get"]["parameters"]} == dict.fromkeys(
+        ("words", "use", "fits", "licence"), False
+    )
+
+
+async def test_the_catalogue_is_searched(house: House) -> None:
+    client = house.client()
+
+    async def ask(**query: str) -> Any:
+        response = await client.get("/house/v1/models/catalogue", params=query)
+        return response.json()["data"] if response.status_code == 200 else response
+
+    everything = await ask()
+    assert len(everything) > 200
+    (exact,) = await ask(words="gemma3:4b")
+    assert (exact["name"], exact["install"][0]) == ("gemma3:4b", "gemma3:4b")
+    small = await ask(words="code", fits="2gb")
+    assert 0 < len(small) < len(everything)
+    assert small == await ask(words="code 2gb") == await ask(use="code", fits="2000000000")
+    assert all("code" in one["use"] and one["size"] <= 2e9 for one in small)
+    for wrong in ({"fits": "much"}, {"fits": "-1"}, {"fits": "٣"}, {"use": "war"}, {"words": "1gb 2gb"}):
+        assert (await ask(**wrong)).status_code == 400, wrong
+    assert await ask(words="x" * 5000) == []
+
+
+async def test_only_owners_of_the_house_see_and_adopt_what_other_tools_have(house: House) -> None:
+    client = house.client(await house.person("ada"), keys_required=True)
+    assert (await client.get("/house/v1/models/adoptable")).status_code == 403
+    response = await client.post("/house/v1/models/adopt", json={"model": "tiny"})
+    assert (response.status_code, "error" in response.json()) == (403, True)
+    owner = house.client(await house.person("eve", "owner"), keys_required=True)
+    for body in ({"model": "tiny", "path": "/etc/passwd"}, {"model": "tiny", "tool": "vim"}, {}):
+        assert (await owner.post("/house/v1/models/adopt", json=body)).status_code == 400, body

@@ -17,7 +17,7 @@ from hausgeist.library.gguf.header import Header, read_header
 from hausgeist.library.gguf.quantization import quantization_name
 from hausgeist.model import Shape, Task
 
-__all__ = ["Contents", "Kind", "inspect", "inspect_model", "read_shape", "stem", "tasks"]
+__all__ = ["Contents", "Kind", "inspect", "inspect_model", "part_of", "read_shape", "stem", "tasks"]
 
 Kind = Literal["model", "projector", "adapter", "draft", "other"]
 
@@ -110,6 +110,12 @@ def stem(path: Path) -> str:
     if part := _PART.fullmatch(path.name):
         return part["stem"]
     return path.stem if path.suffix.lower() == ".gguf" else path.name
+
+
+def part_of(name: str) -> tuple[str, int, int] | None:
+    """Of a file that is called as one of several: what they have in common, which it is (from 1), and how many there are."""
+    part = _PART.fullmatch(name)
+    return (part["stem"], int(part["number"]), int(part["count"])) if part is not None and int(part["count"]) > 1 else None
 
 
 def _parts(path: Path, first: Header, count: int) -> tuple[Path, ...]:

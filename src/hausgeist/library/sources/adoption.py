@@ -10,6 +10,8 @@ import json
 import os
 import re
 import stat
+import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +22,9 @@ from hausgeist.library.reference import HUB, Reference
 from hausgeist.library.sources.base import Part, Release
 from hausgeist.library.sources.manifest import TEXT_LIMIT, read_manifest, release_of, texts_of
 from hausgeist.library.sources.outbound import sha256_of
-from hausgeist.library.sources.precisions import Entry, projector_for, variants_of
+from hausgeist.library.sources.precisions import Entry, projector_for, variants_of, version_of
 
-__all__ = ["Found", "Tool", "discover"]
+__all__ = ["Found", "Tool", "discover", "glimpse"]
 
 Tool = Literal["ollama", "huggingface", "llama.cpp", "lmstudio"]
 
@@ -42,6 +44,8 @@ class Found:
     """As if it had been found upstream; the addresses of its parts are those of files (file:///...)."""
     files: tuple[Path, ...]
     """Where the parts lie, links followed, in their order."""
+    names: tuple[Path, ...]
+    """The same with the names by which a split model's parts are found."""
 
     @property
     def name(self) -> str:
@@ -53,19 +57,47 @@ def discover(environment: Mapping[str, str], home: Path, *, ollama_models: Path 
 
     `ollama_models` and `hf_home` are what the settings say, before the environment.
     """
-    found: list[Found] = []
+    found = _search(environment, home, ollama_models, hf_home, _Patience(_MOST_ENTRIES))
+    return sorted({(one.tool, one.name.lower(), one.files): one for one in found}.values(), key=lambda one: (one.tool, one.release.reference))
+
+
+def glimpse(
+    environment: Mapping[str, str], home: Path, *, ollama_models: Path | None = None, hf_home: Path | None = None, seconds: float = 0.03
+) -> tuple[dict[Tool, int], bool]:
+    """How many each tool has, as far as that can be seen in so short a time, and whether these are all."""
+    patience = _Patience(_MOST_ENTRIES, time.monotonic() + seconds)
+    seen: Counter[Tool] = Counter()
+    for one in _search(environment, home, ollama_models, hf_home, patience):
+        seen[one.tool] += 1
+        if patience.over:
+            break
+    return dict(seen), not patience.over
+
+
+class _Patience:
+    """How many entries of a folder are looked at, and until when."""
+
+    def __init__(self, entries: int, until: float = float("inf")) -> None:
+        self.entries = entries
+        self._until = until
+
+    @property
+    def over(self) -> bool:
+        return self.entries < 0 or time.monotonic() > self._until
+
+
+def _search(environment: Mapping[str, str], home: Path, ollama_models: Path | None, hf_home: Path | None, patience: _Patience) -> Iterator[Found]:
     for folder in _folders([ollama_models, environment.get("OLLAMA_MODELS"), home / ".ollama/models", *_OLLAMA]):
-        found += _of_ollama(folder)
+        yield from _of_ollama(folder, patience)
     cache = environment.get("XDG_CACHE_HOME") or home / ".cache"
     hub = environment.get("HF_HUB_CACHE")
     hub_home = hf_home or environment.get("HF_HOME") or Path(cache) / "huggingface"
-    for folder in _folders([Path(hub) if hub and hf_home is None else Path(hub_home) / "hub"]):
-        found += _of_hub(folder)
+    for folder in _folders([hub, Path(hub_home) / "hub"]):
+        yield from _of_hub(folder, patience)
     for folder in _folders([environment.get("LLAMA_CACHE"), Path(cache) / "llama.cpp", home / "Library/Caches/llama.cpp"]):
-        found += _of_llamacpp(folder)
+        yield from _of_llamacpp(folder, patience)
     for folder in _folders([home / ".lmstudio/models", Path(cache) / "lm-studio/models"]):
-        found += _of_lmstudio(folder)
-    return sorted({(one.tool, one.name.lower(), one.files): one for one in found}.values(), key=lambda one: (one.tool, one.release.reference))
+        yield from _of_lmstudio(folder, patience)
 
 
 def _folders(given: Sequence[Path | str | None]) -> list[Path]:
@@ -80,21 +112,20 @@ def _folders(given: Sequence[Path | str | None]) -> list[Path]:
     return list(there)
 
 
-def _walk(root: Path, depth: int = 0, left: list[int] | None = None) -> Iterator[Path]:
+def _walk(root: Path, patience: _Patience, depth: int = 0) -> Iterator[Path]:
     """All files below, in order; folders that are links are not entered."""
-    left = [_MOST_ENTRIES] if left is None else left
     try:
         entries = sorted(os.scandir(root), key=lambda entry: entry.name)
     except OSError:
         return
     for entry in entries:
-        left[0] -= 1
-        if left[0] < 0:
+        patience.entries -= 1
+        if patience.over:
             return
         try:
             if entry.is_dir(follow_symlinks=False):
                 if depth < _DEEPEST:
-                    yield from _walk(Path(entry.path), depth + 1, left)
+                    yield from _walk(Path(entry.path), patience, depth + 1)
             else:
                 yield Path(entry.path)
         except OSError:
@@ -122,9 +153,9 @@ def _small(path: Path, root: Path, limit: int) -> bytes | None:
         return None
 
 
-def _of_ollama(root: Path) -> Iterator[Found]:
+def _of_ollama(root: Path, patience: _Patience) -> Iterator[Found]:
     """manifests/HOST/NAMESPACE/NAME/TAG, and blobs/sha256-HEX."""
-    for path in _walk(root / "manifests"):
+    for path in _walk(root / "manifests", patience):
         host, _, rest = path.relative_to(root / "manifests").as_posix().partition("/")
         name, _, tag = rest.rpartition("/")
         body = _small(path, root, _MANIFEST_LIMIT)
@@ -153,13 +184,15 @@ def _of_ollama(root: Path) -> Iterator[Found]:
             continue
 
 
-def _of_hub(root: Path) -> Iterator[Found]:
+def _of_hub(root: Path, patience: _Patience) -> Iterator[Found]:
     """models--OWNER--REPO: snapshots/COMMIT of links into blobs, which are called after the sha256 of large files."""
     for folder in sorted(root.glob("models--*--*")):
+        if patience.over:
+            return
         owner, _, repository = folder.name.removeprefix("models--").partition("--")
         snapshot = _snapshot(folder, root)
         if snapshot is not None:
-            yield from _of_repository("huggingface", f"{owner}/{repository}", snapshot, folder.resolve())
+            yield from _of_repository("huggingface", f"{owner}/{repository}", snapshot, folder.resolve(), patience)
 
 
 def _snapshot(folder: Path, root: Path) -> Path | None:
@@ -176,16 +209,20 @@ def _snapshot(folder: Path, root: Path) -> Path | None:
         return None
 
 
-def _of_lmstudio(root: Path) -> Iterator[Found]:
+def _of_lmstudio(root: Path, patience: _Patience) -> Iterator[Found]:
     """OWNER/REPO/FILE."""
     for owner in sorted(root.glob("*/*")):
+        if patience.over:
+            return
         if owner.is_dir() and not owner.is_symlink() and not owner.parent.is_symlink():
-            yield from _of_repository("lmstudio", owner.relative_to(root).as_posix(), owner, root)
+            yield from _of_repository("lmstudio", owner.relative_to(root).as_posix(), owner, root, patience)
 
 
-def _of_llamacpp(root: Path) -> Iterator[Found]:
+def _of_llamacpp(root: Path, patience: _Patience) -> Iterator[Found]:
     """Files side by side, each with a FILE.json that says where it came from."""
     for path in sorted(root.glob("*.gguf")):
+        if patience.over:
+            return
         if (at := _file(path, root)) is None or "mmproj" in path.name.lower():
             continue
         try:
@@ -198,11 +235,11 @@ def _of_llamacpp(root: Path) -> Iterator[Found]:
             continue
 
 
-def _of_repository(tool: Tool, repository: str, folder: Path, root: Path) -> Iterator[Found]:
+def _of_repository(tool: Tool, repository: str, folder: Path, root: Path, patience: _Patience) -> Iterator[Found]:
     """The models of a folder that looks like a repository of the hub."""
     at: dict[str, Path] = {}
     entries: list[Entry] = []
-    for path in _walk(folder):
+    for path in _walk(folder, patience):
         if path.suffix.lower() == ".gguf" and (file := _file(path, root)) is not None:
             inside = path.relative_to(folder).as_posix()
             at[inside] = path
@@ -224,8 +261,7 @@ def _of_repository(tool: Tool, repository: str, folder: Path, root: Path) -> Ite
             reference = Reference.parse(f"{HUB}/{repository}:{choice.name}")
         except HausgeistError:
             continue
-        version = parts[0].sha256 if len(parts) == 1 else ""
-        release = Release(reference=reference, version=version, parts=tuple(parts), source=f"{HUB}/{repository}:{choice.name}")
+        release = Release(reference=reference, version=version_of(parts), parts=tuple(parts), source=f"{HUB}/{repository}:{choice.name}")
         yield from _whole(tool, release, files, root)
 
 
@@ -241,4 +277,4 @@ def _whole(tool: Tool, release: Release, paths: Sequence[Path], root: Path) -> I
         str(release.reference.name)
     except HausgeistError:
         return
-    yield Found(tool, release, tuple(files))
+    yield Found(tool, release, tuple(files), tuple(paths))

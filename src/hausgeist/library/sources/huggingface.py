@@ -15,8 +15,8 @@ from hausgeist.errors import HausgeistError, InvalidRequest, NotAllowed, NotFoun
 from hausgeist.identity import Origin, Principal
 from hausgeist.library.reference import HUB, Reference
 from hausgeist.library.sources.base import Part, Release, Role, Variant
-from hausgeist.library.sources.outbound import Document, Outbound, ask, origin_of, sha256_of
-from hausgeist.library.sources.precisions import Choice, Chooser, Entry, choose_usual, pick, projector_for, variants_of
+from hausgeist.library.sources.outbound import Document, Outbound, ask, origin_of
+from hausgeist.library.sources.precisions import Choice, Chooser, Entry, choose_usual, pick, projector_for, variants_of, version_of
 
 __all__ = ["HuggingFace", "read_token"]
 
@@ -64,7 +64,7 @@ class HuggingFace:
             parts.append(self._part(repository, commit, projector, "projector"))
         return Release(
             reference=reference,
-            version=_version(parts, commit),
+            version=version_of(parts, commit),
             parts=tuple(parts),
             licence=_licence(about),
             source=f"{HUB}/{repository}:{choice.name}",
@@ -152,13 +152,6 @@ def _choices(repository: str, entries: Sequence[Entry]) -> tuple[Choice, ...]:
         )
     whole = tuple(choice for choice in choices if not choice.missing)
     return whole or choices
-
-
-def _version(parts: Sequence[Part], commit: str) -> str:
-    """Of the files, not of the repository: a new README is no new model."""
-    if not all(part.sha256 for part in parts):
-        return commit
-    return parts[0].sha256 if len(parts) == 1 else sha256_of("\n".join(f"{part.role} {part.sha256}" for part in parts).encode())
 
 
 def _licence(about: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ Names are all there is to go by before a download: no index says which files bel
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -12,9 +13,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from hausgeist.errors import InvalidRequest, NotFound, shown
-from hausgeist.library.sources.base import Variant
+from hausgeist.library.sources.base import Part, Variant
 
-__all__ = ["Choice", "Chooser", "Entry", "choose_usual", "pick", "precision_of", "projector_for", "variants_of"]
+__all__ = ["Choice", "Chooser", "Entry", "choose_usual", "pick", "precision_of", "projector_for", "variants_of", "version_of"]
 
 Chooser = Callable[[Sequence[Variant]], str]
 """Of several precisions, the name of the one to take."""
@@ -156,3 +157,10 @@ def _alike(name: str, stem: str) -> int:
 def _listed(choices: Sequence[Choice]) -> str:
     names = [shown(choice.name, 80) for choice in choices]
     return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+
+
+def version_of(parts: Sequence[Part], otherwise: str = "") -> str:
+    """Of the files, not of the repository: a new README is no new model. `otherwise`: where the digest of one of them is not known."""
+    if not all(part.sha256 for part in parts):
+        return otherwise
+    return parts[0].sha256 if len(parts) == 1 else hashlib.sha256("\n".join(f"{part.role} {part.sha256}" for part in parts).encode()).hexdigest()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from hausgeist.library.adopt import Adoption
 from hausgeist.library.install import Fetching, Installer
 from hausgeist.library.reference import Reference
 from hausgeist.library.service import Library
+from hausgeist.library.sources.adoption import Found
 from hausgeist.library.sources.base import Source
 from hausgeist.library.upkeep.garbage import Garbage, Partials
 from hausgeist.library.upkeep.portable import Portable
@@ -34,12 +36,20 @@ class Upkeep:
     verification: Verification
     garbage: Garbage
     portable: Portable
+    adoption: Adoption
 
 
 def upkeep(
-    *, database: Database, library: Library, blobs: Blobs, jobs: Jobs, source: Callable[[Reference], Source], downloads: Downloading
+    *,
+    database: Database,
+    library: Library,
+    blobs: Blobs,
+    jobs: Jobs,
+    source: Callable[[Reference], Source],
+    downloads: Downloading,
+    discover: Callable[[], Sequence[Found]] = list,
 ) -> Upkeep:
-    """Wire them. `source`: where a reference points to."""
+    """Wire them. `source`: where a reference points to. `discover`: what other tools have on this machine."""
     installer = Installer(library=library, blobs=blobs, source=source, downloads=downloads, jobs=jobs)
     versions = Versions(database=database, library=library, blobs=blobs, source=installer.source)
     return Upkeep(
@@ -48,4 +58,5 @@ def upkeep(
         verification=Verification(library=library, blobs=blobs, source=installer.source, downloads=downloads),
         garbage=Garbage(library=library, versions=versions, blobs=blobs, partials=downloads, pulling=lambda: installer.waiting),
         portable=Portable(library=library, blobs=blobs),
+        adoption=Adoption(library=library, blobs=blobs, discover=discover),
     )
