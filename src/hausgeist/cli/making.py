@@ -79,7 +79,7 @@ def hand_over(client: Client, file: Path) -> str:
     """Give a file to the server, unless it has it; returns its digest as `sha256:...`.
 
     Only what is a GGUF file: a Modelfile from somebody else could name any file of its reader's, and the server may be another machine."""
-    from hausgeist.library.gguf.contents import read_header
+    from hausgeist.library.gguf import read_header
 
     read_header(file)
     with err().status(f"reading {one_line(file.name)}"):

@@ -12,7 +12,7 @@ from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
 
 from hausgeist.errors import HausgeistError, InvalidRequest, NotAllowed, NotFound, Unavailable
-from hausgeist.library.gguf.contents import remote
+from hausgeist.library.gguf import remote
 from hausgeist.library.gguf.header import Header, read_header
 from hausgeist.library.gguf.remote import read_remote_header
 from hausgeist.library.reference import Reference
