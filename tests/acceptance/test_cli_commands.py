@@ -17,9 +17,11 @@ from unittest.mock import patch
 import httpx
 import psutil
 import pytest
+from cryptography.x509 import DNSName, NameConstraints, load_pem_x509_certificate
 
 from hausgeist.__main__ import main
 from hausgeist.engines.specimen import write_specimen
+from hausgeist.http.rules import own_names
 
 PATIENCE = 60
 
@@ -383,3 +385,11 @@ def test_no_words_no_command(home: Path) -> None:
     assert "\x1b" not in bare.stdout + wrong.stderr
     assert process(home, "--version").stdout.startswith("hausgeist ")
     assert not home.exists()
+
+
+def test_an_authority_exported_before_the_first_start_vouches_for_the_name_of_this_machine(home: Path) -> None:
+    exported = hausgeist(home, "cert", "export")
+    assert exported.returncode == 0
+    authority = load_pem_x509_certificate(exported.stdout.encode())
+    permitted = authority.extensions.get_extension_for_class(NameConstraints).value.permitted_subtrees or []
+    assert own_names() <= {one.value for one in permitted if isinstance(one, DNSName)}

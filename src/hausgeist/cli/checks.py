@@ -271,7 +271,7 @@ def _egress(settings: Settings) -> _Found:
         yield "ok", "offline: every outbound connection is refused", ""
         return
     allowed = [*settings.allow, *(upstream.url for upstream in settings.upstreams.values())]
-    yield "ok", f"allowed: {', '.join(allowed)}" if allowed else "no host is on the allow list, so nothing is contacted", ""
+    yield "ok", f"allowed: {', '.join(allowed)}" if allowed else "only sources of models may be contacted, when you ask for a model", ""
 
 
 CHECKS: dict[str, Callable[[Settings], _Found]] = {
