@@ -298,8 +298,8 @@ def test_a_model_that_is_not_there(served: Served) -> None:
     terminal = Terminal("run", "nothing", env=environment(served.home))
     try:
         terminal.expect("nothing is not installed; pulling it")
-        terminal.expect("hausgeist run FILE.gguf")
         terminal.expect("error: the model 'nothing' is not installed, and it could not be pulled")
+        terminal.expect("hausgeist run FILE.gguf")
         assert terminal.wait() != 0
     finally:
         terminal.close()

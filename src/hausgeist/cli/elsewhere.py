@@ -6,8 +6,6 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from hausgeist.cli.console import hint
-
 if TYPE_CHECKING:
     from hausgeist.settings import Settings
 
@@ -16,18 +14,18 @@ __all__ = ["TOOLS", "mention"]
 TOOLS: Final = {"ollama": "Ollama", "huggingface": "Hugging Face", "llama.cpp": "llama.cpp", "lmstudio": "LM Studio"}
 
 
-def mention(settings: Settings, host: str | None) -> None:
-    """Say that there is something to adopt, if that can be seen at once. Of a server elsewhere nothing is known here."""
+def mention(settings: Settings, host: str | None) -> str:
+    """That there is something to adopt, if that can be seen at once; else nothing. Of a server elsewhere nothing is known here."""
     from hausgeist.cli.client import configured_address
     from hausgeist.library.sources.adoption import glimpse
 
     if host or configured_address(settings):
-        return
+        return ""
     seen, whole = glimpse(os.environ, Path(os.path.expanduser("~")), ollama_models=settings.ollama_models, hf_home=settings.hf_home)
     if not seen:
-        return
+        return ""
     count = sum(seen.values())
     verb = "models" if count > 1 else "model"
-    hint(
+    return (
         f"{'' if whole else 'at least '}{count} {verb} of {' and '.join(TOOLS[tool] for tool in seen)} can be used with no download: hausgeist adopt"
     )

@@ -96,6 +96,8 @@ def _invoke(arguments: list[str]) -> int:
         if _debugging():
             raise
         fail(error.message)
+        for line in getattr(error, "__notes__", ()):
+            hint(line)
         return exit_code(error)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else FAILED

@@ -224,7 +224,8 @@ def _mention(host: str | None, home: Path | None) -> None:
     from hausgeist.cli.elsewhere import mention
     from hausgeist.settings import load_settings
 
-    mention(load_settings(home=home), host)
+    if said := mention(load_settings(home=home), host):
+        hint(said)
 
 
 def _confirmed(question: str) -> bool:

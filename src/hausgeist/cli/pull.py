@@ -59,8 +59,7 @@ def pull(
                 hint(f"stopped; what has come is kept: 'hausgeist pull {model}' goes on from there")
                 return INTERRUPTED
             except HausgeistError as error:
-                advise(error, settings, host)
-                raise
+                raise advise(error, settings, host) from error.__cause__
             if not as_json:
                 note(f"{one_line(model)} is up to date" if not told else f"pulled {one_line(model)}: {size(told)}")
     return 0
@@ -80,17 +79,22 @@ def fetch(client: Client, path: str, body: Mapping[str, Any], *, model: str, as_
     return sum(sizes.values())
 
 
-def advise(error: HausgeistError, settings: Settings, host: str | None) -> None:
-    """What is possible when a source cannot be reached."""
+def advise(error: HausgeistError, settings: Settings, host: str | None) -> HausgeistError:
+    """Add what is possible when a source cannot be reached; it is said after the error."""
     from hausgeist.cli.elsewhere import mention
 
-    if not isinstance(error, EgressRefused | Unavailable):
-        return
-    hint("without a way out, a model comes in like this:")
-    hint("  hausgeist run FILE.gguf      a model file that was copied here")
-    hint("  hausgeist import FILE        models that 'hausgeist export' wrote on another machine")
-    hint("  HTTPS_PROXY, HAUSGEIST_ALLOW through a proxy, or from a mirror that is allowed")
-    mention(settings, host)
+    if not any(isinstance(one, EgressRefused | Unavailable) for one in (error, error.__cause__)):
+        return error
+    lines = (
+        "without a way out, a model comes in like this:",
+        "  hausgeist run FILE.gguf     a model file that was copied here",
+        "  hausgeist import FILE       models that 'hausgeist export' wrote on another machine",
+        "  HTTPS_PROXY=...             through a proxy; HAUSGEIST_ALLOW=... lets a mirror be asked",
+        mention(settings, host),
+    )
+    for line in filter(None, lines):
+        error.add_note(line)
+    return error
 
 
 def _count(event: Mapping[str, Any], sizes: dict[str, int]) -> None:

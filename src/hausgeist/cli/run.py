@@ -154,8 +154,9 @@ def _bring(link: Link, model: str, settings: Settings, host: str | None) -> bool
         hint(f"stopped; what has come is kept: 'hausgeist run {model}' goes on from there")
         return False
     except HausgeistError as error:
-        advise(error, settings, host)
-        raise NotFound(f"the model '{one_line(model)}' is not installed, and it could not be pulled: {error.message}") from error
+        missing = NotFound(f"the model '{one_line(model)}' is not installed, and it could not be pulled: {error.message}")
+        missing.__cause__ = error
+        raise advise(missing, settings, host) from error
     licence = str(client.show(model).get("license") or "").strip().partition("\n")[0]
     note(f"installed {one_line(model)}: {size(fetched)}" + (f", licence: {licence[:80]}" if licence else ", which names no licence"))
     return True

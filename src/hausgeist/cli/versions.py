@@ -83,8 +83,7 @@ def upgrade(
                 return INTERRUPTED
             except HausgeistError as error:
                 if not everything:
-                    advise(error, load_settings(home=home), host)
-                    raise
+                    raise advise(error, load_settings(home=home), host) from error.__cause__
                 fail(f"{name}: {error.message}")
                 failed = True
                 continue

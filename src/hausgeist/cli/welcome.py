@@ -25,6 +25,7 @@ def welcome(app: App, addresses: Sequence[str], files: Sequence[Path]) -> list[s
     from hausgeist import __version__
     from hausgeist.http.advice import advice
     from hausgeist.http.rules import BindingRules
+    from hausgeist.settings import default_home
 
     settings = app.settings
     main = [one for one in addresses if _port(one) == _port(addresses[0])]
@@ -45,7 +46,8 @@ def welcome(app: App, addresses: Sequence[str], files: Sequence[Path]) -> list[s
     trust = " --cacert hausgeist-ca.crt" if settings.tls_on and settings.tls_certificate is None else ""
     key = ' -H "authorization: Bearer $HAUSGEIST_API_KEY"' if keys else ""
     body = f'{{"model": "{example}", "messages": [{{"role": "user", "content": "hello"}}]}}'
-    lines += _row("terminal", [f"hausgeist run {shlex.quote(example)}"])
+    home = "" if settings.home == default_home().absolute() else f" --home {shlex.quote(str(settings.home))}"
+    lines += _row("terminal", [f"hausgeist run {shlex.quote(example)}{home}"])
     lines += _row("curl", [f"curl{trust} {address}/v1/chat/completions{key} -d {shlex.quote(body)}"])
     secret = 'os.environ["HAUSGEIST_API_KEY"]' if keys else '"none"'
     lines += _row("python", [f'OpenAI(base_url="{address}/v1", api_key={secret})  # model="{example}"'])
