@@ -209,7 +209,8 @@ def _fair(crowd: Crowd) -> None:
     for name in ("alice", "bob"):
         tally = crowd.users[name]
         assert _share(tally) > min(0.9, _share(greedy) + 0.1), f"{name} is refused as often as the one who fills the queue"
-        assert tally.answers["answered"] > greedy.answers["answered"] / 2, f"{name} gets much less than the one who asks most"
+        each, greedily = tally.answers["answered"] / USERS[name], greedy.answers["answered"] / USERS["greedy"]
+        assert each > greedily, f"a connection of {name} gets less than one of the one who asks most"
 
 
 def _share(tally: Tally) -> float:
