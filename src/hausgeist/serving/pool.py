@@ -87,13 +87,15 @@ class Pool:
                 await resident.admission.acquire(user, share)
             finally:
                 self._metrics.queue(plan.model.id, resident.admission.waiting)
+                self._metrics.active(plan.model.id, resident.admission.running)
             try:
                 lease = await self._seat(resident, user=user, project=project, prefix=prefix, share=share)
             finally:
                 if lease is None:
                     resident.admission.release(user, share)
                     resident.touch()
-        self._metrics.active(plan.model.id, resident.admission.running)
+                # Also when nothing came of it: another lease may have ended, and been counted, meanwhile.
+                self._metrics.active(plan.model.id, resident.admission.running)
         return lease
 
     async def _seat(self, resident: Resident, *, user: str, project: str, prefix: tuple[int, ...], share: int) -> Lease | None:

@@ -332,3 +332,19 @@ async def test_unloading_while_requests_wait_keeps_them(house: Callable[..., tup
     assert await asyncio.wait_for(unloading, 1)
     await pool.give_back(await asyncio.wait_for(waiting, 1), complete=True)
     assert engine.loads == ["a", "a"]
+
+
+async def test_a_request_that_is_given_up_while_its_model_loads_is_not_counted_as_running(house: Callable[..., tuple[Pool, Engine]]) -> None:
+    pool, engine = house({"a": GIB})
+    held = await pool.lease(_plan("a"), user="u", project="p")
+    held.worker.crash()  # type: ignore[attr-defined]
+    await asyncio.sleep(0.01)
+    engine.load_seconds = 30
+    waiting = asyncio.create_task(pool.lease(_plan("a"), user="v", project="p"))
+    while len(engine.loads) < 2:
+        await asyncio.sleep(0.01)
+    await pool.give_back(held, complete=False)
+    assert b'hausgeist_active_requests{model="a"} 1.0' in pool._metrics.render()
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    assert b'hausgeist_active_requests{model="a"} 0.0' in pool._metrics.render()
