@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -32,10 +33,11 @@ class Upstream:
         self.pause = 0.0
         """Seconds after each 64 KiB."""
         self.port = 0
+        self.scheme = "http"
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self.scheme}://127.0.0.1:{self.port}"
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         self.seen.append(request)
@@ -48,8 +50,10 @@ class Upstream:
         match = _RANGE.fullmatch(request.headers.get("Range", ""))
         return (int(match[1]), int(match[2]) + 1) if match and self.ranges else None
 
-    async def answer(self, request: web.Request, *, cut: int | None = None, headers: dict[str, str] | None = None) -> web.StreamResponse:
-        """The file, or the range of it that is asked for; broken off after `cut` bytes."""
+    async def answer(
+        self, request: web.Request, *, cut: int | None = None, stop: int | None = None, headers: dict[str, str] | None = None
+    ) -> web.StreamResponse:
+        """The file, or the range of it that is asked for; broken off after `cut` bytes, or with nothing more after `stop`."""
         data = self.files.get(request.path)
         if data is None:
             raise web.HTTPNotFound
@@ -74,21 +78,24 @@ class Upstream:
             await response.write(bytes(chunk))
             if self.pause:
                 await asyncio.sleep(self.pause)
+            if stop is not None and position + len(chunk) >= stop:
+                await asyncio.sleep(30)
         if cut is not None and request.transport is not None:
             request.transport.close()
         return response
 
 
 @asynccontextmanager
-async def serve() -> AsyncIterator[Upstream]:
+async def serve(tls: ssl.SSLContext | None = None) -> AsyncIterator[Upstream]:
     upstream = Upstream()
+    upstream.scheme = "https" if tls else "http"
     app = web.Application()
     app.router.add_route("*", "/{any:.*}", upstream.handle)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     listener = socket.create_server(("127.0.0.1", 0))
     upstream.port = listener.getsockname()[1]
-    await web.SockSite(runner, listener).start()
+    await web.SockSite(runner, listener, ssl_context=tls).start()
     try:
         yield upstream
     finally:

@@ -245,7 +245,7 @@ class Egress:
         if self._session is None or self._session.closed or self._loop is not asyncio.get_running_loop():
             self._loop = asyncio.get_running_loop()
             self._session = ClientSession(
-                connector=TCPConnector(limit=0, resolver=_resolver(self._list, self._proxies), ssl=_tls(self._certificates)),
+                connector=TCPConnector(limit=0, resolver=_resolver(self._list, self._proxies), ssl=_tls(self._certificates) or True),
                 cookie_jar=DummyCookieJar(),
                 headers={"User-Agent": "hausgeist"},
                 trust_env=False,
@@ -254,15 +254,19 @@ class Egress:
         return self._session
 
 
-def _tls(certificates: Path | None) -> ssl.SSLContext:
-    """The authorities that the system trusts, and those of the settings. Raises `Unavailable`."""
+def _tls(certificates: Path | None) -> ssl.SSLContext | None:
+    """The authorities that the system trusts, and those of the settings; None for the former only, which aiohttp has read when it was imported.
+
+    Raises `Unavailable`.
+    """
+    if certificates is None:
+        return None
     context = ssl.create_default_context()
-    if certificates is not None:
-        try:
-            context.load_verify_locations(cafile=certificates.expanduser())
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or "it holds no certificates in PEM form"
-            raise Unavailable(f"The file of certificates {certificates} (ca_certificates) cannot be used: {reason}.") from error
+    try:
+        context.load_verify_locations(cafile=certificates.expanduser())
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it holds no certificates in PEM form"
+        raise Unavailable(f"The file of certificates {certificates} (ca_certificates) cannot be used: {reason}.") from error
     return context
 
 

@@ -18,6 +18,7 @@ from aiohttp import web
 
 from hausgeist.errors import DiskFull, EgressRefused, NotAllowed, NotFound, StoreError, Unavailable
 from hausgeist.governance import Egress, Governor
+from hausgeist.http.tls import Certificates
 from hausgeist.library.download import Downloads, Patience, crew, sink
 from hausgeist.library.download import journal as journals
 from hausgeist.library.download.answers import Wrong, retry_after, understand
@@ -51,9 +52,9 @@ class Credentials:
 class House:
     """Downloads into a home of its own, and all that it needs."""
 
-    def __init__(self, home: Path, governor: Governor) -> None:
+    def __init__(self, home: Path, governor: Governor, **settings: Any) -> None:
         self.blobs = Blobs(home)
-        self.egress = Egress(Settings(home=home, allow=("127.0.0.1",)), governor)
+        self.egress = Egress(Settings(home=home, allow=("127.0.0.1",), **settings), governor)
         self.downloads = Downloads(self.blobs, self.egress, patience=HASTY, reserve=0)
         self.said: list[Progress] = []
 
@@ -64,8 +65,12 @@ class House:
         return sorted(path.name for path in self.blobs.folder.iterdir() if path.name.startswith("."))
 
 
-@pytest.fixture(autouse=True)
-def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True, params=["by aiohttp", "straight"])
+def _small(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """Everything holds for connections that are left to aiohttp, and for those that are read past it, which in earnest are swift ones."""
+    monkeypatch.setattr(crew, "_SWIFT", 0.0 if request.param == "straight" else 1e18)
+    monkeypatch.setattr(crew, "_TRIAL", 1)
+    monkeypatch.setattr(crew, "_STRAIGHT", 4 * UNIT)
     monkeypatch.setattr(crew, "_SMALLEST", 4 * UNIT)
     monkeypatch.setattr(crew, "_LARGEST", 32 * UNIT)
     monkeypatch.setattr(crew, "_FURTHER", UNIT // 4)
@@ -168,6 +173,13 @@ async def stall(upstream: Upstream, request: web.Request) -> web.StreamResponse:
     await response.prepare(request)
     await asyncio.sleep(30)
     return response
+
+
+def stall_after(size: int) -> Fault:
+    async def fault(upstream: Upstream, request: web.Request) -> web.StreamResponse:
+        return await upstream.answer(request, stop=size)
+
+    return fault
 
 
 async def drop(upstream: Upstream, request: web.Request) -> web.StreamResponse:
@@ -562,3 +574,38 @@ async def test_a_stream_without_an_end_does_not_fill_the_disk(house: House, upst
         with pytest.raises(DiskFull):
             await downloads.fetch(part(upstream, known=False), Credentials())
     assert house.blobs.digests() == []
+
+
+@pytest.mark.parametrize("_small", ["straight"], indirect=True)
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.parametrize("tls", [False, True])
+def test_read_straight_from_any_transport(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loop: str, tls: bool) -> None:
+    """Of asyncio or uvloop, encrypted or not; with a connection that breaks in the middle and one that stops."""
+    received: list[int] = []
+
+    class Counted(crew.Receiver):
+        def buffer_updated(self, nbytes: int) -> None:
+            received.append(nbytes)
+            super().buffer_updated(nbytes)
+
+    monkeypatch.setattr(crew, "Receiver", Counted)
+    certificates = Certificates(Settings(home=tmp_path / "other", tls=True))
+    (tmp_path / "other").mkdir()
+    authority = tmp_path / "house.pem"
+    authority.write_bytes(certificates.export())
+
+    async def run() -> None:
+        async with serve(certificates.context() if tls else None) as upstream:
+            upstream.files = {"/large": LARGE}
+            upstream.faults = [cut(2 * UNIT), None, stall_after(UNIT), cut(UNIT + 77)]
+            database = Database.open(tmp_path / "home")
+            house = House(tmp_path / "home", Governor(database), ca_certificates=authority)
+            try:
+                await holds(house, part(upstream), LARGE)
+            finally:
+                await house.egress.close()
+                database.close()
+
+    with asyncio.Runner(loop_factory=pytest.importorskip("uvloop").new_event_loop if loop == "uvloop" else None) as runner:
+        runner.run(run())
+    assert sum(received) > len(LARGE) / 4

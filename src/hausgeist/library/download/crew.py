@@ -16,6 +16,7 @@ from hausgeist.library.download.answers import Answer
 from hausgeist.library.download.journal import Origin
 from hausgeist.library.download.partial import Partial
 from hausgeist.library.download.ranges import Ranges
+from hausgeist.library.download.receiver import Receiver, can_receive
 from hausgeist.library.download.sink import Piece, Sink
 from hausgeist.library.download.upstream import Again, Upstream
 
@@ -27,26 +28,42 @@ __all__ = ["Crew"]
 _TICK = 0.2
 _SMALLEST, _LARGEST = 4 << 20, 32 << 20
 """Bytes of a piece, which a connection takes at a time."""
-_FIRST_CONNECTIONS = 2
 _CONNECTIONS = 8
 _GROWTH_SECONDS = 1.0
 _PAYS = 1.1
 """One connection more is opened as long as the last one made it faster by this factor."""
-_SYNC_SECONDS = 5.0
+_SYNC_SECONDS = 0.5
 _FURTHER = 256 << 10
 """Bytes after which a connection has got further, and its failures are forgotten."""
 _SLOWEST = 1024
 """Bytes per second that are next to nothing."""
+_TRIAL = 1 << 20
+"""Bytes of a piece after which it is seen whether its connection is swift."""
+_STRAIGHT = 256 << 20
+"""Bytes of a piece when a single connection is that swift."""
+_SWIFT = 64e6
+"""Bytes per second from which on a connection is read past aiohttp, at the price of a new connection for the next piece."""
 _AHEAD = 1 << 30
 """Bytes that may be fetched before they are hashed; beyond, they would leave the page cache."""
 _UNKNOWN = 1 << 62
 
 
 class Crew:
-    """Fetches what is missing of `partial`. `begin` is called once, with the size (0: not known), before the first byte is written."""
+    """Fetches what is missing of `partial`. `begin` is called once, with the size (0: not known), before the first byte is written.
+
+    One connection at first, more as long as they pay; one only where that is as swift as the machine. `straight`: such a one may be read
+    past aiohttp.
+    """
 
     def __init__(
-        self, upstream: Upstream, partial: Partial, pool: Executor, *, begin: Callable[[Origin], Awaitable[None]], tick: Callable[[], None]
+        self,
+        upstream: Upstream,
+        partial: Partial,
+        pool: Executor,
+        *,
+        begin: Callable[[Origin], Awaitable[None]],
+        tick: Callable[[], None],
+        straight: bool,
     ) -> None:
         self._upstream = upstream
         self._partial = partial
@@ -59,6 +76,8 @@ class Crew:
         self._pending = partial.done.gaps((known.size if known is not None else 0) or _UNKNOWN)
         self._began = False
         self._most = _CONNECTIONS
+        self._straight = straight
+        self._swift = False
         self._behind = True
         self._buffered = 0
         # Not what the file says of itself: that is changed by the thread that writes, a moment before the buffers know.
@@ -79,9 +98,11 @@ class Crew:
         try:
             while self._tasks:
                 await self._something()
-                if (took := now() - grown) >= _GROWTH_SECONDS:
+                if (took := now() - grown) >= (_GROWTH_SECONDS if rate else _TICK):
                     faster = (self.fetched - before) / took
-                    if faster > rate * _PAYS and len(self._tasks) < self._most and self._began and self._pending:
+                    self._swift = self._swift and faster >= _SWIFT
+                    helps = faster > rate * _PAYS and not self._swift
+                    if helps and len(self._tasks) < self._most and self._began and self._pending:
                         self._hire()
                         rate = faster
                     grown, before = now(), self.fetched
@@ -150,6 +171,8 @@ class Crew:
         if self._most > 1:
             rest = sum(last - first for first, last in self._pending) + end - start
             size = max(_SMALLEST, min(_LARGEST, rest // (2 * _CONNECTIONS))) if self._began else _SMALLEST
+            if self._swift and len(self._tasks) == 1:
+                size = _STRAIGHT
             cut = (start + size) // _SMALLEST * _SMALLEST
             if cut < end:
                 self._pending.insert(0, (cut, end))
@@ -198,15 +221,13 @@ class Crew:
             return
         piece.end = min(piece.end, end)
         self._pending = Ranges([*self._partial.done, (piece.start, piece.end)]).gaps(end)
-        for _ in range(min(_FIRST_CONNECTIONS - 1, len(self._pending) and (end - piece.end) // _SMALLEST)):
-            self._hire()
 
     async def _read(self, response: ClientResponse, answer: Answer, piece: Piece) -> None:
         """Write what belongs to the piece. A server without ranges sends the file from its beginning; what comes before the piece is passed over."""
         now = asyncio.get_running_loop().time
         sink = Sink(self._partial, piece, self._pool, self._count)
-        position, window, since = answer.start, now(), 0
-        asked = piece.end - piece.start
+        position, asked, began = answer.start, piece.end - piece.start, now()
+        window, since = began, 0
         try:
             async for data in response.content.iter_any():
                 since += len(data)
@@ -223,12 +244,31 @@ class Crew:
                     await sink.put(fresh)
                 if position >= piece.end:
                     break
+                tried = position - max(answer.start, piece.start)
+                if self._straight and tried >= _TRIAL and tried >= _SWIFT * (now() - began) and can_receive(response):
+                    self._swift = True
+                    await self._receive(response, sink, position, min(piece.end, answer.end))
+                    break
         finally:
             await sink.end()
         if piece.end == _UNKNOWN:
             piece.end = piece.start
         elif piece.start < piece.end and (piece.start < answer.end or answer.end - answer.start < min(asked, _FURTHER)):
             raise Again("ended before all had come")
+
+    async def _receive(self, response: ClientResponse, sink: Sink, position: int, end: int) -> None:
+        """The rest of a piece whose connection turned out to be swift."""
+        while data := response.content.read_nowait():
+            await sink.put(data[: end - position])
+            position = min(end, position + len(data))
+        receiver = Receiver(response, sink, end - position) if position < end else None
+        while receiver is not None and (rest := receiver.rest):
+            try:
+                async with asyncio.timeout(self._upstream.patience.stall):
+                    await receiver.more()
+            except TimeoutError:
+                if rest - receiver.rest < _SLOWEST * self._upstream.patience.stall:
+                    raise Again("sends next to nothing") from None
 
     def _count(self, size: int) -> None:
         self._buffered += size

@@ -25,6 +25,8 @@ class Hasher:
         self._wake = threading.Condition()
         self._limit = 0
         self._stopped = False
+        self._busy = False
+        self._waiting = 0
         self._failure: OSError | None = None
         self.position = 0
         """How many bytes are hashed."""
@@ -34,14 +36,26 @@ class Hasher:
     def advance(self, limit: int) -> None:
         """All bytes before `limit` are in the file."""
         with self._wake:
-            if limit > self._limit:
-                self._limit = limit
+            self._limit = max(limit, self._limit)
+            if self.position < self._limit:
                 self._wake.notify_all()
+
+    def feed(self, start: int, data: memoryview) -> bool:
+        """Hash what is being written at `start` while it is in the processor's cache, in this thread, if it is next; False when it is not."""
+        with self._wake:
+            if self._busy or start != self.position:
+                return False
+            self._busy = True
+        self._hash.update(data)
+        self._hashed(len(data))
+        return True
 
     def wait(self, position: int, timeout: float) -> bool:
         """Block until that many bytes are hashed; False when the time is over first. Raises `OSError` when the file could not be read."""
         with self._wake:
+            self._waiting += 1
             reached = self._wake.wait_for(lambda: self.position >= position or self._failure is not None, timeout)
+            self._waiting -= 1
             if self._failure is not None:
                 raise self._failure
             return reached
@@ -71,17 +85,23 @@ class Hasher:
                         self._hash.update(buffer[:count])
                     if not count:
                         raise OSError(f"{self._path.name} ended before its time")
-                    with self._wake:
-                        self.position += count
-                        if self.position >= self._limit:
-                            self._wake.notify_all()
+                    self._hashed(count)
         except OSError as error:
             with self._wake:
                 self._failure = error
                 self._wake.notify_all()
 
+    def _hashed(self, count: int) -> None:
+        with self._wake:
+            self.position += count
+            self._busy = False
+            # The thread is not woken for nothing: each time it is, two threads wait for the interpreter.
+            if self._waiting or self.position < self._limit:
+                self._wake.notify_all()
+
     def _next(self) -> int:
         """Wait for more; how far one may read, or 0 at the end."""
         with self._wake:
-            self._wake.wait_for(lambda: self._stopped or self.position < self._limit)
+            self._wake.wait_for(lambda: self._stopped or (self.position < self._limit and not self._busy))
+            self._busy = not self._stopped
             return 0 if self._stopped else self._limit

@@ -107,14 +107,15 @@ class Partial:
 
         Raises `DiskFull`; then the rest does not count as there. No two threads may write the same bytes at once.
         """
+        view = memoryview(data)
         with self._lock:
             todo = self.done.gaps(offset + size, offset)
-        # One write at a time: threads that write to one file wait for each other in the kernel, and spin while they do.
-        with file_failures(self.path), self._writing:
-            for start, end in todo:
-                solid = _solid(offset, data, start, end)
+        for start, end in todo:
+            solid = _solid(offset, data, start, end)
+            # One write at a time: threads that write to one file wait for each other in the kernel, and spin while they do.
+            with file_failures(self.path), self._writing:
                 for first, last in solid:
-                    self._write_at(first, memoryview(data)[first - offset : last - offset])
+                    self._write_at(first, view[first - offset : last - offset])
                 with self._lock:
                     for first, last in Ranges(solid).gaps(end, start):
                         self._holes.add(first, last)
@@ -122,8 +123,9 @@ class Partial:
                         self._file.truncate(end)
                     self._journal.wrote(start, end)
                     prefix = self.done.prefix
-                if self._hasher is not None:
-                    self._hasher.advance(prefix)
+            if self._hasher is not None:
+                self._hasher.feed(start, view[start - offset : end - offset])
+                self._hasher.advance(prefix)
 
     def sync(self) -> None:
         """Flush to the disk what was written until now, and note it."""

@@ -195,7 +195,7 @@ class _Download:
         """A file that changes while it is fetched, or turns out to be another one, is fetched anew once."""
         for last in (False, True):
             try:
-                await self._bring(partial, pool)
+                await self._bring(partial, pool, straight=not last)
                 digest = await self._verify(partial, pool)
             except Changed as error:
                 await _whole(partial.reset)
@@ -212,7 +212,7 @@ class _Download:
             return digest
         raise Unavailable
 
-    async def _bring(self, partial: Partial, pool: ThreadPoolExecutor) -> None:
+    async def _bring(self, partial: Partial, pool: ThreadPoolExecutor, *, straight: bool) -> None:
         """All bytes into the partial file."""
         known = partial.origin
         if known is not None and known.size and partial.done.total == known.size and self.part.size in {0, known.size}:
@@ -238,7 +238,7 @@ class _Download:
             self.rest = max(0, total - partial.done.total)
             self._say("downloading", fetched, total, pace)
 
-        crew = Crew(upstream, partial, pool, begin=begin, tick=tick)
+        crew = Crew(upstream, partial, pool, begin=begin, tick=tick, straight=straight)
         await crew.run()
         tick()
 

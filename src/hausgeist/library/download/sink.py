@@ -39,22 +39,34 @@ class Sink:
         self._writing: asyncio.Future[int] | None = None
 
     async def put(self, data: bytes) -> None:
-        self._count(len(data))
         view = memoryview(data)
         while view:
-            # A write ends where a block does, or holes would be missed where writes meet.
-            room = _FLUSH - self._offset % BLOCK - self._size
-            taken = view[:room]
-            self._buffer[self._size : self._size + len(taken)] = taken
-            self._size += len(taken)
-            view = view[room:]
-            if len(taken) == room:
+            room = self.room()
+            taken = view[: len(room)]
+            room[: len(taken)] = taken
+            self.filled(len(taken))
+            view = view[len(taken) :]
+            if len(taken) == len(room):
                 await self._send()
+
+    def room(self) -> memoryview:
+        """What is free of the buffer that is being filled. Never empty: a full buffer is sent with `flush`."""
+        # A write ends where a block does, or holes would be missed where writes meet.
+        return memoryview(self._buffer)[self._size : _FLUSH - self._offset % BLOCK]
+
+    def filled(self, size: int) -> None:
+        """So many bytes were put into `room`."""
+        self._size += size
+        self._count(size)
+
+    async def flush(self) -> None:
+        """Let the buffer be written, and go on with the other one as soon as that is free."""
+        if self._size:
+            await self._send()
 
     async def end(self) -> None:
         """Write the rest, and wait until it is written."""
-        if self._size:
-            await self._send()
+        await self.flush()
         await self._written()
 
     async def _send(self) -> None:
