@@ -25,7 +25,7 @@ __all__ = [
     "tensors",
 ]
 
-Kind = Literal["mamba", "mamba2", "delta", "convolution"]
+Kind = Literal["mamba", "mamba2", "delta", "kda", "rwkv6", "rwkv7", "convolution"]
 T = TypeVar("T")
 
 
@@ -87,16 +87,18 @@ class Recurrent:
     kind: Kind
     layers: tuple[int, ...]
     inner: int
-    """Length of the inner state's rows over all heads; delta: of the values."""
+    """Length of the inner state's rows over all heads; delta, kda: of the values."""
     state: int = 0
-    """Numbers kept per row; delta: length of one key."""
+    """Numbers kept per row; delta, kda: length of one key; rwkv: of one head."""
     kernel: int = 4
     groups: int = 1
     """mamba2: groups; delta: heads of the keys."""
     heads: int = 0
     """mamba2: heads; delta: heads of the values."""
     rank: int = 0
-    """mamba: length of the time step's projection."""
+    """mamba: length of the time step's projection; kda: of those of decay and gate."""
+    ranks: tuple[int, ...] = ()
+    """rwkv6: of the mixture of tokens, of decay; rwkv7: of decay, of the rate of learning, of the mixture of values, of the gate."""
     beside: bool = False
     """The layer has attention as well, in parallel."""
 
@@ -112,6 +114,8 @@ class Encoder:
     """Numbers that make one patch; for sound, one step of both convolutions."""
     positions: int = 0
     gated: bool = False
+    conformer: bool = False
+    """A layer has two feed-forward networks, a convolution between them, and a matrix for relative positions."""
     bridge: tuple[tuple[int, int], ...] = ()
     """The matrices between encoder and model: length in, length out."""
 
@@ -148,6 +152,8 @@ class Anatomy:
     """Layers that have no matrix for values."""
     shared_kv: int = 0
     """The last layers, in number, that use keys and values of earlier ones in memory."""
+    unused_kv: bool = False
+    """They have matrices for keys and values all the same (Gemma 3n and 4)."""
     positions: int = 0
     """Learned positions."""
     types: int = 0
@@ -156,6 +162,14 @@ class Anatomy:
     output_norm: bool = True
     per_layer_input: int = 0
     """Length of the embedding that each layer adds (Gemma 3n and 4)."""
+    streams: int = 0
+    """Copies of the state between layers, of which each layer updates one (AltUp, Gemma 3n)."""
+    laurel: int = 0
+    """Rank of the learned way around a layer (Gemma 3n)."""
+    cross: int = 0
+    """Length of the encoder's vectors that layers attend to; 0: none does."""
+    cross_layers: tuple[int, ...] = ()
+    """Layers that attend to them in place of the text (Llama 3.2 Vision); none named: all do so beside it (Whisper)."""
     window: int = 0
     """Tokens that a windowed layer looks back; 0: no layer is windowed."""
     full_every: int = 0
@@ -187,7 +201,7 @@ class Anatomy:
 
     def attends(self, layer: int) -> bool:
         """Whether a layer keeps keys and values."""
-        if not self.heads or layer in self.no_attention:
+        if not self.heads or layer in self.no_attention or layer in self.cross_layers:
             return False
         return self.recurrent is None or self.recurrent.beside or layer not in self.recurrent.layers
 
@@ -230,6 +244,8 @@ def tensors(anatomy: Anatomy) -> Iterator[Tensor]:
         width = anatomy.per_layer_input * anatomy.layers
         yield Tensor("per_layer_token_embd", -1, width, anatomy.vocabulary)
         yield Tensor("per_layer_model_proj", -1, hidden, width)
+    if anatomy.streams:
+        yield Tensor("altup_proj", -1, hidden, hidden, 2 * (anatomy.streams - 1))
     for layer in range(anatomy.layers):
         yield from _layer(anatomy, layer)
 
@@ -244,23 +260,32 @@ def predictor_tensors(anatomy: Anatomy) -> Iterator[Tensor]:
 
 
 def _layer(anatomy: Anatomy, layer: int) -> Iterator[Tensor]:
-    yield Tensor("norm", layer, anatomy.hidden * anatomy.norms * (2 if anatomy.bias else 1))
+    hidden = anatomy.hidden
+    yield Tensor("norm", layer, hidden * anatomy.norms * (2 if anatomy.bias else 1))
     if anatomy.recurrent is not None and layer in anatomy.recurrent.layers:
         yield from _recurrent(anatomy, anatomy.recurrent, layer)
     if anatomy.attends(layer):
         yield from _latent(anatomy, anatomy.latent, layer) if anatomy.latent else _attention(anatomy, layer)
+    if layer in anatomy.cross_layers or (anatomy.cross and not anatomy.cross_layers):
+        yield from _cross(anatomy, layer)
     if layer not in anatomy.no_ffn:
         yield from _feed_forward(anatomy, layer)
+    if anatomy.laurel:
+        yield Tensor("laurel_l", layer, hidden, anatomy.laurel)
+        yield Tensor("laurel_r", layer, anatomy.laurel, hidden)
+    if anatomy.streams:
+        yield Tensor("altup_router", layer, hidden, anatomy.streams + 2)
+        yield Tensor("altup_coef", layer, anatomy.streams, anatomy.streams * (anatomy.streams + 1))
     if anatomy.per_layer_input:
-        yield Tensor("inp_gate", layer, anatomy.hidden, anatomy.per_layer_input)
-        yield Tensor("proj", layer, anatomy.per_layer_input, anatomy.hidden)
+        yield Tensor("inp_gate", layer, hidden, anatomy.per_layer_input)
+        yield Tensor("proj", layer, anatomy.per_layer_input, hidden)
 
 
 def _attention(anatomy: Anatomy, layer: int) -> Iterator[Tensor]:
     hidden, heads = anatomy.hidden, anatomy.heads
     kv_heads, key, value = (per_layer(values, layer) for values in (anatomy.kv_heads, anatomy.key_length, anatomy.value_length))
     query_rows, key_rows, value_rows = heads * key * (2 if anatomy.output_gate else 1), kv_heads * key, kv_heads * value
-    if layer >= anatomy.layers - anatomy.shared_kv:
+    if layer >= anatomy.layers - anatomy.shared_kv and not anatomy.unused_kv:
         key_rows = value_rows = 0
     elif layer in anatomy.values_are_keys:
         value_rows = 0
@@ -279,6 +304,17 @@ def _attention(anatomy: Anatomy, layer: int) -> Iterator[Tensor]:
         yield Tensor("attn_qk_norm", layer, 2 * key)
     elif anatomy.qk_norm == "full":
         yield Tensor("attn_qk_norm", layer, query_rows + key_rows)
+
+
+def _cross(anatomy: Anatomy, layer: int) -> Iterator[Tensor]:
+    """Attention to what the encoder made: its keys and values are computed once, and do not grow with the text."""
+    kv_heads, key, value = (per_layer(values, layer) for values in (anatomy.kv_heads, anatomy.key_length, anatomy.value_length))
+    yield Tensor("cross_attn_q", layer, anatomy.hidden, anatomy.heads * key)
+    yield Tensor("cross_attn_k", layer, anatomy.cross, kv_heads * key)
+    yield Tensor("cross_attn_v", layer, anatomy.cross, kv_heads * value)
+    yield Tensor("cross_attn_output", layer, anatomy.heads * value, anatomy.hidden)
+    if anatomy.bias:
+        yield Tensor("cross_attn.bias", layer, anatomy.heads * key + kv_heads * value + anatomy.hidden)
 
 
 def _latent(anatomy: Anatomy, latent: Latent, layer: int) -> Iterator[Tensor]:
@@ -310,7 +346,12 @@ def _feed_forward(anatomy: Anatomy, layer: int) -> Iterator[Tensor]:
         if experts.gated_shared:
             yield Tensor("ffn_gate_inp_shexp", layer, hidden)
     inner = per_layer(anatomy.ffn, layer)
-    if inner and (not expert_layer or (experts is not None and experts.beside)):
+    if anatomy.recurrent is not None and anatomy.recurrent.kind.startswith("rwkv"):
+        yield Tensor("channel_mix_key", layer, hidden, inner)
+        yield Tensor("channel_mix_value", layer, inner, hidden)
+        if anatomy.recurrent.kind == "rwkv6":
+            yield Tensor("channel_mix_receptance", layer, hidden, hidden)
+    elif inner and (not expert_layer or (experts is not None and experts.beside)):
         yield from _network(anatomy, layer, "", hidden, inner, 1)
 
 
@@ -329,6 +370,12 @@ def _recurrent(anatomy: Anatomy, cell: Recurrent, layer: int) -> Iterator[Tensor
         yield Tensor("shortconv.in_proj", layer, hidden, 3 * hidden)
         yield Tensor("shortconv.conv", layer, cell.kernel, hidden)
         yield Tensor("shortconv.out_proj", layer, hidden, hidden)
+        return
+    if cell.kind == "kda":
+        yield from _kda(hidden, cell, layer)
+        return
+    if cell.kind in ("rwkv6", "rwkv7"):
+        yield from _rwkv(hidden, cell, layer)
         return
     if cell.kind == "mamba":
         mixed, rows = inner, 2 * inner
@@ -350,6 +397,42 @@ def _recurrent(anatomy: Anatomy, cell: Recurrent, layer: int) -> Iterator[Tensor
     yield Tensor("ssm_out", layer, inner, hidden)
 
 
+def _kda(hidden: int, cell: Recurrent, layer: int) -> Iterator[Tensor]:
+    """Delta attention whose decay differs per number of a key (Kimi Linear)."""
+    keys = cell.heads * cell.state
+    for name, rows in (("attn_q", keys), ("attn_k", keys), ("attn_v", cell.inner)):
+        yield Tensor(name, layer, hidden, rows)
+    yield Tensor("ssm_conv1d", layer, cell.kernel, 2 * keys + cell.inner)
+    for name, rows in (("ssm_f", keys), ("ssm_g", cell.inner)):
+        yield Tensor(f"{name}_a", layer, hidden, cell.rank)
+        yield Tensor(f"{name}_b", layer, cell.rank, rows)
+    yield Tensor("ssm_beta", layer, hidden, cell.heads)
+    yield Tensor("ssm_a", layer, cell.heads + keys + cell.inner // cell.heads)
+    yield Tensor("attn_output", layer, cell.inner, hidden)
+
+
+def _rwkv(hidden: int, cell: Recurrent, layer: int) -> Iterator[Tensor]:
+    """Time mixing; channel mixing takes the place of the feed-forward network. Vectors are counted together."""
+    for name in ("key", "value", "receptance", "output"):
+        yield Tensor(f"time_mix_{name}", layer, hidden, hidden)
+    if cell.kind == "rwkv6":
+        mix, decay = cell.ranks
+        yield Tensor("time_mix_gate", layer, hidden, hidden)
+        yield Tensor("time_mix_w1", layer, hidden, 5 * mix)
+        yield Tensor("time_mix_w2", layer, mix, 5 * hidden)
+        yield Tensor("time_mix_decay_w1", layer, hidden, decay)
+        yield Tensor("time_mix_decay_w2", layer, decay, hidden)
+        # Six mixtures, first, decay, two of the norm within, two of channel mixing.
+        yield Tensor("time_mix", layer, 12 * hidden)
+        return
+    for name, rank in zip("wavg", cell.ranks, strict=True):
+        if name != "v" or layer:
+            yield Tensor(f"time_mix_{name}1", layer, hidden, rank)
+            yield Tensor(f"time_mix_{name}2", layer, rank, hidden)
+    # Six mixtures, three beginnings, three of keys, two of the norm within, one of channel mixing.
+    yield Tensor("time_mix", layer, 15 * hidden)
+
+
 def encoder_tensors(anatomy: Anatomy) -> Iterator[Tensor]:
     """The tensors of the projector's file."""
     for prefix, encoder in (("v", anatomy.encoder), ("a", anatomy.listener)):
@@ -362,8 +445,10 @@ def _encoder(encoder: Encoder, prefix: str) -> Iterator[Tensor]:
     yield Tensor(f"{prefix}.patch_embd", -1, encoder.patch, hidden)
     yield Tensor(f"{prefix}.position_embd", -1, hidden, encoder.positions)
     for layer in range(encoder.layers):
-        yield Tensor(f"{prefix}.attn", layer, hidden, 4 * hidden)
-        yield Tensor(f"{prefix}.ffn", layer, hidden, (3 if encoder.gated else 2) * encoder.ffn)
+        yield Tensor(f"{prefix}.attn", layer, hidden, (5 if encoder.conformer else 4) * hidden)
+        yield Tensor(f"{prefix}.ffn", layer, hidden, (3 if encoder.gated else 2) * encoder.ffn, 2 if encoder.conformer else 1)
+        if encoder.conformer:
+            yield Tensor(f"{prefix}.conv", layer, hidden, 3 * hidden)
         yield Tensor(f"{prefix}.norm", layer, 9 * hidden + encoder.ffn)
     for number, (length, rows) in enumerate(encoder.bridge):
         yield Tensor(f"mm.{prefix}.{number}", -1, length, rows)

@@ -11,11 +11,14 @@ from hausgeist.cli.help import Command, examples
 from hausgeist.cli.options import Json
 
 if TYPE_CHECKING:
-    from hausgeist.library.catalog import Catalog, Entry
+    from hausgeist.library.catalog import Catalog, Entry, Question, Use
 
 __all__ = ["register"]
 
-_SHOWN: Final = 25
+_SHOWN: Final = 24
+"""Models, over all groups."""
+_LEAST: Final = 4
+"""Models of each group."""
 
 
 def register(app: typer.Typer) -> None:
@@ -37,7 +40,7 @@ def catalog(
     licence: Annotated[
         str | None, typer.Option("--license", metavar="NAME", help="part of a licence's name, or 'commercial'.", show_default=False)
     ] = None,
-    everything: Annotated[bool, typer.Option("--all", help=f"all that were found, not {_SHOWN}.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="all that were found, not a few of each use.")] = False,
     as_json: Json = False,
 ) -> None:
     """search the models that are known, installed or not. a size means: the weights at the usual precision fit into it."""
@@ -52,7 +55,7 @@ def catalog(
     elif exact:
         _print_one(exact)
     elif entries:
-        _print_all(entries if everything else entries[:_SHOWN], len(entries))
+        _print_all(entries, asked, everything=everything)
     else:
         _print_none(known, list(asked.words), asked.use, asked.fits)
 
@@ -77,27 +80,37 @@ def _command(entry: Entry) -> str:
 
 
 def _licence(entry: Entry) -> str:
-    return {"yes": "", "conditions": " *", "no": " (not commercial)", "unknown": " (unclear)"}[entry.commercial]
+    """With its mark in front, where a narrow terminal cannot cut it off."""
+    return {"yes": "", "conditions": "* ", "no": "! ", "unknown": "? "}[entry.commercial] + entry.licence
 
 
-def _print_all(entries: list[Entry], total: int) -> None:
-    rows = [
-        [
-            entry.name,
-            _parameters(entry),
-            size(entry.size),
-            _context(entry.context),
-            entry.licence + _licence(entry),
-            " ".join(entry.use),
-            _command(entry),
-        ]
-        for entry in entries
-    ]
-    table(["name", "parameters", "size", "context", "licence", "use", "install"], rows, right=["parameters", "size", "context"], flexible="install")
-    if total > len(entries):
-        hint(f"{total - len(entries)} more with --all; fewer with a use or a size, such as 'code 8gb'")
-    if any(entry.commercial == "conditions" for entry in entries):
-        hint("* business may use it under conditions; read the licence")
+def _grouped(entries: list[Entry], asked: Question, *, everything: bool) -> dict[Use, list[Entry]]:
+    """By what they are mainly for, in the order of `USES`; all are one group where a use is asked for. In a group the order is the search's."""
+    from hausgeist.library.catalog import USES
+
+    groups = {use: [entry for entry in entries if (asked.use or entry.use[0]) == use] for use in USES}
+    found = {use: group for use, group in groups.items() if group}
+    share = len(entries) if everything else max(_LEAST, _SHOWN // len(found))
+    return {use: group[:share] for use, group in found.items()}
+
+
+def _print_all(entries: list[Entry], asked: Question, *, everything: bool) -> None:
+    rows: list[list[str]] = []
+    headings: dict[int, str] = {}
+    shown: list[Entry] = []
+    for use, group in _grouped(entries, asked, everything=everything).items():
+        headings[len(rows)] = use.capitalize()
+        rows += [[entry.name, _parameters(entry), _context(entry.context), size(entry.size), _licence(entry)] for entry in group]
+        shown += group
+    table(
+        ["name", "parameters", "context", "size", "licence"], rows, right=["parameters", "context", "size"], flexible="licence", groups=headings
+    )
+    if len(entries) > len(shown):
+        hint(f"{len(entries) - len(shown)} more with --all; fewer with a use or a size, such as 'code 8gb'")
+    marks = {"conditions": "* business under conditions", "no": "! not for business", "unknown": "? unclear for business"}
+    if told := [text for mark, text in marks.items() if any(entry.commercial == mark for entry in shown)]:
+        hint(", ".join(told) + "; read the licence")
+    hint("newest year first, then the largest; get one with 'hausgeist pull NAME'")
 
 
 def _print_one(entry: Entry) -> None:

@@ -9,7 +9,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
@@ -112,8 +112,18 @@ def print_json_line(value: Any) -> None:
     print(_JSON_UNSAFE.sub(lambda match: f"\\u{ord(match.group()):04x}", text), flush=True)
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[str] = (), flexible: str | None = None) -> None:
-    """Rows under dim headings, without lines around them. On a terminal the `flexible` column (the last) is cut to fit; pipes get all of it."""
+def table(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    right: Sequence[str] = (),
+    flexible: str | None = None,
+    groups: Mapping[int, str] | None = None,
+) -> None:
+    """Rows under dim headings, without lines around them. On a terminal the `flexible` column (the last) is cut to fit; pipes get all of it.
+
+    `groups`: number of a row -> the heading of the group that begins with it.
+    """
     from rich.cells import cell_len, set_cell_size
 
     cells = [[one_line(cell) for cell in row] for row in rows]
@@ -133,7 +143,9 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: Seque
         return gap + text if columns[i] in right else text + gap
 
     print(paint("  ".join(fit(column, i) for i, column in enumerate(columns)).rstrip(), "quiet"))
-    for row in cells:
+    for number, row in enumerate(cells):
+        if groups and number in groups:
+            print("\n" * (number > 0) + paint(one_line(groups[number]), "strong"))
         print("  ".join(fit(cell, i) for i, cell in enumerate(row)).rstrip())
 
 

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import termios
 
 import pytest
 
 from hausgeist.cli import main
-from hausgeist.library.catalog import bytes_of
+from hausgeist.library.catalog import USES, bytes_of, load
 
 
 @pytest.mark.parametrize(
@@ -61,17 +69,50 @@ def test_one_model_by_name(capsys: pytest.CaptureFixture[str]) -> None:
     assert "hausgeist pull gemma3:4b" in captured.err
 
 
-def test_the_table_names_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_table_has_a_heading_for_each_use(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["catalog", "code", "4gb", "--license", "apache"]) == 0
     captured = capsys.readouterr()
-    assert captured.out.splitlines()[0].split() == ["name", "parameters", "size", "context", "licence", "use", "install"]
-    assert "hausgeist pull qwen2.5-coder:1.5b" in captured.out
+    lines = captured.out.splitlines()
+    assert lines[0].split() == ["name", "parameters", "context", "size", "licence"]
+    assert lines[1] == "Code"
+    assert any(line.startswith("qwen2.5-coder:1.5b ") for line in lines)
+    assert "hausgeist pull NAME" in captured.err
     assert main(["catalog"]) == 0
     captured = capsys.readouterr()
-    assert len(captured.out.splitlines()) == 26
+    shown = captured.out.splitlines()
+    assert [line for line in shown if line.lower() in USES] == [use.capitalize() for use in USES]
+    assert 20 < len(shown) < 45
     assert "more with --all" in captured.err
     assert main(["catalog", "--all"]) == 0
-    assert len(capsys.readouterr().out.splitlines()) > 200
+    listed = [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:] if line.strip() and line.lower() not in USES]
+    assert sorted(listed) == sorted(entry.name for entry in load())
+
+
+def test_the_table_fits_a_narrow_terminal() -> None:
+    """Over a real terminal of 80 columns: nothing is broken over lines, and of no row are the numbers cut."""
+    primary, secondary = pty.openpty()
+    fcntl.ioctl(secondary, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 80, 0, 0))
+    read = b""
+    command = [sys.executable, "-c", "import sys; from hausgeist.cli import main; sys.exit(main(['catalog', '--all']))"]
+    environment = {**os.environ, "TERM": "xterm", "NO_COLOR": "1"}
+    environment.pop("COLUMNS", None)
+    with subprocess.Popen(command, stdout=secondary, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, env=environment) as process:
+        os.close(secondary)
+        try:
+            while part := os.read(primary, 65536):
+                read += part
+        except OSError:  # how Linux says that the other side is closed
+            pass
+        finally:
+            os.close(primary)
+    assert process.returncode == 0
+    lines = read.decode().splitlines()
+    assert len(lines) > len(load().entries)
+    assert max(map(len, lines)) <= 80
+    by_name = {line.split()[0]: line for line in lines if line.strip()}
+    for entry in load():
+        assert re.search(r"\d [MGT]iB", by_name[entry.name])
+        assert "…" not in by_name[entry.name].split("iB")[0]
 
 
 @pytest.mark.parametrize(

@@ -7,15 +7,19 @@ import re
 import statistics
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
 
 from hausgeist.anatomy import parameters
 from hausgeist.errors import InvalidRequest, StoreError
 from hausgeist.library.catalog import DEFAULT_PRECISION, MIXES, USES, Entry, load
 from hausgeist.library.catalog.entry import decode
+from hausgeist.library.catalog.mix import file_bytes
+from hausgeist.library.gguf.quantization import TENSOR_TYPES
 
 SIZES = json.loads((Path(__file__).parents[2] / "data" / "gguf_sizes.json").read_text("utf-8"))
 ENTRIES = list(load())
@@ -124,6 +128,62 @@ def test_sizes_agree_closely_in_the_middle() -> None:
     errors = [abs(entry(row["model"]).weights_bytes(row["precision"]) / row["bytes"] - 1) for row in SIZES]
     assert len(errors) > 60
     assert statistics.median(errors) < 0.005
+
+
+BITS = {
+    "IQ1_S": 2.0042, "IQ1_M": 2.1460, "IQ2_XXS": 2.3824, "IQ2_XS": 2.5882, "IQ2_S": 2.7403, "IQ2_M": 2.9294, "IQ3_XXS": 3.2548, "IQ3_XS": 3.4977,
+    "IQ3_S": 3.6606, "IQ3_M": 3.7628, "Q2_K_S": 2.9697, "Q2_K": 3.1593, "Q4_K_M": 4.8944, "Q6_K": 6.5633, "Q8_0": 8.5008,
+}  # fmt: skip
+"""Bits per weight of Llama 3.1 8B, as llama.cpp's own table has them (tools/quantize/README.md at 311c2c9)."""
+
+
+def bits_per_weight(name: str, precision: str) -> float:
+    """Without the words of the vocabulary, which are in the file but no weights."""
+    model = entry(name)
+    return (model.weights_bytes(precision) - model.anatomy.vocabulary * 36) * 8 / model.parameters
+
+
+@pytest.mark.parametrize("precision", BITS)
+def test_bits_per_weight_are_those_of_llama_cpp(precision: str) -> None:
+    assert bits_per_weight("llama3.1:8b", precision) == pytest.approx(BITS[precision], abs=0.0002)
+
+
+def test_importance_spares_bits() -> None:
+    """llama.cpp's table has 4.4597 and 4.6818, made without a matrix, which widens the first ffn_down: 4 of 32 matrices of 4096 x 14336."""
+    without = 4 * 4096 * 14336 / entry("llama3.1:8b").parameters
+    assert bits_per_weight("llama3.1:8b", "IQ4_XS") + without * (5.5 - 4.25) == pytest.approx(4.4597, abs=0.0002)
+    assert bits_per_weight("llama3.1:8b", "IQ4_NL") + without * (5.5 - 4.5) == pytest.approx(4.6818, abs=0.0002)
+
+
+def test_blocks_are_those_of_ggml() -> None:
+    """A layer's matrices at a precision take what ggml's blocks take: by the numbers of the package that llama.cpp's makers publish."""
+    model = replace(entry("llama3.1:8b").anatomy, vocabulary=256, ffn=(4096,))
+    layer = 4096 * 4096 * 3
+    for name in ("IQ3_S", "IQ4_XS", "IQ4_NL", "TQ1_0", "TQ2_0", "NVFP4"):
+        block, nbytes = GGML_QUANT_SIZES[GGMLQuantizationType[name]]
+        more = file_bytes(replace(model, layers=33), name) - file_bytes(replace(model, layers=32), name)
+        rest = more - layer // block * nbytes
+        # What is left are attention's four matrices, of which at least two follow no rule, and two norms.
+        assert 2 * 4096 * 4096 // block * nbytes < rest < 4096 * 4096 * 3 + 2 * 4096 * 4
+
+
+def test_types_of_tensors_are_those_of_ggml() -> None:
+    known = {kind.name: (kind.block, kind.nbytes) for kind in TENSOR_TYPES.values()}
+    theirs = {kind.name: size for kind, size in GGML_QUANT_SIZES.items()}
+    # The package counts a sum of Q8_1 as four bytes; ggml.h has two. No file holds this type.
+    assert {name: size for name, size in known.items() if name in theirs and name != "Q8_1"} == {
+        name: size for name, size in theirs.items() if name != "Q8_1"
+    }
+    assert set(MIXES.values()) <= set(known)
+
+
+def test_smaller_precisions_take_less_than_larger_ones() -> None:
+    order = ["IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ2_M", "IQ3_XXS", "IQ3_XS", "IQ3_S", "IQ3_M", "IQ4_XS", "IQ4_NL", "Q6_K"]
+    for name in ("llama3.1:8b", "llama3.1:70b", "gemma3:4b", "qwen3:30b", "mixtral:8x7b", "falcon:7b", "deepseek-v3:671b", "qwen3.5:35b"):
+        sizes = [entry(name).weights_bytes(precision) for precision in order]
+        assert sizes == sorted(sizes), name
+    tern = [entry("falcon3:7b").weights_bytes(precision) for precision in ("TQ1_0", "TQ2_0", "Q4_K_S")]
+    assert tern == sorted(tern)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """How many bytes a model takes at a precision: which type each tensor gets when llama.cpp quantises to Q4_K_M and its like.
 
-The rules are those of llama.cpp's `llama_tensor_get_type` (src/llama-quant.cpp) without an importance matrix, for the precisions that people publish.
+The rules are those of llama.cpp's `llama_tensor_get_type` (src/llama-quant.cpp) without an importance matrix, for the precisions that people publish;
+those that are made with one are in `importance`. NVFP4 is not made by llama.cpp but converted from what makers publish: matrices of layers are
+in it, embeddings and output in BF16.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from typing import Final
 
 from hausgeist.anatomy import Anatomy, Tensor, tensors
 from hausgeist.errors import InvalidRequest
+from hausgeist.library.catalog.importance import IMPORTANCE_MIXES, importance_type
 from hausgeist.library.gguf.quantization import TENSOR_TYPES
 
 __all__ = ["DEFAULT_PRECISION", "MIXES", "file_bytes"]
@@ -26,24 +29,34 @@ MIXES: Final[Mapping[str, str]] = MappingProxyType(
         "Q6_K": "Q6_K",
         "Q5_K_M": "Q5_K",
         "Q5_K_S": "Q5_K",
+        "Q5_1": "Q5_1",
         "Q5_0": "Q5_0",
         "Q4_K_M": "Q4_K",
         "Q4_K_S": "Q4_K",
+        "Q4_1": "Q4_1",
         "Q4_0": "Q4_0",
         "Q3_K_L": "Q3_K",
         "Q3_K_M": "Q3_K",
         "Q3_K_S": "Q3_K",
         "Q2_K": "Q2_K",
         "MXFP4": "Q8_0",
+        "NVFP4": "NVFP4",
+        **IMPORTANCE_MIXES,
     }
 )
 """Name of the precision -> type of the tensors that no rule names."""
 
 _TYPES: Final = {one.name: one for one in TENSOR_TYPES.values()}
-_INSTEAD: Final = {"Q2_K": "Q4_0", "Q3_K": "Q4_0", "Q4_K": "Q5_0", "Q5_K": "Q5_1", "Q6_K": "Q8_0"}
-"""For rows whose length is no multiple of 256; Q2_K and Q3_K become IQ4_NL, which takes the bytes of Q4_0."""
-_KEPT: Final = ("ffn_gate_inp", "position_embd", "token_types", "ssm_conv1d", "ssm_a", "ssm_d", "shortconv.conv", "ffn_gate_inp_shexp")
+_INSTEAD: Final = {"Q4_K": "Q5_0", "Q5_K": "Q5_1", "Q6_K": "Q8_0", "NVFP4": "BF16"}
+"""For rows whose length is no multiple of the block. All others of 256 become IQ4_NL or Q4_0, which take the same bytes."""
+_KEPT: Final = (
+    "ffn_gate_inp", "position_embd", "token_types", "ssm_conv1d", "ssm_a", "ssm_d", "shortconv.conv", "ffn_gate_inp_shexp", "altup_coef",
+    "altup_router", "time_mix_w1", "time_mix_w2", "time_mix_decay_w1", "time_mix_decay_w2", "time_mix_a1", "time_mix_a2", "time_mix_v1",
+    "time_mix_v2", "time_mix_g1", "time_mix_g2",
+)  # fmt: skip
 """Never quantised, whatever their shape."""
+_HALVED: Final = ("altup_proj", "laurel_l", "laurel_r", "per_layer_model_proj")
+"""Not quantised either, but left in the 16 bits that they come in."""
 _PER_TOKEN: Final = 36
 """Bytes that a token takes in the file's vocabulary: its text, type and length, and its merge. Measured on Qwen's, Llama's and Gemma's."""
 
@@ -61,7 +74,7 @@ def file_bytes(anatomy: Anatomy, precision: str) -> int:
 def _bytes(tensor: Tensor, name: str) -> int:
     kind = _TYPES[name]
     if tensor.length % kind.block:
-        kind = _TYPES[_INSTEAD.get(name, "F16")]
+        kind = _TYPES[_INSTEAD.get(name, "Q4_0" if kind.block == 256 else "F16")]
         if tensor.length % kind.block:
             kind = _TYPES["F16"]
     return tensor.elements // kind.block * kind.nbytes
@@ -73,8 +86,14 @@ def _type(anatomy: Anatomy, tensor: Tensor, precision: str) -> str:
         return "F32"
     if base in ("F16", "BF16"):
         return base
+    if tensor.name in _HALVED:
+        return "BF16"
     if precision == "MXFP4":
         return "MXFP4" if tensor.name.endswith("_exps") else base
+    if precision == "NVFP4":
+        return "BF16" if tensor.layer < 0 else base
+    if precision in IMPORTANCE_MIXES:
+        return importance_type(anatomy, tensor, precision)
     if tensor.name == "output" or (tensor.name == "token_embd" and anatomy.tied):
         return "Q8_0" if base == "Q8_0" or anatomy.architecture == "falcon" or tensor.length % 256 else "Q6_K"
     if base in ("Q8_0", "Q6_K"):
