@@ -78,6 +78,10 @@ class Latent:
     value: int
     q_rank: int = 0
     """0: queries are not compressed."""
+    index_heads: int = 0
+    """Of the small attention that chooses which tokens the large one sees (DeepSeek-V3.2); 0: it sees all."""
+    index_length: int = 0
+    """Length of its one key per token, which is kept as well."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -331,6 +335,11 @@ def _latent(anatomy: Anatomy, latent: Latent, layer: int) -> Iterator[Tensor]:
     yield Tensor("attn_k_b", layer, latent.nope, latent.kv_rank * anatomy.heads)
     yield Tensor("attn_v_b", layer, latent.kv_rank, latent.value * anatomy.heads)
     yield Tensor("attn_output", layer, anatomy.heads * latent.value, hidden)
+    if latent.index_heads:
+        yield Tensor("indexer.attn_q_b", layer, latent.q_rank, latent.index_heads * latent.index_length)
+        yield Tensor("indexer.attn_k", layer, hidden, latent.index_length)
+        yield Tensor("indexer.proj", layer, hidden, latent.index_heads)
+        yield Tensor("indexer.k_norm", layer, 2 * latent.index_length)
 
 
 def _feed_forward(anatomy: Anatomy, layer: int) -> Iterator[Tensor]:

@@ -92,3 +92,61 @@ def test_encoder_and_layers_ahead_count_as_parameters() -> None:
     ahead = changed(predictors=1)
     assert parameters(ahead) - parameters(PLAIN) == 128 + 16 + (192 + 96 + 96 + 192 + 480) // 2
     assert names(ahead) == names(PLAIN)
+
+
+def test_keys_of_kimi_linear() -> None:
+    hybrid = changed(recurrent=Recurrent(kind="kda", layers=(0,), inner=12, state=5, heads=3, rank=2))
+    found = names(hybrid)
+    # Layer 1 attends as before; layer 0 has projections of 15 for queries and keys, 12 for values and output.
+    assert found["attn_q"] == 96 + 8 * 15
+    assert found["attn_v"] == 48 + 8 * 12
+    assert found["attn_output"] == 96 + 12 * 8
+    assert found["ssm_conv1d"] == 4 * (15 + 15 + 12)
+    assert found["ssm_f_a"] + found["ssm_f_b"] + found["ssm_g_a"] + found["ssm_g_b"] == 8 * 2 + 2 * 15 + 8 * 2 + 2 * 12
+    assert [hybrid.attends(layer) for layer in range(2)] == [False, True]
+
+
+def test_rwkv_keeps_nothing_per_token() -> None:
+    seven = changed(heads=0, gated=False, recurrent=Recurrent(kind="rwkv7", layers=(0, 1), inner=8, state=4, heads=2, ranks=(1, 2, 3, 4)))
+    found = names(seven)
+    assert not any(seven.attends(layer) for layer in range(2))
+    assert found["time_mix_key"] == found["time_mix_output"] == 2 * 64
+    assert found["time_mix_w1"] == 2 * 8
+    # The first layer's values have nothing to mix with.
+    assert found["time_mix_v1"] == 8 * 3
+    assert found["channel_mix_key"] == found["channel_mix_value"] == 160
+    assert "ffn_up" not in found
+    six = changed(heads=0, gated=False, recurrent=Recurrent(kind="rwkv6", layers=(0, 1), inner=8, state=4, heads=2, ranks=(2, 3)))
+    assert names(six)["time_mix_w1"] == 2 * 8 * 10
+    assert names(six)["channel_mix_receptance"] == 128
+
+
+def test_layers_that_attend_to_an_encoder() -> None:
+    beside = changed(cross=6)
+    assert names(beside)["cross_attn_k"] == 2 * 6 * 6
+    assert names(beside)["attn_k"] == 96
+    instead = changed(cross=6, cross_layers=(1,))
+    assert names(instead)["cross_attn_k"] == 6 * 6
+    assert names(instead)["attn_k"] == 48
+    assert [instead.attends(layer) for layer in range(2)] == [True, False]
+
+
+def test_what_gemma_3n_adds() -> None:
+    found = names(changed(streams=3, laurel=2, shared_kv=1, unused_kv=True))
+    assert found["altup_proj"] == 4 * 64
+    assert found["altup_router"] == 2 * 8 * 5
+    assert found["laurel_l"] == found["laurel_r"] == 2 * 16
+    # A layer that uses the keys of another has matrices for its own all the same.
+    assert found["attn_k"] == 96
+
+
+def test_an_index_before_latent_attention() -> None:
+    plain = Latent(kv_rank=5, rope=2, nope=3, value=4, q_rank=6)
+    indexed = replace(plain, index_heads=2, index_length=3)
+    assert parameters(changed(latent=indexed)) - parameters(changed(latent=plain)) == 2 * (6 * 6 + 8 * 3 + 8 * 2 + 6)
+
+
+def test_a_conformer_has_two_networks_and_a_convolution() -> None:
+    plain = Encoder(layers=1, hidden=4, ffn=8, patch=12)
+    more = parameters(changed(listener=replace(plain, conformer=True))) - parameters(changed(listener=plain))
+    assert more == 4 * 4 + 2 * 4 * 8 + 4 * 12

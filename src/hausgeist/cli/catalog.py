@@ -102,9 +102,7 @@ def _print_all(entries: list[Entry], asked: Question, *, everything: bool) -> No
         headings[len(rows)] = use.capitalize()
         rows += [[entry.name, _parameters(entry), _context(entry.context), size(entry.size), _licence(entry)] for entry in group]
         shown += group
-    table(
-        ["name", "parameters", "context", "size", "licence"], rows, right=["parameters", "context", "size"], flexible="licence", groups=headings
-    )
+    table(["name", "parameters", "context", "size", "licence"], rows, right=["parameters", "context", "size"], flexible="licence", groups=headings)
     if len(entries) > len(shown):
         hint(f"{len(entries) - len(shown)} more with --all; fewer with a use or a size, such as 'code 8gb'")
     marks = {"conditions": "* business under conditions", "no": "! not for business", "unknown": "? unclear for business"}

@@ -14,7 +14,10 @@ __all__ = ["catalogue_page"]
 _SOURCES = (
     ("safetensors headers of REPO (llmfit V)", "the elements that the hub counts in the weights' own headers, as llmfit's list keeps them"),
     ("mteb V: REPO", "the count in the model's entry of the benchmark MTEB"),
+    ("keras-hub V: NAME", "the count in the metadata of Keras' model of this name"),
+    ("abstract of arXiv N, a file's size, a library's page", "a rounded count, where no other is at hand"),
     ("config.json of REPO", "the maker's configuration; with a name in brackets: as that collection keeps it"),
+    ("llama.cpp's print of its header in ISSUE", "what the program printed when somebody loaded a file of it"),
     ("set down without its config.json at hand", "a shape that only the count vouches for"),
     ("aiconfigurator-core V: REPO, litgpt V: REPO", "the configuration as NVIDIA's and Lightning's packages carry it"),
     ("model card of REPO", "the maker's page: the licence, the context it was made for"),
@@ -44,6 +47,8 @@ def catalogue_page() -> str:
         "What to trust less: details that collections of configurations leave out (encoders of images, ranks of latent attention, which layers\n"
         "have a window, norms and biases) were added by hand. The count vouches for those that hold parameters, and nothing for windows. Licence\n"
         "and date of some 40 entries were set down by hand, too, and no registry was asked whether every name to install by is still there.\n",
+        "It lists what people run, not only what runs here: llama.cpp, and so Hausgeist, has no Llama 3.2 Vision, and Whisper's files are those of\n"
+        "another program.\n",
         "## Families\n",
         "| family | maker | models | parameters | licence | for |\n|---|---|---|---|---|---|\n" + "\n".join(_families(entries)) + "\n",
     ]

@@ -248,6 +248,12 @@ def test_memory_of_what_differs_by_layer() -> None:
     assert entry("deepseek-v3:671b").active == pytest.approx(37e9, rel=0.03)
     assert entry("qwen3:30b").active == pytest.approx(3.3e9, rel=0.03)
     assert entry("mixtral:8x7b").active == pytest.approx(12.9e9, rel=0.02)
+    # Three billion of 48, says the name.
+    assert entry("kimi-linear:48b").active == pytest.approx(3e9, rel=0.2)
+    assert entry("gemma4:e2b").anatomy.shared_kv == 20
+    whisper = entry("whisper:large-v3")
+    # ggml-large-v3.bin has 2.9 GiB (models/README.md of whisper.cpp).
+    assert whisper.size == pytest.approx(2.9 * 2**30, rel=0.02)
     # 3.61 billion, says OpenAI's model card, which leaves the token embeddings out.
     oss = entry("gpt-oss:20b")
     assert oss.active - oss.anatomy.vocabulary * oss.anatomy.hidden == pytest.approx(3.61e9, rel=0.01)
