@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple, TypeVar
 
 __all__ = [
     "Anatomy",
+    "Compressed",
     "Encoder",
     "Experts",
     "Latent",
@@ -82,6 +83,23 @@ class Latent:
     """Of the small attention that chooses which tokens the large one sees (DeepSeek-V3.2); 0: it sees all."""
     index_length: int = 0
     """Length of its one key per token, which is kept as well."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compressed:
+    """Attention to the last tokens, and to one vector for each few of all before (DeepSeek-V4). Keys are values, and all heads share them."""
+
+    q_rank: int
+    ratios: tuple[int, ...]
+    """Per layer: tokens that one vector stands for; 0: the layer sees the last tokens only. At the smallest an index chooses among the vectors."""
+    index_heads: int
+    index_length: int
+    output_groups: int
+    """Heads go out in groups, each through a matrix of its own ..."""
+    output_rank: int
+    """... to this length, and all together through another."""
+    streams: int
+    """Copies of the state between layers, mixed anew before attention and before the network."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,6 +209,7 @@ class Anatomy:
     """They have token embeddings and an output of their own."""
     experts: Experts | None = None
     latent: Latent | None = None
+    compressed: Compressed | None = None
     recurrent: Recurrent | None = None
     encoder: Encoder | None = None
     """Of images."""
@@ -269,7 +288,10 @@ def _layer(anatomy: Anatomy, layer: int) -> Iterator[Tensor]:
     if anatomy.recurrent is not None and layer in anatomy.recurrent.layers:
         yield from _recurrent(anatomy, anatomy.recurrent, layer)
     if anatomy.attends(layer):
-        yield from _latent(anatomy, anatomy.latent, layer) if anatomy.latent else _attention(anatomy, layer)
+        if anatomy.compressed:
+            yield from _compressed(anatomy, anatomy.compressed, layer)
+        else:
+            yield from _latent(anatomy, anatomy.latent, layer) if anatomy.latent else _attention(anatomy, layer)
     if layer in anatomy.cross_layers or (anatomy.cross and not anatomy.cross_layers):
         yield from _cross(anatomy, layer)
     if layer not in anatomy.no_ffn:
@@ -340,6 +362,30 @@ def _latent(anatomy: Anatomy, latent: Latent, layer: int) -> Iterator[Tensor]:
         yield Tensor("indexer.attn_k", layer, hidden, latent.index_length)
         yield Tensor("indexer.proj", layer, hidden, latent.index_heads)
         yield Tensor("indexer.k_norm", layer, 2 * latent.index_length)
+
+
+def _compressed(anatomy: Anatomy, cell: Compressed, layer: int) -> Iterator[Tensor]:
+    hidden, key = anatomy.hidden, per_layer(anatomy.key_length, layer)
+    yield Tensor("attn_q_a", layer, hidden, cell.q_rank)
+    yield Tensor("attn_q_a_norm", layer, cell.q_rank)
+    yield Tensor("attn_q_b", layer, cell.q_rank, anatomy.heads * key)
+    yield Tensor("attn_kv", layer, hidden, key)
+    yield Tensor("attn_output_a", layer, anatomy.heads * key // cell.output_groups, cell.output_rank * cell.output_groups)
+    yield Tensor("attn_output_b", layer, cell.output_rank * cell.output_groups, hidden)
+    # Each stream gives to each, and twice more: what goes in, and what comes out.
+    yield Tensor("hc_fn", layer, cell.streams * hidden, 2 * cell.streams * (cell.streams + 2))
+    if not (ratio := cell.ratios[layer]):
+        return
+    indexed = ratio == min(filter(None, cell.ratios))
+    # Where an index chooses, neighbouring pieces overlap: each has two vectors.
+    length = key * (2 if indexed else 1)
+    yield Tensor("attn_compressor", layer, hidden, 2 * length)
+    yield Tensor("attn_compressor_ape", layer, length * ratio + key)
+    if indexed:
+        yield Tensor("indexer.attn_q_b", layer, cell.q_rank, cell.index_heads * cell.index_length)
+        yield Tensor("indexer.proj", layer, hidden, cell.index_heads)
+        yield Tensor("indexer.compressor", layer, hidden, 4 * cell.index_length)
+        yield Tensor("indexer.compressor_ape", layer, cell.index_length * (2 * ratio + 1))
 
 
 def _feed_forward(anatomy: Anatomy, layer: int) -> Iterator[Tensor]:

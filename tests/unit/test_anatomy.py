@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hausgeist.anatomy import Anatomy, Encoder, Experts, Latent, Recurrent, active_parameters, encoder_tensors, parameters, tensors
+from hausgeist.anatomy import Anatomy, Compressed, Encoder, Experts, Latent, Recurrent, active_parameters, encoder_tensors, parameters, tensors
 
 PLAIN = Anatomy(architecture="llama", layers=2, hidden=8, vocabulary=100, heads=4, kv_heads=(2,), key_length=(3,), value_length=(3,), ffn=(10,))
 
@@ -150,3 +150,17 @@ def test_a_conformer_has_two_networks_and_a_convolution() -> None:
     plain = Encoder(layers=1, hidden=4, ffn=8, patch=12)
     more = parameters(changed(listener=replace(plain, conformer=True))) - parameters(changed(listener=plain))
     assert more == 4 * 4 + 2 * 4 * 8 + 4 * 12
+
+
+def test_compressed_attention() -> None:
+    cell = Compressed(q_rank=6, ratios=(4, 0), index_heads=2, index_length=3, output_groups=2, output_rank=5, streams=2)
+    found = names(changed(kv_heads=(1,), window=2, compressed=cell))
+    assert found["attn_q_b"] == 2 * 6 * 4 * 3
+    assert found["attn_kv"] == 2 * 8 * 3
+    assert found["attn_output_a"] == 2 * (4 * 3 // 2) * 5 * 2
+    assert found["attn_output_b"] == 2 * 5 * 2 * 8
+    assert found["hc_fn"] == 2 * 16 * 16
+    # Only the first layer keeps more than its window, and has what compresses and what chooses.
+    assert found["attn_compressor"] == 8 * 12
+    assert found["indexer.attn_q_b"] == 6 * 6
+    assert "attn_k" not in found

@@ -250,6 +250,11 @@ def test_memory_of_what_differs_by_layer() -> None:
     assert entry("mixtral:8x7b").active == pytest.approx(12.9e9, rel=0.02)
     # Three billion of 48, says the name.
     assert entry("kimi-linear:48b").active == pytest.approx(3e9, rel=0.2)
+    # Beside the last 128 tokens of every layer, half of the layers keep one vector for four, and half one for 128.
+    compressed = entry("deepseek-v4-flash:284b").anatomy
+    assert compressed.compressed is not None
+    assert [compressed.compressed.ratios.count(ratio) for ratio in (0, 4, 128)] == [2, 21, 20]
+    assert compressed.windowed(7)
     assert entry("gemma4:e2b").anatomy.shared_kv == 20
     whisper = entry("whisper:large-v3")
     # ggml-large-v3.bin has 2.9 GiB (models/README.md of whisper.cpp).

@@ -8,7 +8,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Final, Literal, get_args
 
-from hausgeist.anatomy import Anatomy, Encoder, Experts, Latent, Recurrent, active_parameters, encoder_tensors
+from hausgeist.anatomy import Anatomy, Compressed, Encoder, Experts, Latent, Recurrent, active_parameters, encoder_tensors
 from hausgeist.errors import StoreError
 from hausgeist.library.catalog.mix import DEFAULT_PRECISION, MIXES, file_bytes
 
@@ -21,7 +21,14 @@ USES: Final[tuple[Use, ...]] = get_args(Use)
 _SMALL_ENCODERS: Final = ("bert", "nomic-bert", "modern-bert")
 _LAYERWISE: Final = ("kv_heads", "key_length", "value_length", "ffn")
 _PARTS: Final[Mapping[str, type[Any]]] = MappingProxyType(
-    {"experts": Experts, "latent": Latent, "recurrent": Recurrent, "encoder": Encoder, "listener": Encoder}
+    {
+        "experts": Experts,
+        "latent": Latent,
+        "compressed": Compressed,
+        "recurrent": Recurrent,
+        "encoder": Encoder,
+        "listener": Encoder,
+    }
 )
 _NEEDED: Final = ("name", "maker", "family", "parameters", "context", "licence", "commercial", "released", "shape", "sources")
 _LISTS: Final = ("aliases", "modalities", "use", "install")
