@@ -118,7 +118,7 @@ def _print_one(entry: Entry) -> None:
         "made by": f"{entry.maker}, {entry.released}",
         "parameters": f"{entry.parameters:,}" + (f", {_count(entry.active)} of them for each token" if entry.experts else ""),
         "size": f"{size(entry.weights_bytes())} at {entry.precision}"
-        + (f", and {size(entry.projector_bytes)} to see with" if entry.projector_bytes else ""),
+        + (f", and {size(entry.projector_bytes)} to {_sense(entry)} with" if entry.projector_bytes else ""),
         "context": f"{entry.context:,} tokens",
         "for": ", ".join(entry.use),
         "licence": entry.licence + {"yes": "", "conditions": ", with conditions", "no": ", not for business", "unknown": ""}[entry.commercial],
@@ -130,7 +130,11 @@ def _print_one(entry: Entry) -> None:
         if value:
             print(f"  {paint(f'{name:<13}', 'quiet')} ", end="")
             say(value)
-    hint(f"get it with '{_command(entry)}'")
+    hint(f"get it with '{_command(entry)}'" if entry.served else "no engine of hausgeist runs it yet")
+
+
+def _sense(entry: Entry) -> str:
+    return " and ".join(verb for modality, verb in (("image", "see"), ("audio", "hear")) if modality in entry.modalities)
 
 
 def _print_none(known: Catalog, names: list[str], use: str | None, fits: int | None) -> None:

@@ -69,6 +69,16 @@ def test_one_model_by_name(capsys: pytest.CaptureFixture[str]) -> None:
     assert "hausgeist pull gemma3:4b" in captured.err
 
 
+def test_what_no_engine_runs_is_not_recommended(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["catalog", "whisper:tiny"]) == 0
+    captured = capsys.readouterr()
+    assert "to hear with" in captured.out
+    assert "no engine" in captured.err
+    assert "pull" not in captured.err
+    assert main(["catalog", "gemma4:e2b"]) == 0
+    assert "to see and hear with" in capsys.readouterr().out
+
+
 def test_the_table_has_a_heading_for_each_use(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["catalog", "code", "4gb", "--license", "apache"]) == 0
     captured = capsys.readouterr()

@@ -87,6 +87,11 @@ class Entry:
         return self.weights_bytes() + self.projector_bytes
 
     @property
+    def served(self) -> bool:
+        """Whether an engine of ours can run it: llama.cpp knows neither of these architectures."""
+        return self.anatomy.architecture not in ("whisper", "mllama")
+
+    @property
     def experts(self) -> bool:
         return self.anatomy.experts is not None
 
