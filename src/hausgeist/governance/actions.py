@@ -38,6 +38,7 @@ ACTIONS: dict[str, Action] = {
         Action("model.outdated", "ask the sources of models for newer versions", "house", "owner"),
         Action("model.verify", "read the files of a model again, or fetch damaged ones anew", "house", "owner"),
         Action("model.export", "copy a model out as a file", "house", "owner"),
+        Action("model.push", "send a model to a registry", "house", "owner"),
         Action("model.collect", "remove files that no model needs", "house", "owner"),
         Action("model.delete", "remove a model", "house", "owner"),
         Action("key.list", "see the keys of a project", "project", "member", audited=False),

@@ -4,7 +4,8 @@ A name on the list must not lead into the house: an address that it resolves to 
 rebinding), unless the owner said otherwise by configuring an upstream or a registry there, by a name that only a local network can know
 ("nas", "nas.local"), or by putting the address or its network on the list as well.
 
-To install models, the configured registries and the hub may be asked without being on the list, and so may where they keep their files.
+To install models, the configured registries and the hub may be asked without being on the list, and so may where they keep their files. Models are
+sent to registries only that the owner named himself: `registry` where that is not the usual one, `registries`, or the list.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ _LOCAL_SUFFIXES = (".local", ".lan", ".internal", ".home.arpa", ".localhost")
 
 _PULLS = frozenset({"model source", "model download"})
 """Purposes for which the places that models come from may be contacted."""
+
+_PUSHES = frozenset({"model push"})
+"""Purposes for which only registries may be contacted that the owner named."""
 
 _STORES = {
     "registry.ollama.ai": {
@@ -74,6 +78,9 @@ class AllowList:
         self._sources = [_configured(name, url) for name, url in named + more]
         # Only what the owner named may be in the house: the usual hosts are on the internet.
         self._mirrors = [_configured(name, url) for name, url in named if url != usual[name].default] + [_configured(*one) for one in more]
+        self._registries = [_configured(*one) for one in more]
+        if settings.registry != usual["registry"].default:
+            self._registries.append(_configured("registry", settings.registry))
         self._stores = [_parse(store) for source in self._sources for store in sorted(_STORES.get(source.host, ()))]
 
     def refusal(self, host: str, port: int, *, purpose: str = "") -> str:
@@ -85,7 +92,11 @@ class AllowList:
             if upstream and is_this_machine(host):
                 return ""
             return f"This server is offline (offline = true) and does not connect to {where}."
-        entries = [*self._entries, *self._sources, *self._stores] if purpose in _PULLS else self._entries
+        entries = self._entries
+        if purpose in _PULLS:
+            entries = [*entries, *self._sources, *self._stores]
+        elif purpose in _PUSHES:
+            entries = [*entries, *self._registries]
         if upstream or any(entry.covers(host, address, port) for entry in entries):
             return ""
         return f'{where} is not among the hosts that this server may contact. Its owner can add it: allow = ["{host}"].'

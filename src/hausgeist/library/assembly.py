@@ -34,6 +34,7 @@ class Fetched:
     projector: str | Path = ""
     adapters: tuple[str | Path, ...] = ()
     template: str = ""
+    go_template: str = ""
     system: str = ""
     parameters: Mapping[str, Any] = field(default_factory=dict)
     messages: Sequence[Mapping[str, str]] = ()
@@ -60,6 +61,7 @@ class Fetched:
             projector=next(iter(by_role["projector"]), ""),
             adapters=tuple(by_role["adapter"]),
             template=release.template,
+            go_template=release.go_template,
             system=release.system,
             parameters=release.parameters,
             messages=release.messages,
@@ -89,6 +91,7 @@ def assemble(blobs: Blobs, given: Fetched) -> Definition:
         shape=contents.shape,
         tasks=tasks(contents.shape),
         template=given.template,
+        go_template=given.go_template,
         system=given.system,
         parameters=parameters,
         messages=checked_messages(given.messages),
@@ -109,7 +112,7 @@ def _check_texts(given: Fetched) -> None:
         raise InvalidRequest("There are no weights among the files of this model.")
     if len(given.weights) + len(given.adapters) > _MAX_FILES:
         raise InvalidRequest(f"A model of more than {_MAX_FILES} files is not accepted.")
-    for name in ("template", "system", "licence", "source", "notice", "reference", "version"):
+    for name in ("template", "go_template", "system", "licence", "source", "notice", "reference", "version"):
         if len(getattr(given, name)) > _MAX_TEXT:
             raise InvalidRequest(f"The {name} of this model is longer than {_MAX_TEXT} characters.")
         if not is_text(getattr(given, name)):

@@ -81,7 +81,8 @@ def compose(blobs: Blobs, base: Definition | None, change: Change, *, source: st
         adapters = [_adapter(_located(blobs, label, given), definition) for label, given in _limited(change.adapters, "adapters")]
         definition = replace(definition, adapters=tuple(adapters))
     if change.template is not None:
-        definition = replace(definition, template=_template(change.template))
+        given = _text(change.template, "template")
+        definition = replace(definition, template=_template(given), go_template=given if _GO_TEMPLATE.search(given) else "")
     if change.system is not None:
         definition = replace(definition, system=_text(change.system, "system"))
     if change.parameters is not None:
@@ -234,7 +235,6 @@ def _text(text: str, what: str) -> str:
 
 def _template(template: str) -> str:
     """In Jinja, as in GGUF files and on Hugging Face; what is in Go's language, as Ollama's are, is translated where that is possible."""
-    _text(template, "template")
     if not _GO_TEMPLATE.search(template):
         return template
     try:

@@ -74,6 +74,8 @@ class Definition:
     shape: Shape = field(default_factory=Shape)
     tasks: tuple[Task, ...] = ("generate",)
     template: str = ""
+    go_template: str = ""
+    """What `template` was translated from, or what could not be, where it came in Go's language: for pushing the model on."""
     system: str = ""
     parameters: Mapping[str, Any] = field(default_factory=dict)
     messages: tuple[Mapping[str, str], ...] = ()
@@ -182,6 +184,7 @@ class Definition:
                 "shape": asdict(self.shape),
                 "tasks": list(self.tasks),
                 **{name: getattr(self, name) for name in _TEXTS},
+                "go_template": self.go_template,
                 "reference": self.reference,
                 "release": self.version,
                 "parameters": dict(self.parameters),
@@ -208,6 +211,7 @@ class Definition:
                 messages=tuple({"role": str(one["role"]), "content": str(one["content"])} for one in value.get("messages", ())),
                 **{name: value[name] for name in _TEXTS},
                 # The first rows do not have these.
+                go_template=str(value.get("go_template", "")),
                 reference=str(value.get("reference", "")),
                 version=str(value.get("release", "")),
             )

@@ -1,4 +1,4 @@
-"""What can be said of a running download: values that the terminal, `/api/pull` and the pages show."""
+"""What can be said of a running transfer: values that the terminal, `/api/pull` and the pages show."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import Literal
 
 __all__ = ["Progress", "Stage"]
 
-Stage = Literal["resolving", "downloading", "verifying", "installing", "done"]
+Stage = Literal["resolving", "downloading", "verifying", "installing", "uploading", "publishing", "done"]
+"""Pulls download, verify and install; pushes verify what lies in place, upload, and publish the manifest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How far a pull is. Bytes; `rate` in bytes per second over the last seconds; `left` in seconds."""
+    """How far a pull or push is. Bytes; `rate` in bytes per second over the last seconds; `left` in seconds."""
 
     stage: Stage
     name: str = ""

@@ -47,7 +47,7 @@ class PullLines:
                 return self._verify()
             case "installing":
                 return [*self._verify(), {"status": "writing manifest"}]
-            case "done":
+            case "uploading" | "publishing" | "done":
                 return []
 
     def _verify(self) -> list[dict[str, Any]]:

@@ -44,6 +44,8 @@ class Release:
     """Weights in the order of their split, then projector, then adapters."""
     template: str = ""
     """A chat template in Jinja that replaces the one in the weights; empty: that one is used."""
+    go_template: str = ""
+    """The same in Go's language, where it came in that: for registries to which the model is pushed."""
     system: str = ""
     parameters: Mapping[str, Any] = field(default_factory=dict)
     """In Ollama's names."""

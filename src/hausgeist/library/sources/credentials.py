@@ -11,7 +11,7 @@ from urllib.parse import urlencode, urlsplit
 
 from hausgeist.errors import InvalidRequest, NotAllowed
 from hausgeist.identity import Origin, Principal
-from hausgeist.library.sources.outbound import Outbound, ask, origin_of
+from hausgeist.library.sources.outbound import READING, Outbound, ask, origin_of
 
 __all__ = ["Account", "Credentials"]
 
@@ -39,10 +39,12 @@ class Account:
 class Credentials:
     """What was found out about the registries that were asked, kept in memory: which header each repository wants."""
 
-    def __init__(self, outbound: Outbound, accounts: Mapping[str, Account]) -> None:
-        """`accounts` by origin (https://host:port)."""
+    def __init__(self, outbound: Outbound, accounts: Mapping[str, Account], *, actions: str = "pull", purpose: str = READING) -> None:
+        """`accounts` by origin (https://host:port). `actions`: what shall be done with repositories, in the words of registries."""
         self._outbound = outbound
         self._accounts = accounts
+        self._actions = actions
+        self._purpose = purpose
         self._known: dict[tuple[str, str], str] = {}
 
     def headers(self, base: str, repository: str) -> dict[str, str]:
@@ -85,10 +87,10 @@ class Credentials:
         if not realm.startswith("https://") and origin_of(base).startswith("https://"):
             raise InvalidRequest(f"{host} wants a token from an address that is not protected (https); nothing was sent there.")
         query = {"service": fields["service"]} if fields.get("service") else {}
-        query["scope"] = fields.get("scope") or f"repository:{repository}:pull"
+        query["scope"] = fields.get("scope") or f"repository:{repository}:{self._actions}"
         url = f"{realm}{'&' if '?' in realm else '?'}{urlencode(query)}"
         sent = {"Authorization": account.basic} if account is not None else {}
-        found = await ask(self._outbound, url, limit=_LIMIT, headers=sent, who=who, origin=origin)
+        found = await ask(self._outbound, url, limit=_LIMIT, headers=sent, purpose=self._purpose, who=who, origin=origin)
         if found.status in {400, 401, 403, 404}:
             raise _closed(host)
         answer = found.json("token")
@@ -113,6 +115,6 @@ def _fields(text: str, host: str) -> dict[str, str]:
 
 def _closed(host: str) -> NotAllowed:
     return NotAllowed(
-        f"{host} lets only its users read this, or there is no such model. If you have an account there, its owner's settings can name it: "
+        f"{host} lets only its users do this, or there is no such model. If you have an account there, its owner's settings can name it: "
         f'[registries."{host}"] with user and password in hausgeist.toml.'
     )

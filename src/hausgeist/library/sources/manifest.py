@@ -17,7 +17,7 @@ from hausgeist.library.sources.base import Part, Release, Role
 from hausgeist.library.sources.outbound import parse_json
 from hausgeist.library.templates import Untranslatable, translate
 
-__all__ = ["TEXT_LIMIT", "Layer", "Manifest", "Texts", "read_manifest", "release_of", "texts_of"]
+__all__ = ["JINJA", "TEXT_LIMIT", "Layer", "Manifest", "Texts", "read_manifest", "release_of", "texts_of"]
 
 TEXT_LIMIT: Final = 2 * 2**20
 _IMAGE: Final = "application/vnd.ollama.image."
@@ -28,7 +28,9 @@ _MOST_MESSAGES: Final = 1000
 _LARGEST: Final = 2**46
 _DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
 _FILES: Final[dict[str, Role]] = {"model": "weights", "projector": "projector", "adapter": "adapter"}
-_TEXTS: Final = ("template", "system", "params", "messages", "license")
+JINJA: Final = "application/vnd.hausgeist.template.jinja"
+"""The kind of a layer that Ollama passes over: a chat template that is not in Go's language."""
+_TEXTS: Final = ("template", JINJA, "system", "params", "messages", "license")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +104,13 @@ def release_of(reference: Reference, manifest: Manifest, texts: Texts, *, versio
     unknown = sorted({layer.kind for layer in manifest.layers} - {*_FILES, *_TEXTS, "embed"})
     if unknown:
         notices.append(f"Left out, as not known here: {shown(', '.join(unknown))}.")
-    template = ""
-    if found["template"] and not config.get("renderer"):
+    template = "".join(_decoded(text, "template") for text in found[JINJA][-1:])
+    go_template = ""
+    if not template and found["template"] and not config.get("renderer"):
         # Where the configuration names a renderer, Ollama itself does not use the template either.
+        go_template = _decoded(found["template"][-1], "template")
         try:
-            template = translate(_decoded(found["template"][-1], "template"))
+            template = translate(go_template)
         except Untranslatable as error:
             notices.append(f"Its chat template is the one in the weights, as Ollama's cannot be translated ({error}).")
     parameters, dropped = _parameters(texts, [layer for layer in manifest.layers if layer.kind == "params"])
@@ -117,6 +121,7 @@ def release_of(reference: Reference, manifest: Manifest, texts: Texts, *, versio
         version=version,
         parts=_parts(reference, manifest, where),
         template=template,
+        go_template=go_template,
         system="\n\n".join(_decoded(text, "system") for text in found["system"][-1:]),
         parameters=parameters,
         messages=_messages(texts, [layer for layer in manifest.layers if layer.kind == "messages"]),

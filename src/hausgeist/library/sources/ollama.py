@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Final
-from urllib.parse import quote
 
 from hausgeist.errors import InvalidRequest, NotAllowed, NotFound
 from hausgeist.identity import Origin, Principal
@@ -15,7 +14,8 @@ from hausgeist.library.reference import Reference
 from hausgeist.library.sources.base import Part, Release, Variant
 from hausgeist.library.sources.credentials import Account, Credentials
 from hausgeist.library.sources.manifest import Layer, read_manifest, release_of, texts_of
-from hausgeist.library.sources.outbound import Document, Outbound, ask, is_loopback, origin_of, sha256_of
+from hausgeist.library.sources.outbound import Document, Outbound, ask, origin_of, sha256_of
+from hausgeist.library.sources.places import Places
 
 __all__ = ["Ollama"]
 
@@ -31,13 +31,12 @@ class Ollama:
     ) -> None:
         """`accounts` and `plain_http` by host, with its port where that is not the usual one."""
         self._outbound = outbound
-        self._base = base.rstrip("/")
-        self._plain = plain_http
-        named = {origin_of(self._of_host(host)): account for host, account in (accounts or {}).items()}
+        self._places = Places(base, plain_http)
+        named = {origin_of(self._places.of_host(host)): account for host, account in (accounts or {}).items()}
         self._credentials = Credentials(outbound, named)
 
     async def find(self, reference: Reference, *, who: Principal | None = None, origin: Origin | None = None) -> Release:
-        base, repository = self._place(reference)
+        base, repository = self._places.of(reference)
         found = await self._get(base, repository, f"manifests/{reference.tag}", _MANIFEST_LIMIT, who, origin, accept=_MANIFESTS)
         if found.status == 404:
             raise NotFound(_missing(reference, found.host))
@@ -74,16 +73,6 @@ class Ollama:
         if asked.status in {401, 403}:
             raise NotAllowed(f"{asked.host} does not let this server read '{repository}'.")
         return {}
-
-    def _place(self, reference: Reference) -> tuple[str, str]:
-        """Base address and repository of a name."""
-        path = reference.path.lower() if reference.path.lower().startswith("library/") else reference.path
-        return (self._of_host(reference.host) if reference.host else self._base), quote(path)
-
-    def _of_host(self, host: str) -> str:
-        if origin_of(self._base) in {origin_of(f"http://{host}"), origin_of(f"https://{host}")}:
-            return self._base
-        return f"{'http' if is_loopback(host) or host in self._plain else 'https'}://{host}"
 
     async def _get(
         self, base: str, repository: str, path: str, limit: int, who: Principal | None, origin: Origin | None, *, accept: str = "*/*"

@@ -1,6 +1,6 @@
-"""How sources ask: small documents over the one outbound client, with bounds, a few retries, and each failure in words.
+"""How sources and pushes ask: small documents over the one outbound client, with bounds, a few retries, and each failure in words.
 
-Weights are not fetched here.
+Weights are neither fetched nor sent here.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from hausgeist.identity import Origin, Principal
 if TYPE_CHECKING:
     from aiohttp import ClientResponse
 
-__all__ = ["Document", "Outbound", "ask", "is_loopback", "origin_of", "parse_json", "sha256_of"]
+__all__ = ["READING", "Document", "Outbound", "ask", "is_loopback", "origin_of", "parse_json", "sha256_of"]
 
-_PURPOSE: Final = "model source"
+READING: Final = "model source"
+"""What these requests are for, where nothing else is said: what the allow-list and the audit table know."""
 _SECONDS: Final = 60.0
 _TRIES: Final = 3
 _LONGEST_WAIT: Final = 10.0
@@ -38,6 +39,7 @@ class Outbound(Protocol):
         *,
         purpose: str,
         headers: Mapping[str, str] | None = None,
+        data: Any = None,
         timeout: float | None = None,
         who: Principal | None = None,
         origin: Origin | None = None,
@@ -69,14 +71,21 @@ async def ask(
     limit: int,
     method: str = "GET",
     headers: Mapping[str, str] | None = None,
+    data: bytes | None = None,
+    purpose: str = READING,
+    seconds: float = _SECONDS,
     who: Principal | None = None,
     origin: Origin | None = None,
 ) -> Document:
-    """The answer to a request, with at most `limit` bytes. What is busy or broken is asked again, as it says, and then is `Unavailable`."""
+    """The answer to a request, with at most `limit` bytes, in so many seconds.
+
+    What is busy or broken is asked again, as it says, and then is `Unavailable`.
+    """
     wait = 0.5
     for attempt in range(1, _TRIES + 1):
         try:
-            found = await _once(outbound, method, url, limit, headers, who, origin)
+            more = {"data": data} if data is not None else {}
+            found = await _once(outbound, method, url, limit, purpose=purpose, headers=headers, timeout=seconds, who=who, origin=origin, **more)
         except Unavailable:
             if attempt == _TRIES:
                 raise
@@ -92,15 +101,13 @@ async def ask(
     raise AssertionError("the last try returns or raises")
 
 
-async def _once(
-    outbound: Outbound, method: str, url: str, limit: int, headers: Mapping[str, str] | None, who: Principal | None, origin: Origin | None
-) -> Document:
+async def _once(outbound: Outbound, method: str, url: str, limit: int, **more: Any) -> Document:
     from aiohttp import ClientError
 
     host = urlsplit(url).netloc
     body = bytearray()
     try:
-        async with outbound.request(method, url, purpose=_PURPOSE, headers=headers, timeout=_SECONDS, who=who, origin=origin) as response:
+        async with outbound.request(method, url, **more) as response:
             if method != "HEAD":
                 async for chunk in response.content.iter_chunked(1 << 16):
                     body += chunk

@@ -13,7 +13,7 @@ from hausgeist.library.sources.outbound import Outbound
 from hausgeist.library.sources.precisions import Chooser, choose_usual
 from hausgeist.settings import Settings
 
-__all__ = ["SOURCES", "Sources"]
+__all__ = ["SOURCES", "Sources", "registry_options"]
 
 SOURCES: Final[Mapping[Kind, str]] = {
     "registry": "hausgeist.library.sources.ollama:Ollama",
@@ -45,17 +45,22 @@ class Sources:
         settings = self._settings
         match kind:
             case "registry":
-                from hausgeist.library.sources.credentials import Account
-
-                named = [(host.lower(), section) for host, section in settings.registries.items()]
-                return {
-                    "base": settings.registry,
-                    "accounts": {host: Account(section.user, section.password) for host, section in named if section.user},
-                    "plain_http": frozenset(host for host, section in named if section.plain_http),
-                }
+                return registry_options(settings)
             case "hub":
                 from hausgeist.library.sources.huggingface import read_token
 
                 return {"endpoint": settings.hf_endpoint, "token": read_token(settings.hf_token, settings.hf_token_files), "choose": self._choose}
             case _:
                 return {}
+
+
+def registry_options(settings: Settings) -> dict[str, Any]:
+    """What is known of registries: where the usual one is (`base`), `accounts` by host, and which hosts have no https (`plain_http`)."""
+    from hausgeist.library.sources.credentials import Account
+
+    named = [(host.lower(), section) for host, section in settings.registries.items()]
+    return {
+        "base": settings.registry,
+        "accounts": {host: Account(section.user, section.password) for host, section in named if section.user},
+        "plain_http": frozenset(host for host, section in named if section.plain_http),
+    }

@@ -44,7 +44,7 @@ _LAYOUT: Final = b'{"imageLayoutVersion":"1.0.0"}'
 _CHUNK: Final = 2**20
 _LARGEST_DOCUMENT: Final = 4 * 2**20
 _MOST_MODELS: Final = 1000
-_TEXTS: Final = ("template", "system", "licence", "source", "notice", "reference", "version")
+_TEXTS: Final = ("template", "go_template", "system", "licence", "source", "notice", "reference", "version")
 
 
 @dataclass(frozen=True, slots=True)
