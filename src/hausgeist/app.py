@@ -28,9 +28,10 @@ from hausgeist.http.application import application
 from hausgeist.http.endpoint import Endpoint
 from hausgeist.http.tongues import Tongues
 from hausgeist.library.download import Downloads
+from hausgeist.library.push import Pusher, Registries
 from hausgeist.library.service import Library
 from hausgeist.library.sources.adoption import discover
-from hausgeist.library.sources.table import Sources
+from hausgeist.library.sources.table import Sources, registry_options
 from hausgeist.library.upkeep.parts import Upkeep, upkeep
 from hausgeist.model import InstalledModel
 from hausgeist.serving.door import Door
@@ -107,6 +108,7 @@ class App:
     library: Library
     jobs: Jobs
     upkeep: Upkeep
+    pusher: Pusher
     engines: EngineTable
     metrics: Metrics
     meter: Meter
@@ -126,6 +128,7 @@ class App:
             door=self.door,
             library=self.library,
             installer=self.upkeep.installer,
+            pusher=self.pusher,
             blobs=self.blobs,
             governor=self.governor,
             egress=self.egress,
@@ -136,6 +139,7 @@ class App:
             governor=self.governor,
             metrics=self.metrics,
             upkeep=self.upkeep,
+            pusher=self.pusher,
             ready=lambda: self.ready,
             every=lambda: endpoints,
         )
@@ -167,9 +171,10 @@ class App:
         self.ready = True
 
     def closing(self) -> None:
-        """The end begins: who asks for the state is told, and downloads are put off to the next start."""
+        """The end begins: who asks for the state is told, and transfers are put off to the next start."""
         self.ready = False
         self.upkeep.installer.closing()
+        self.pusher.closing()
 
     async def stop(self, *, drain: float | None = None) -> None:
         """Let running answers finish for `drain` seconds (default: the setting), then end everything. Nothing acknowledged is lost."""
@@ -210,6 +215,9 @@ def build(settings: Settings) -> App:
     source, downloads = Sources(settings, egress), Downloads(blobs, egress)
     verbs = upkeep(database=database, library=library, blobs=blobs, jobs=jobs, source=source, downloads=downloads, discover=found)
     verbs.installer.register()
+    registries = Registries(egress, **registry_options(settings))
+    pusher = Pusher(library=library, blobs=blobs, registries=registries, jobs=jobs, record=governor.record)
+    pusher.register()
     engines = EngineTable(settings, egress)
     metrics = Metrics()
     meter = Meter(usage=usage, metrics=metrics)
@@ -226,6 +234,7 @@ def build(settings: Settings) -> App:
         library=library,
         jobs=jobs,
         upkeep=verbs,
+        pusher=pusher,
         engines=engines,
         metrics=metrics,
         meter=meter,

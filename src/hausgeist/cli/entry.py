@@ -44,7 +44,25 @@ def _root(
 
 def build() -> typer.Typer:
     """All commands."""
-    from hausgeist.cli import adopt, archive, catalog, cert, doctor, engine, key, making, models, portable, project, pull, run, serve, user, versions
+    from hausgeist.cli import (
+        adopt,
+        archive,
+        catalog,
+        cert,
+        doctor,
+        engine,
+        key,
+        making,
+        models,
+        portable,
+        project,
+        pull,
+        push,
+        run,
+        serve,
+        user,
+        versions,
+    )
 
     app = typer.Typer(
         name="hausgeist",
@@ -59,6 +77,7 @@ def build() -> typer.Typer:
     serve.register(app)
     run.register(app)
     pull.register(app)
+    push.register(app)
     adopt.register(app)
     models.register(app)
     making.register(app)

@@ -116,7 +116,7 @@ def bars(events: Iterator[dict[str, Any]], model: str) -> Iterator[dict[str, Any
     looking.start()
     try:
         for event in events:
-            if event.get("stage") in {"downloading", "verifying"}:
+            if event.get("stage") in {"downloading", "uploading", "verifying"}:
                 if not rows:
                     looking.stop()
                     progress.start()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from hausgeist.governance.egress import Egress
 from hausgeist.governance.service import Governor
 from hausgeist.library.install import Installer
+from hausgeist.library.push import Pusher
 from hausgeist.library.service import Library
 from hausgeist.serving.door import Door
 from hausgeist.settings import Settings
@@ -23,6 +24,7 @@ class Services:
     door: Door
     library: Library
     installer: Installer
+    pusher: Pusher
     blobs: Blobs
     governor: Governor
     egress: Egress

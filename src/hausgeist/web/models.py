@@ -1,4 +1,4 @@
-"""/house/v1/models: what no other API has words for. Pulls with all they can tell, versions, verification, garbage, models as one file."""
+"""/house/v1/models: what no other API has words for. Pulls and pushes with all they can tell, versions, verification, garbage, models as one file."""
 
 from __future__ import annotations
 
@@ -40,6 +40,14 @@ class Pull(Body):
 
     model: str = Field(min_length=1, max_length=4096)
     name: str | None = Field(None, min_length=1, max_length=350)
+
+
+class Push(Body):
+    """Send `model` to a registry, as `to` (default: what it is called here). `dry_run`: only say what that would send, and where."""
+
+    model: str = Field(min_length=1, max_length=350)
+    to: str | None = Field(None, min_length=1, max_length=4096)
+    dry_run: bool = False
 
 
 class OneModel(Body):
@@ -90,6 +98,8 @@ def endpoints(parts: Parts) -> list[Endpoint]:
         route("GET", "", _index(parts), "List models with their versions and pins", action="model.list"),
         route("GET", "/pulls", _pulls(parts), "List the pulls that are not finished, or were lately", action="model.list"),
         route("POST", "/pull", _pull(parts), "Install a model from its source, told in lines", body=Pull),
+        route("POST", "/push", _push(parts), "Send a model to a registry, told in lines", body=Push),
+        route("GET", "/pushes", _pushes(parts), "List the pushes that are not finished, or were lately", action="model.list"),
         route("GET", "/adoptable", _adoptable(parts), "List models that other tools have on this machine", action="model.adopt"),
         route("GET", "/catalogue", _catalogue, "Search the models that are known", action="model.list", query=_ASKED),
         route("POST", "/adopt", _adopt(parts), "Install such a model with no download, told in lines", body=Adopt),
@@ -126,6 +136,34 @@ def _pull(parts: Parts) -> Handler:
         return await _lines(_progress(parts, request, reference, wanted.name or ""))
 
     return pull
+
+
+def _push(parts: Parts) -> Handler:
+    async def push(request: Request) -> Response:
+        wanted = await json_body(request, Push)
+        if not parts.governor.decide(who_asks(request), "model.push").allowed:
+            await _demand(parts, request, "model.push", wanted.model)
+        plan = parts.pusher.plan(wanted.model, wanted.to or "")
+        await _demand(parts, request, "model.push", f"{plan.target}{', dry run' if wanted.dry_run else ''}")
+        if wanted.dry_run:
+            return JSONResponse({**asdict(plan), "reference": str(plan.reference)})
+        return await _lines(_pushed(parts, request, wanted))
+
+    return push
+
+
+async def _pushed(parts: Parts, request: Request, wanted: Push) -> AsyncGenerator[bytes, None]:
+    pushing = parts.pusher.push(wanted.model, wanted.to or "", who=who_asks(request), origin=origin_of(request))
+    async with aclosing(pushing):
+        async for told in pushing:
+            yield _line(asdict(told))
+
+
+def _pushes(parts: Parts) -> Handler:
+    async def pushes(request: Request) -> Response:
+        return JSONResponse({"data": [_job(job) for job in parts.pusher.lately()]})
+
+    return pushes
 
 
 async def _catalogue(request: Request) -> Response:

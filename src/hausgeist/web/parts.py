@@ -12,6 +12,7 @@ from hausgeist.http.access import identify
 from hausgeist.http.endpoint import Endpoint
 from hausgeist.http.facts import RequestFacts
 from hausgeist.identity import Origin, Principal
+from hausgeist.library.push import Pusher
 from hausgeist.library.upkeep.parts import Upkeep
 from hausgeist.settings import Settings
 from hausgeist.telemetry import Metrics
@@ -29,6 +30,7 @@ class Parts:
     governor: Governor
     metrics: Metrics
     upkeep: Upkeep
+    pusher: Pusher
     ready: Callable[[], bool]
     every: Callable[[], Sequence[Endpoint]]
 

@@ -46,6 +46,7 @@ class House:
             governor=self.governor,
             metrics=Metrics(),
             upkeep=cast("Upkeep", None),  # models have tests of their own
+            pusher=cast("Pusher", None),
             ready=lambda: self.ready,
             every=lambda: routes,
         )

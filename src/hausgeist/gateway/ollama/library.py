@@ -1,4 +1,5 @@
-"""The models themselves in Ollama's tongue: tags, show, ps, version; create with uploaded blobs, copy, delete. `pull` has a module of its own."""
+"""The models themselves in Ollama's tongue: tags, show, ps, version; create with uploaded blobs, copy, delete. `pull` and `push` have modules of
+their own."""
 
 from __future__ import annotations
 
@@ -20,6 +21,7 @@ from hausgeist.gateway.ollama.encode import line
 from hausgeist.gateway.ollama.errors import OLLAMA, failure_line
 from hausgeist.gateway.ollama.metadata import file_metadata
 from hausgeist.gateway.ollama.pull import pulled, pulling
+from hausgeist.gateway.ollama.push import pushing
 from hausgeist.gateway.ollama.schema import CopyRequest, CreateRequest, ModelRequest, ShowRequest, TransferRequest
 from hausgeist.gateway.services import Services
 from hausgeist.http.endpoint import Endpoint, Handler
@@ -59,7 +61,7 @@ def endpoints(services: Services) -> list[Endpoint]:
         route("POST", "/api/copy", _copy(services), "Copy a model", body=CopyRequest, operations=("copy",)),
         route("DELETE", "/api/delete", _delete(services), "Delete a model", body=ModelRequest, operations=("delete",)),
         route("POST", "/api/pull", pulling(services), "Download a model", body=TransferRequest, operations=("pull",)),
-        route("POST", "/api/push", _push, "Upload a model to a registry", body=TransferRequest),
+        route("POST", "/api/push", pushing(services), "Upload a model to a registry", body=TransferRequest, operations=("push",)),
     ]
 
 
@@ -215,11 +217,6 @@ def _delete(services: Services) -> Handler:
         return Response(status_code=200)
 
     return delete
-
-
-async def _push(request: Request) -> Response:
-    await json_body(request, TransferRequest)
-    raise NotSupported("Models cannot be pushed from here: 'hausgeist export' writes one to a file that other machines import.")
 
 
 def _digest(request: Request) -> str:
