@@ -129,12 +129,6 @@ def test_models_of_the_other_tongues(client: ollama.Client, server: Live) -> Non
         others.models.retrieve("full:1b")
 
 
-def test_push_says_what_there_is_instead(client: ollama.Client) -> None:
-    with pytest.raises(ollama.ResponseError, match="hausgeist export") as caught:
-        client.push("small")
-    assert caught.value.status_code == 501
-
-
 # -- /house/v1/models -----------------------------------------------------------------------------------------------------------------------
 
 

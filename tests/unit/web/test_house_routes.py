@@ -18,6 +18,7 @@ from hausgeist.http.application import application
 from hausgeist.http.endpoint import Endpoint
 from hausgeist.http.house import HOUSE
 from hausgeist.http.tongues import Tongues
+from hausgeist.library.push import Pusher
 from hausgeist.library.upkeep.parts import Upkeep
 from hausgeist.settings import Settings
 from hausgeist.store.database import Database

@@ -37,6 +37,8 @@ PUSH: Final = "push"
 ACTION: Final = "model.push"
 """What it is called in the audit table."""
 _CHUNK: Final = 8 * 2**20
+_STALL: Final = 120.0
+"""Seconds without a sign of life. Systems take some megabytes of a connection in advance, which a slow line needs that long for."""
 
 
 class Recording(Protocol):
@@ -102,7 +104,7 @@ class Pusher:
         self._registries = registries
         self._record = record
         self._piece = piece
-        self._patience = patience or Patience(stall=60.0)
+        self._patience = patience or Patience(stall=_STALL)
         self._notebook = Notebook(blobs.folder)
         self._transfers = Transfers(jobs, PUSH)
 
