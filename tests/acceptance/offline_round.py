@@ -97,6 +97,7 @@ def _outside(server: ServerProcess) -> dict[str, Any]:
     """What would lead outside: images of other hosts in two tongues, a download, models of other servers."""
     told: dict[str, Any] = {}
     with server.client() as client:
+        assert client.post("/api/copy", json={"source": "tiny", "destination": "registry.example/owner/tiny"}).is_success
         for name, path, body in (
             ("image by address", "/v1/chat/completions", {"model": "eyes", "messages": _seeing(f"http://{OUTSIDE}/cat.png"), "max_tokens": 2}),
             ("image by name", "/v1/chat/completions", {"model": "eyes", "messages": _seeing(f"https://{HOST}/cat.png"), "max_tokens": 2}),
@@ -104,7 +105,7 @@ def _outside(server: ServerProcess) -> dict[str, Any]:
             ("upstream by address", "/v1/chat/completions", {"model": "numbered/any", "messages": ASK}),
             ("upstream by name", "/api/chat", {"model": "named/any", "messages": ASK, "stream": False}),
             ("pull", "/api/pull", {"model": "llama3.2", "stream": False}),
-            ("push", "/api/push", {"model": "tiny", "stream": False}),
+            ("push", "/api/push", {"model": "registry.example/owner/tiny", "stream": False}),
             ("pull by the way", "/api/generate", {"model": "hf.co/owner/repo:Q4_K_M", "prompt": "a", "stream": False}),
         ):
             response = client.post(path, json=body)
