@@ -31,9 +31,7 @@ def register(app: typer.Typer) -> None:
 
 def push(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="name of a model.", show_default=False, autocompletion=complete_model)],
-    to: Annotated[
-        str, typer.Argument(metavar="NAME", help="what to call it there: host/owner/name:tag; default: as here.", show_default=False)
-    ] = "",
+    to: Annotated[str, typer.Argument(metavar="NAME", help="what to call it there: host/owner/name:tag; default: as here.", show_default=False)] = "",
     *,
     yes: Force = False,
     as_json: Annotated[bool, typer.Option("--json", help="print what happens as lines of JSON.")] = False,

@@ -83,7 +83,7 @@ class Registries:
         base, repository = self._places.of(reference)
         return Registry(self._outbound, base, repository, self._credentials, who=who, origin=origin)
 
-    def repository(self, reference: Reference, base: str) -> str:
+    def mountable(self, reference: Reference, base: str) -> str:
         """Of another name at the same registry; empty where it is elsewhere."""
         if reference.kind != "registry":
             return ""

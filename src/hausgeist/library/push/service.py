@@ -46,7 +46,8 @@ class Recording(Protocol):
 
     def __call__(
         self, who: Principal | None, action: str, *, target: str, origin: Origin | None, outcome: Literal["done", "failed"], detail: str
-    ) -> Awaitable[None]: ...
+    ) -> Awaitable[None]:
+        """Takes the row at once; what is returned is done when it is written. Raises `StoreError`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +210,7 @@ class Pusher:
         """The repository of the same registry that the model came from, if it did: blobs that are there need not be sent."""
         if not definition.reference:
             return ""
-        found = self._registries.repository(Reference.parse(definition.reference), registry.base)
+        found = self._registries.mountable(Reference.parse(definition.reference), registry.base)
         return found if found != registry.repository else ""
 
     async def _send(self, registry: Registry, layer: Layer, mount: str, push: Followed, toll: _Toll) -> None:
