@@ -314,6 +314,19 @@ async def test_redirected_uploads_are_not_followed(registry: real.Registry, prox
         assert elsewhere.seen == []
 
 
+@pytest.mark.parametrize("address", ["http://169.254.169.254/latest/meta-data", "http://10.0.0.1/", "https://elsewhere.example/"])
+async def test_questions_are_not_redirected_into_the_house(proxy: Proxy, at: Any, file: Path, tmp_path: Path, address: str) -> None:
+    async def lure(proxy: Proxy, request: web.Request) -> web.StreamResponse | None:
+        return web.Response(status=302, headers={"Location": address}) if request.method in {"HEAD", "GET"} else None
+
+    proxy.others = lure
+    target = at(proxy.host)
+    for asking in (target.greet(), target.has(DIGEST)):
+        with pytest.raises(EgressRefused):
+            await asking
+    assert {method for method, _ in proxy.seen} == {"GET", "HEAD"}
+
+
 def test_a_registry_that_is_wrong_about_its_own_address(registry: real.Registry) -> None:
     """Behind a proxy that ends TLS, registries call themselves http."""
     found = Registry(None, "https://reg.example", "a/b", None)  # type: ignore[arg-type]

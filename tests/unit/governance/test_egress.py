@@ -284,6 +284,29 @@ async def test_where_models_come_from_may_be_asked_for_models_only(out: Any, fie
         egress.permit(url, purpose="image")
 
 
+@pytest.mark.parametrize(
+    ("fields", "url", "permitted"),
+    [
+        ({}, "https://registry.ollama.ai/v2/", False),
+        ({}, "https://huggingface.co/x", False),
+        ({"allow": ("registry.ollama.ai",)}, "https://registry.ollama.ai/v2/", True),
+        ({"registry": "https://mirror.example"}, "https://mirror.example/v2/", True),
+        ({"registry": "https://mirror.example"}, "https://registry.ollama.ai/v2/", False),
+        ({"hf_endpoint": "https://mirror.example"}, "https://mirror.example/x", False),
+        ({"registries": {"ghcr.io": RegistrySection()}}, "https://ghcr.io/v2/", True),
+        ({"registries": {"ghcr.io": RegistrySection()}}, "http://ghcr.io/v2/", False),
+        ({"registries": {"ghcr.io": RegistrySection()}, "offline": True}, "https://ghcr.io/v2/", False),
+    ],
+)
+async def test_models_are_sent_where_the_owner_said_only(out: Any, fields: dict[str, Any], url: str, permitted: bool) -> None:
+    egress = out(**fields)
+    if permitted:
+        assert egress.permit(url, purpose="model push").host
+    else:
+        with pytest.raises(EgressRefused):
+            egress.permit(url, purpose="model push")
+
+
 async def test_a_registry_in_the_house_is_there_only_if_configured(out: Any, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     resolve_to(monkeypatch, "127.0.0.1")
     mirror = f"http://models.example:{site.port}"
