@@ -314,6 +314,20 @@ async def test_redirected_uploads_are_not_followed(registry: real.Registry, prox
         assert elsewhere.seen == []
 
 
+async def test_a_registry_that_forgets_for_ever(registry: real.Registry, proxy: Proxy, at: Any, file: Path, tmp_path: Path) -> None:
+    """Each piece that it takes looks like progress."""
+    forget(registry)
+
+    async def unknown(proxy: Proxy, request: web.Request) -> web.StreamResponse | None:
+        return web.Response(status=404) if request.method == "GET" else None
+
+    proxy.others, proxy.faults = unknown, [None, None, status(404)] * 100
+    sending = upload(at(proxy.host, "forgets/one"), file, tmp_path)
+    with pytest.raises(Unavailable, match="keeps losing"):
+        await sending.run()
+    assert 8 * len(DATA) <= sending.sent <= 9 * len(DATA)
+
+
 @pytest.mark.parametrize("address", ["http://169.254.169.254/latest/meta-data", "http://10.0.0.1/", "https://elsewhere.example/"])
 async def test_questions_are_not_redirected_into_the_house(proxy: Proxy, at: Any, file: Path, tmp_path: Path, address: str) -> None:
     async def lure(proxy: Proxy, request: web.Request) -> web.StreamResponse | None:

@@ -28,6 +28,8 @@ _BUFFER: Final = 2**20
 PIECE: Final = 64 * 2**20
 _SMALLEST: Final = 2**20
 _LARGEST: Final = 2**30
+_MOST: Final = 8
+"""How often all of a file may leave before a registry that keeps losing it is given up."""
 _KEPT_SECONDS: Final = 24 * 3600.0
 
 
@@ -125,6 +127,8 @@ class Upload:
 
     async def _step(self) -> None:
         """Send the next piece, and understand what became of it."""
+        if self.sent >= _MOST * self._layer.size:
+            raise Unavailable(f"{self._registry.host} keeps losing what is sent to it; it was given up after {self.sent} bytes.")
         start, end = self._offset, min(self._offset + self._piece, self._layer.size)
         try:
             answer = await self._registry.send(self._location, start, end, lambda limit: self._pieces(start, end, limit), stall=self._patience.stall)
