@@ -7,9 +7,11 @@ import hashlib
 import io
 import json
 import math
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -515,3 +517,20 @@ def test_an_uploaded_file_may_be_larger_than_any_other_body(live: Any, http: htt
     assert live.app.blobs.size(digest) == pieces * 2**20
     assert http.post("/api/chat", content=piece * pieces).status_code == 413
     live.app.blobs.remove(digest)
+
+
+def test_a_file_that_does_not_fit_is_refused_before_it_is_written(live: Any, http: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: set[Path] = set()
+
+    def pieces() -> Iterator[bytes]:
+        for _ in range(20):
+            yield bytes(1 << 20)
+            begun.update(live.app.blobs.folder.glob(".*"))
+
+    digest = f"sha256:{'1' * 64}"
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(total=10**12, used=0, free=(256 + 19) << 20))
+    response = http.post(f"/api/blobs/{digest}", content=pieces(), headers={"content-length": str(20 << 20)})
+    assert response.status_code == 507
+    assert "21.0 MB are still to come, 288.4 MB are free" in response.json()["error"]
+    assert begun == set()
+    assert http.head(f"/api/blobs/{digest}").status_code == 404

@@ -40,7 +40,7 @@ class Source:
 async def main(home, state, url, size, digest, reserve):
     database = Database.open(state)
     egress = Egress(Settings(home=home, allow=("127.0.0.1",)), Governor(database))
-    downloads = Downloads(Blobs(home), egress, reserve=int(reserve))
+    downloads = Downloads(Blobs(home, reserve=int(reserve)), egress)
     part = Part(role="weights", url=url, filename="model", size=int(size), sha256=digest)
     try:
         print(await downloads.fetch(part, Source()))

@@ -46,6 +46,7 @@ _ERRORS: dict[int, type[HausgeistError]] = {
     413: TooLarge,
     429: Busy,
     503: Unavailable,
+    507: DiskFull,
 }
 _TYPES: dict[str, type[HausgeistError]] = {
     "conflict": Conflict,
@@ -106,10 +107,11 @@ class Client:
             _check(status, b"")
         return status != 404
 
-    def upload(self, path: str, chunks: Iterator[bytes]) -> dict[str, Any]:
-        """Send a file; what is answered ({} for nothing)."""
+    def upload(self, path: str, chunks: Iterator[bytes], *, size: int = 0) -> dict[str, Any]:
+        """Send a file; what is answered ({} for nothing). `size`: its bytes, so that the server can say at once that they do not fit; 0: not
+        known."""
         with self._translated():
-            response = self._http.post(path, content=chunks)
+            response = self._http.post(path, content=chunks, headers={"content-length": str(size)} if size else None)
         _check(response.status_code, response.content)
         return _parsed(response.content) if response.content else {}
 

@@ -119,7 +119,7 @@ def _upload(client: Client, file: Path, blob: str) -> None:
                 yield chunk
                 progress.advance(task, len(chunk))
 
-        client.upload(f"/api/blobs/{blob}", chunks())
+        client.upload(f"/api/blobs/{blob}", chunks(), size=file.stat().st_size)
 
 
 def _of_modelfile(client: Client, path: Path) -> dict[str, Any]:

@@ -8,9 +8,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from hausgeist.errors import NotSupported
-from hausgeist.http.bodies import Body, json_body, parse
+from hausgeist.http.bodies import Body, announced, json_body, parse
 
-__all__ = ["MOST_MESSAGES", "Body", "json_body", "parse", "refuse"]
+__all__ = ["MOST_MESSAGES", "Body", "announced", "json_body", "parse", "refuse"]
 
 MOST_MESSAGES = 10_000
 """In one conversation, in every tongue: far more than any client sends, and few enough for a template to go through."""

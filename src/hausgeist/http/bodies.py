@@ -15,7 +15,7 @@ from starlette.requests import Request
 
 from hausgeist.errors import InvalidRequest, TooLarge
 
-__all__ = ["Body", "json_body", "parse"]
+__all__ = ["Body", "announced", "json_body", "parse"]
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -36,6 +36,11 @@ class Body(BaseModel):
 async def json_body(request: Request, model: type[M]) -> M:
     """The request's body as `model`. Raises InvalidRequest, whose `param` is the path of the first fault."""
     return parse(await request.body(), model)
+
+
+def announced(request: Request) -> int:
+    """Bytes of the body, as its header says; 0: it does not. The gate has seen that it is a number."""
+    return int(request.headers.get("content-length") or 0)
 
 
 def parse(body: bytes, model: type[M]) -> M:

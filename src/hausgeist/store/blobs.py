@@ -14,14 +14,16 @@ import secrets
 import stat
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Hashable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import BinaryIO
 
 from hausgeist.errors import InvalidRequest, NotFound, TooLarge
 from hausgeist.store.disk import sync_file, sync_folder, try_lock
 from hausgeist.store.failures import file_failures
+from hausgeist.store.space import RESERVE, Space
+from hausgeist.store.threads import to_its_end
 
 __all__ = ["Blobs", "parse_digest"]
 
@@ -29,7 +31,6 @@ _DIGEST = re.compile(r"(?:sha256[:-])?([0-9a-fA-F]{64})")
 _BUFFER = 4 << 20
 _STALE_SECONDS = 24 * 3600.0
 """Where files cannot be locked, a partial file untouched for this long has been given up."""
-T = TypeVar("T")
 
 
 def parse_digest(text: str) -> str:
@@ -43,8 +44,10 @@ def parse_digest(text: str) -> str:
 class Blobs:
     """The blobs of a home folder. Digests are taken in any form that `parse_digest` knows and given as 64 hex digits."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *, reserve: int = RESERVE) -> None:
+        """`reserve`: bytes that have to stay free on the disk."""
         self.folder = home / "blobs"
+        self.space = Space(self.folder, reserve=reserve)
         with file_failures(self.folder):
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._sweep()
@@ -94,28 +97,31 @@ class Blobs:
                 path.chmod(0o600)
             path.unlink(missing_ok=True)
 
-    async def add(self, chunks: AsyncIterator[bytes], *, expected: str | None = None, limit: int | None = None) -> str:
-        """Store a stream and return its digest.
+    async def add(self, chunks: AsyncIterator[bytes], *, expected: str | None = None, limit: int | None = None, size: int = 0) -> str:
+        """Store a stream and return its digest. `size`: bytes that were announced; 0: none were.
 
-        Raises `InvalidRequest` if the digest is not the `expected` one, `TooLarge` above `limit` bytes, `DiskFull`; then nothing is kept.
+        Raises `InvalidRequest` if the digest is not the `expected` one, `TooLarge` above `limit` bytes, `DiskFull` (before the first byte, where
+        the announced ones do not fit); then nothing is kept.
         """
         wanted = parse_digest(expected) if expected is not None else None
-        partial = await asyncio.to_thread(_Partial, self.folder)
-        try:
-            buffer = bytearray()
-            total = 0
-            async for chunk in chunks:
-                total += len(chunk)
-                if limit is not None and total > limit:
-                    raise TooLarge(f"The file is larger than the limit of {limit} bytes.")
-                buffer += chunk
-                if len(buffer) >= _BUFFER:
-                    await _finish(partial.write, bytes(buffer))
-                    buffer.clear()
-            await _finish(partial.write, bytes(buffer))
-            return await _finish(partial.publish, self.folder, wanted)
-        finally:
-            partial.discard()
+        with self.space.claim(size) as claim:
+            partial = await asyncio.to_thread(_Partial, self.folder)
+            try:
+                buffer = bytearray()
+                total = 0
+                async for chunk in chunks:
+                    total += len(chunk)
+                    if limit is not None and total > limit:
+                        raise TooLarge(f"The file is larger than the limit of {limit} bytes.")
+                    buffer += chunk
+                    if len(buffer) >= _BUFFER:
+                        await to_its_end(self._write, partial, bytes(buffer), claim)
+                        self.space.promise(claim, size - total)
+                        buffer.clear()
+                await to_its_end(self._write, partial, bytes(buffer), claim)
+                return await to_its_end(partial.publish, self.folder, wanted)
+            finally:
+                partial.discard()
 
     async def adopt(self, path: Path, *, expected: str | None = None, copy: bool = False) -> str:
         """Store a file that is already on the disk and return its digest; the file is moved in, or left alone with `copy`.
@@ -123,14 +129,15 @@ class Blobs:
         Whoever still has a moved file open for writing could change the blob: hand over only files that are finished.
         """
         wanted = parse_digest(expected) if expected is not None else None
-        return await _finish(self._adopt, path, wanted, copy)
+        return await to_its_end(self._adopt, path, wanted, copy)
 
-    def publish(self, path: Path, digest: str, *, shared: bool = False) -> None:
+    def publish(self, path: Path, digest: str, *, shared: bool = False, anew: bool = False) -> None:
         """Give a file in `folder` the name of its digest, without reading it: for who has hashed all of it while writing, has flushed it, and
-        lets nobody write to it any more. `digest` must be what was computed, not what was expected. `shared`: it comes from `linked`."""
+        lets nobody write to it any more. `digest` must be what was computed, not what was expected. `shared`: it comes from `linked`. `anew`: in
+        place of the blob that is there, which is damaged; whoever has that one open keeps reading it."""
         target = self.path(digest)
         with file_failures(target):
-            _place(path, target, shared=shared)
+            _place(path, target, shared=shared, anew=anew)
 
     @contextmanager
     def linked(self, path: Path) -> Iterator[BinaryIO | None]:
@@ -161,18 +168,26 @@ class Blobs:
                 _place(path, self.path(digest))
                 return digest
             source = path.open("rb")
-        partial = _Partial(self.folder)
-        try:
-            with source:
-                while chunk := source.read(_BUFFER):
-                    partial.write(chunk)
-            digest = partial.publish(self.folder, wanted)
-        finally:
-            partial.discard()
+        with source, self.space.claim(os.fstat(source.fileno()).st_size) as claim:
+            digest = self._copied(source, wanted, claim)
         if not copy:
             with file_failures(path):
                 path.unlink(missing_ok=True)
         return digest
+
+    def _copied(self, source: BinaryIO, wanted: str | None, claim: Hashable) -> str:
+        partial = _Partial(self.folder)
+        try:
+            while chunk := source.read(_BUFFER):
+                self._write(partial, chunk, claim)
+            return partial.publish(self.folder, wanted)
+        finally:
+            partial.discard()
+
+    def _write(self, partial: _Partial, data: bytes, claim: Hashable) -> None:
+        """Raises `DiskFull` while there still is the reserve."""
+        self.space.require(len(data), whose={claim})
+        partial.write(data)
 
     def _sweep(self) -> None:
         for file in self.folder.glob(".partial-*"):
@@ -246,11 +261,13 @@ def _check(digest: str, wanted: str | None) -> None:
         raise InvalidRequest(f"The content does not match its digest: expected sha256:{wanted}, got sha256:{digest}. Send it again.", param="digest")
 
 
-def _place(path: Path, target: Path, *, shared: bool = False) -> None:
+def _place(path: Path, target: Path, *, shared: bool = False, anew: bool = False) -> None:
     """Give a verified file its name; a blob that is there already stays, for it may be in use. Its time is now, so that nobody takes it for old.
 
-    `shared`: time and mode belong to whoever has the file under another name as well."""
-    if target.exists() and target.stat().st_size == path.stat().st_size:
+    `shared`: time and mode belong to whoever has the file under another name as well. `anew`: the blob that is there goes."""
+    if sys.platform == "win32" and anew and target.exists():
+        target.chmod(0o600)
+    if not anew and target.exists() and target.stat().st_size == path.stat().st_size:
         os.utime(target)
         path.unlink()
         return
@@ -263,16 +280,6 @@ def _place(path: Path, target: Path, *, shared: bool = False) -> None:
 
 def _missing(digest: str) -> NotFound:
     return NotFound(f"There is no blob sha256:{parse_digest(digest)}.")
-
-
-async def _finish(fn: Callable[..., T], *args: object) -> T:
-    """Run `fn` in a thread and wait for its end even when cancelled: the file must not be taken from under it."""
-    task = asyncio.ensure_future(asyncio.to_thread(fn, *args))
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait({task})
-        raise
 
 
 def _given_up(path: Path) -> bool:

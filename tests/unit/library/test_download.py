@@ -19,7 +19,7 @@ from aiohttp import web
 from hausgeist.errors import DiskFull, EgressRefused, NotAllowed, NotFound, StoreError, Unavailable
 from hausgeist.governance import Egress, Governor
 from hausgeist.http.tls import Certificates
-from hausgeist.library.download import Downloads, Patience, crew, sink
+from hausgeist.library.download import Downloads, Patience, crew, service, sink, ways
 from hausgeist.library.download import journal as journals
 from hausgeist.library.download.answers import Wrong, retry_after, understand
 from hausgeist.library.download.partial import Partial
@@ -53,9 +53,9 @@ class House:
     """Downloads into a home of its own, and all that it needs."""
 
     def __init__(self, home: Path, governor: Governor, **settings: Any) -> None:
-        self.blobs = Blobs(home)
+        self.blobs = Blobs(home, reserve=0)
         self.egress = Egress(Settings(home=home, allow=("127.0.0.1",), **settings), governor)
-        self.downloads = Downloads(self.blobs, self.egress, patience=HASTY, reserve=0)
+        self.downloads = Downloads(self.blobs, self.egress, patience=HASTY)
         self.said: list[Progress] = []
 
     async def fetch(self, part: Part, credentials: Any = None) -> str:
@@ -442,7 +442,7 @@ async def test_more_than_was_announced(house: House, upstream: Upstream) -> None
 
 async def test_space_is_checked_first(house: House, upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1000 * UNIT))
-    tight = Downloads(house.blobs, house.egress, patience=HASTY, reserve=990 * UNIT)
+    tight = Downloads(Blobs(house.blobs.folder.parent, reserve=990 * UNIT), house.egress, patience=HASTY)
     wanted = [part(upstream), part(upstream), part(upstream, "/small")]
     assert await tight.missing(wanted) == len(LARGE) + len(SMALL)
     with pytest.raises(DiskFull, match=r"2\.9 MB are still to be fetched, .* are free"):
@@ -569,7 +569,7 @@ async def test_a_stream_without_an_end_does_not_fill_the_disk(house: House, upst
             await asyncio.sleep(0.01)
 
     upstream.ranges, upstream.always = False, endless
-    downloads = Downloads(house.blobs, house.egress, patience=HASTY, reserve=10**18)
+    downloads = Downloads(Blobs(house.blobs.folder.parent, reserve=10**18), house.egress, patience=HASTY)
     async with asyncio.timeout(10):
         with pytest.raises(DiskFull):
             await downloads.fetch(part(upstream, known=False), Credentials())
@@ -609,3 +609,176 @@ def test_read_straight_from_any_transport(tmp_path: Path, monkeypatch: pytest.Mo
     with asyncio.Runner(loop_factory=pytest.importorskip("uvloop").new_event_loop if loop == "uvloop" else None) as runner:
         runner.run(run())
     assert sum(received) > len(LARGE) / 4
+
+
+async def zeros_without_end(upstream: Upstream, request: web.Request) -> web.StreamResponse:
+    response = web.StreamResponse()
+    response.enable_chunked_encoding()
+    await response.prepare(request)
+    while True:
+        await response.write(bytes(1 << 20))
+
+
+@pytest.mark.parametrize("what", ["the disk", "the constant"])
+async def test_zeros_without_an_end_have_one(house: House, upstream: Upstream, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    """They become holes and fill no disk."""
+    upstream.ranges, upstream.always = False, zeros_without_end
+    if what == "the disk":
+        monkeypatch.setattr(house.blobs.space, "free", lambda: 50_000_000)
+    else:
+        monkeypatch.setattr(service, "_LONGEST", 50_000_000)
+    async with asyncio.timeout(10):
+        with pytest.raises(Unavailable, match=r"127\.0\.0\.1 does not say how large large is.*Take it from a source that tells its size"):
+            await house.fetch(part(upstream, known=False))
+    assert house.blobs.digests() == []
+
+
+async def test_what_was_announced_bounds_a_stream_of_unknown_length(house: House, upstream: Upstream) -> None:
+    upstream.ranges, upstream.always = False, zeros_without_end
+    wanted = Part(role="weights", url=f"{upstream.url}/large", filename="large", size=3 << 20, sha256=digest(bytes(3 << 20)))
+    async with asyncio.timeout(10):
+        await holds(house, wanted, bytes(3 << 20))
+
+
+# -- Several sources of one file -----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def mirror(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Upstream]:
+    """Another place that has the same files."""
+    monkeypatch.setattr(ways, "_TRIAL_SECONDS", 0.3)
+    monkeypatch.setattr(ways, "_SOON_SECONDS", 0.1)
+    async with serve() as mirror:
+        mirror.files = {"/large": LARGE, "/small": SMALL}
+        yield mirror
+
+
+async def hangs(upstream: Upstream, request: web.Request) -> web.StreamResponse:
+    await asyncio.sleep(30)
+    return web.Response(status=503)
+
+
+async def both(house: House, first: Upstream, second: Upstream) -> list[str | BaseException]:
+    """Two ask for the large file, each with an address of their own, one after the other."""
+    asked = [Part(role="weights", url=f"{one.url}/large", filename="large", size=len(LARGE), sha256=digest(LARGE)) for one in (first, second)]
+    task = asyncio.create_task(house.fetch(asked[0]))
+    async with asyncio.timeout(10):
+        while not first.seen:
+            await asyncio.sleep(0.005)
+        return await asyncio.gather(task, house.fetch(asked[1]), return_exceptions=True)
+
+
+def patient(house: House, **more: Any) -> None:
+    house.downloads = Downloads(house.blobs, house.egress, patience=Patience(**{"tries": 4, "first": 0.001, "longest": 0.01, "stall": 20.0, **more}))
+
+
+async def test_a_dead_mirror_holds_up_nobody(house: House, upstream: Upstream, mirror: Upstream) -> None:
+    patient(house)
+    mirror.always = hangs
+    assert await both(house, mirror, upstream) == [digest(LARGE)] * 2
+    assert house.leftovers() == []
+
+
+async def test_a_slow_mirror_holds_up_nobody(house: House, upstream: Upstream, mirror: Upstream) -> None:
+    mirror.pause = 0.5
+    assert await both(house, mirror, upstream) == [digest(LARGE)] * 2
+    assert upstream.sent + mirror.sent < len(LARGE) + 6 * UNIT, "what the slow one brought is kept"
+    assert house.leftovers() == []
+
+
+async def test_a_mirror_that_is_slower_is_tried_and_left_again(house: House, upstream: Upstream, mirror: Upstream) -> None:
+    upstream.pause, mirror.pause = 0.1, 5.0
+    assert await both(house, upstream, mirror) == [digest(LARGE)] * 2
+    assert mirror.seen
+    assert mirror.sent < 3 * UNIT
+    assert upstream.sent < len(LARGE) + 6 * UNIT
+
+
+@pytest.mark.parametrize("fault", ["503", "404", "dropped"])
+async def test_where_one_fails_the_other_goes_on(house: House, upstream: Upstream, mirror: Upstream, fault: str) -> None:
+    upstream.pause = mirror.pause = 0.002
+    mirror.faults, mirror.always = [None, None], with_status(404) if fault == "404" else FAULTS[fault]
+    assert await both(house, mirror, upstream) == [digest(LARGE)] * 2
+    assert upstream.sent <= len(LARGE) - 3 * UNIT
+
+
+async def test_each_hears_what_is_wrong_with_what_they_named(house: House, upstream: Upstream, mirror: Upstream) -> None:
+    async def soon(upstream: Upstream, request: web.Request) -> web.StreamResponse:
+        await asyncio.sleep(0.1)
+        return web.Response(status=404)
+
+    mirror.always, upstream.always = soon, with_status(403)
+    first, second = await both(house, mirror, upstream)
+    assert (type(first), type(second)) == (NotFound, NotAllowed)
+    # It is over: who asks from now on begins anew.
+    upstream.always = None
+    assert await house.fetch(part(upstream)) == digest(LARGE)
+
+
+async def test_wrong_bytes_of_one_are_found_out(house: House, upstream: Upstream, mirror: Upstream) -> None:
+    """Nobody can tell whose they were, so it is fetched again, from one alone."""
+    mirror.files = {"/large": bytes(one ^ 1 for one in LARGE)}
+    mirror.pause = 0.05
+    assert await both(house, mirror, upstream) == [digest(LARGE)] * 2
+    assert house.blobs.path(digest(LARGE)).read_bytes() == LARGE
+    assert house.leftovers() == []
+
+
+async def test_all_send_wrong_bytes(house: House, upstream: Upstream, mirror: Upstream) -> None:
+    mirror.files = upstream.files = {"/large": bytes(one ^ 1 for one in LARGE)}
+    mirror.pause = 0.05
+    found = await both(house, mirror, upstream)
+    assert [type(one) for one in found] == [Unavailable] * 2
+    assert "does not match its digest" in str(found[0])
+    assert list(house.blobs.folder.iterdir()) == []
+
+
+async def test_what_only_somebody_who_left_had_named_is_asked_no_more(house: House, upstream: Upstream, mirror: Upstream) -> None:
+    mirror.pause = 0.2
+    first = asyncio.create_task(house.fetch(part(mirror)))
+    while not mirror.sent:
+        await asyncio.sleep(0.005)
+    second = asyncio.create_task(house.fetch(part(upstream)))
+    await asyncio.sleep(0)
+    first.cancel()
+    assert await second == digest(LARGE)
+    seen = len(mirror.seen)
+    assert mirror.sent < len(LARGE) // 2
+    await asyncio.sleep(0.3)
+    assert len(mirror.seen) == seen
+
+
+# -- Damaged ones --------------------------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_damaged_blob_stays_until_the_good_one_is_there(house: House, upstream: Upstream) -> None:
+    wanted, damaged = part(upstream), bytes(len(LARGE))
+    path = house.blobs.path(digest(LARGE))
+    path.write_bytes(damaged)
+    assert await house.fetch(wanted) == digest(LARGE)
+    assert path.read_bytes() == damaged, "it is here, as far as anybody knows"
+    upstream.faults, upstream.always = [None], with_status(503)
+    with pytest.raises(Unavailable):
+        await house.downloads.fetch(wanted, Credentials(), anew=True)
+    assert path.read_bytes() == damaged
+    upstream.faults, upstream.always = [], None
+    with path.open("rb") as file:
+        assert await house.downloads.fetch(wanted, Credentials(), anew=True) == digest(LARGE)
+        assert file.read() == damaged
+    assert path.read_bytes() == LARGE
+    assert house.leftovers() == []
+
+
+async def test_what_another_process_has_mended_is_not_fetched_again(house: House, upstream: Upstream) -> None:
+    path = house.blobs.path(digest(LARGE))
+    path.write_bytes(bytes(len(LARGE)))
+    held = Partial.open(house.blobs.folder / f".download-{digest(LARGE)}")
+    assert held is not None
+    task = asyncio.create_task(house.downloads.fetch(part(upstream), Credentials(), anew=True))
+    await asyncio.sleep(0.2)
+    held.path.write_bytes(LARGE)
+    house.blobs.publish(held.path, digest(LARGE), anew=True)
+    held.close()
+    assert await task == digest(LARGE)
+    assert upstream.seen == []
+    assert path.read_bytes() == LARGE

@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from hausgeist.errors import InvalidRequest, ModelNotFound
+from hausgeist.errors import DiskFull, InvalidRequest, ModelNotFound
 from hausgeist.library.upkeep.portable import Portable
+from hausgeist.store.space import RESERVE
 from tests.unit.library.gguf_builder import adapter, model, projector, split
 from tests.unit.library.test_install import Home
 
@@ -268,3 +269,27 @@ async def test_an_import_that_is_left_leaves_nothing(home: Home, other: Home) ->
     task.cancel()
     await asyncio.wait({task})
     assert list(other.blobs.folder.iterdir()) == []
+
+
+async def test_files_that_do_not_fit_are_refused_when_their_texts_have_come(home: Home, other: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of them together, before the first; but what is here already needs no room."""
+    await furnish(home)
+    content = await exported(home, "a:1b", "b")
+    layers = [model().bytes(), projector().bytes(), adapter().bytes()]
+    free, taken = other.blobs.space.free(), 0
+    monkeypatch.setattr(other.blobs.space, "free", lambda: RESERVE + sum(map(len, layers)) - 1)
+
+    async def chunks() -> AsyncIterator[bytes]:
+        nonlocal taken
+        for start in range(0, len(content), PIECE):
+            taken += PIECE
+            yield content[start : start + PIECE]
+
+    with pytest.raises(DiskFull):
+        await portable(other).bring(chunks())
+    assert taken < min(content.index(layer[:500]) for layer in layers) + 2 * PIECE
+    assert list(other.blobs.folder.iterdir()) == []
+    monkeypatch.setattr(other.blobs.space, "free", lambda: free)
+    await brought(other, content)
+    monkeypatch.setattr(other.blobs.space, "free", lambda: RESERVE + 10_000)
+    assert await brought(other, content) == ["a:1b", "b"]

@@ -6,10 +6,12 @@ import asyncio
 import errno
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -179,3 +181,79 @@ def test_only_digests_become_paths(text: str) -> None:
 def test_hostile_digests(blobs: Blobs, text: str) -> None:
     with pytest.raises(InvalidRequest):
         blobs.path(text)
+
+
+def with_free(monkeypatch: pytest.MonkeyPatch, free: int) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(total=10**12, used=0, free=free))
+
+
+async def test_what_is_announced_must_fit_before_a_byte_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blobs = Blobs(tmp_path, reserve=1_000_000)
+    with_free(monkeypatch, 3_000_000)
+
+    async def never() -> AsyncIterator[bytes]:
+        pytest.fail("nothing should have been read")
+        yield b""
+
+    with pytest.raises(DiskFull, match=r"2\.0 MB are still to come, 3\.0 MB are free, of which 1\.0 MB have to stay free"):
+        await blobs.add(never(), size=2_000_001)
+    assert list(blobs.folder.iterdir()) == []
+    assert await blobs.add(stream(DATA), size=2_000_000) == DIGEST
+
+
+async def test_what_is_not_announced_stops_at_the_reserve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blobs = Blobs(tmp_path, reserve=1_000_000)
+    taken = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal taken
+        while True:
+            taken += 1 << 20
+            with_free(monkeypatch, 20_000_000 - taken)
+            yield bytes(1 << 20)
+
+    with pytest.raises(DiskFull, match="have to stay free"):
+        await blobs.add(endless())
+    assert 10_000_000 < taken < 20_000_000
+    assert list(blobs.folder.iterdir()) == []
+
+
+async def test_what_is_promised_to_one_is_not_there_for_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blobs = Blobs(tmp_path, reserve=0)
+    with_free(monkeypatch, 3_000_000)
+    ready, go = asyncio.Event(), asyncio.Event()
+
+    async def slow() -> AsyncIterator[bytes]:
+        ready.set()
+        await go.wait()
+        yield DATA
+
+    first = asyncio.create_task(blobs.add(slow(), size=2_000_000))
+    await ready.wait()
+    with pytest.raises(DiskFull, match=r"2\.0 MB more are on their way"):
+        await blobs.add(stream(DATA[:1]), size=1_500_000)
+    go.set()
+    assert await first == DIGEST
+    await blobs.add(stream(DATA[:1]), size=1_500_000)
+
+
+async def test_a_copy_must_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blobs, file = Blobs(tmp_path, reserve=0), tmp_path / "file"
+    file.write_bytes(DATA)
+    with_free(monkeypatch, 9_999)
+    with pytest.raises(DiskFull):
+        await blobs.adopt(file, copy=True)
+    assert list(blobs.folder.iterdir()) == []
+
+
+def test_a_damaged_blob_is_replaced_at_once(blobs: Blobs) -> None:
+    """Whoever reads it keeps reading it, and at no moment there is none."""
+    blobs.path(DIGEST).write_bytes(bytes(len(DATA)))
+    good = blobs.folder / ".download-x"
+    for anew in (False, True):
+        good.write_bytes(DATA)
+        with blobs.open(DIGEST) as file:
+            blobs.publish(good, DIGEST, anew=anew)
+            assert file.read() == bytes(len(DATA))
+        assert blobs.path(DIGEST).read_bytes() == (DATA if anew else bytes(len(DATA)))
+        assert [path.name for path in blobs.folder.iterdir()] == [f"sha256-{DIGEST}"]

@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 
 from hausgeist import __version__
 from hausgeist.errors import InvalidRequest, ModelNotFound, NotFound, NotSupported
-from hausgeist.gateway.bodies import json_body, refuse
+from hausgeist.gateway.bodies import announced, json_body, refuse
 from hausgeist.gateway.ollama import describe
 from hausgeist.gateway.ollama.answers import LINES
 from hausgeist.gateway.ollama.durations import stamp
@@ -194,7 +194,7 @@ def _add_blob(services: Services) -> Handler:
             async for _ in request.stream():
                 pass
         else:
-            await services.blobs.add(request.stream(), expected=digest)
+            await services.blobs.add(request.stream(), expected=digest, size=announced(request))
         return Response(status_code=200 if known else 201)
 
     return add_blob

@@ -8,14 +8,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-import shutil
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import ParamSpec, TypeVar
 
-from hausgeist.errors import DiskFull, Unavailable, shown
+from hausgeist.errors import HausgeistError, StoreError, Unavailable, shown
 from hausgeist.identity import Origin as Asker
 from hausgeist.identity import Principal
 from hausgeist.library.download.crew import Crew
@@ -24,59 +22,67 @@ from hausgeist.library.download.outbound import Outbound, Patience
 from hausgeist.library.download.pace import Pace
 from hausgeist.library.download.partial import PREFIX, Partial, journal_of
 from hausgeist.library.download.upstream import Changed, Upstream
+from hausgeist.library.download.ways import Way, Ways
 from hausgeist.library.sources.base import Part, Source
 from hausgeist.library.transfer import Progress, Stage
 from hausgeist.store.blobs import Blobs, parse_digest
 from hausgeist.store.failures import file_failures
+from hausgeist.store.threads import to_its_end
 
 __all__ = ["Downloads"]
 
-_RESERVE = 256 << 20
 _GIVEN_UP_SECONDS = 14 * 86400.0
 _THREADS = 3
 """One that writes, one that flushes, one that waits for the hash."""
 _REPORT_SECONDS = 0.1
 _ELSEWHERE_SECONDS = 0.5
+_STILL = "to be fetched"
+_LONGEST = 2 << 40
+"""Bytes that are taken from an upstream that does not say how many will come: more than any file of a model has. Nor more than were free when it
+began: zeros take no space, and would never end."""
 Report = Callable[[Progress], None]
-P = ParamSpec("P")
-T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
 
 class Downloads:
-    """One instance per process; several processes may share a home, and fetch each file once between them.
+    """One instance per process; several processes may share a home, and fetch each file once between them."""
 
-    `reserve`: bytes that have to stay free on the disk.
-    """
-
-    def __init__(self, blobs: Blobs, outbound: Outbound, *, patience: Patience | None = None, reserve: int = _RESERVE) -> None:
+    def __init__(self, blobs: Blobs, outbound: Outbound, *, patience: Patience | None = None) -> None:
         self._blobs = blobs
         self._outbound = outbound
         self._patience = patience or Patience()
-        self._reserve = reserve
         self._running: dict[str, _Download] = {}
 
     async def fetch(
-        self, part: Part, source: Source, *, progress: Report | None = None, who: Principal | None = None, origin: Asker | None = None
+        self,
+        part: Part,
+        source: Source,
+        *,
+        progress: Report | None = None,
+        who: Principal | None = None,
+        origin: Asker | None = None,
+        recorded: set[str] | None = None,
+        anew: bool = False,
     ) -> str:
-        """The digest of the part, which is a blob now. Who asks for a file that is on its way already joins in; when nobody waits any more
-        (cancellation), it stops and what has come is kept.
+        """The digest of the part, which is a blob now. Who asks for a file that is on its way already joins in, and helps where they know another
+        address of it; when nobody waits any more (cancellation), it stops and what has come is kept.
+
+        `recorded`: hosts that have their row in the audit table. `anew`: the blob that is there is damaged; it stays until the good one is here.
 
         Raises `DiskFull`, `EgressRefused`, `NotFound` and `NotAllowed` (upstream says so), `Unavailable` (cannot be reached, keeps failing,
         changes, or sends something whose digest is another).
         """
+
+        def ask() -> Upstream:
+            return Upstream(part, source, self._outbound, self._patience, who=who, asker=origin, recorded=recorded)
+
         key = _key(part)
         running = self._running.get(key)
         if running is None:
-
-            def ask() -> Upstream:
-                return Upstream(part, source, self._outbound, self._patience, who=who, asker=origin)
-
-            running = self._running[key] = _Download(self, part, self._blobs, ask)
-            running.task = asyncio.get_running_loop().create_task(running.run())
-            running.task.add_done_callback(lambda task: self._ended(key, running, task))
-        return await running.join(progress)
+            running = self._running[key] = _Download(self, self._blobs, part, anew=anew)
+        way = running.ways.join(part, ask)
+        return await running.join(way, progress)
 
     async def missing(self, parts: Iterable[Part]) -> int:
         """Bytes still to be fetched, as far as sizes are known; a file that several parts share counts once."""
@@ -85,7 +91,8 @@ class Downloads:
     async def check_space(self, parts: Iterable[Part]) -> None:
         """Raises `DiskFull` when the parts do not fit on the disk beside what else is on its way."""
         wanted = {_key(part): part for part in parts}
-        await asyncio.to_thread(self.require, await self.missing(wanted.values()), beside=set(wanted))
+        running = [self._running[key] for key in wanted if key in self._running]
+        await asyncio.to_thread(self._blobs.space.require, await self.missing(wanted.values()), whose=running, still=_STILL)
 
     async def discard(self, part: Part) -> bool:
         """Remove what has come of a part; False when there is nothing, or somebody is working on it."""
@@ -94,19 +101,6 @@ class Downloads:
     async def sweep(self, older_than: float = _GIVEN_UP_SECONDS) -> int:
         """Remove what nobody has worked on for so many seconds. Returns the bytes freed."""
         return await asyncio.to_thread(self._sweep, older_than)
-
-    def require(self, size: int, *, beside: set[str]) -> None:
-        """Raises `DiskFull` when so many bytes more do not fit. `beside`: keys of downloads that are counted in already."""
-        with file_failures(self._blobs.folder):
-            free = shutil.disk_usage(self._blobs.folder).free
-        promised = sum(one.rest for key, one in self._running.items() if key not in beside)
-        if size and size + promised + self._reserve > free:
-            also = f", {_gigabytes(promised)} more are on their way" if promised else ""
-            raise DiskFull(
-                f"The disk that holds {self._blobs.folder} is too full: {_gigabytes(size)} are still to be fetched{also}, "
-                f"{_gigabytes(free)} are free, of which {_gigabytes(self._reserve)} have to stay free. "
-                "Free some space there (or choose another folder with --home) and try again."
-            )
 
     def _path(self, part: Part) -> Path:
         return self._blobs.folder / f"{PREFIX}{_key(part)}"
@@ -128,145 +122,203 @@ class Downloads:
                     freed += _remove(data) or 0
         return freed
 
-    def _ended(self, key: str, running: _Download, task: asyncio.Task[str]) -> None:
-        self.forget(key, running)
-        if not task.cancelled():
-            # Those who waited may all have left.
-            task.exception()
-
-    def forget(self, key: str, running: _Download) -> None:
+    def forget(self, running: _Download) -> None:
         """Whoever asks from now on gets a download of their own."""
-        if self._running.get(key) is running:
-            del self._running[key]
+        if self._running.get(running.key) is running:
+            del self._running[running.key]
+
+
+class _Next(Exception):
+    """It is the turn of another way."""
 
 
 class _Download:
     """One file on its way, and those who wait for it."""
 
-    task: asyncio.Task[str]
-
-    def __init__(self, downloads: Downloads, part: Part, blobs: Blobs, ask: Callable[[], Upstream]) -> None:
-        self.part = part
-        self.rest = part.size
-        """Bytes that will still be written."""
+    def __init__(self, downloads: Downloads, blobs: Blobs, part: Part, *, anew: bool) -> None:
+        self.key = _key(part)
+        self.ways = Ways()
+        self._sha256 = parse_digest(part.sha256) if part.sha256 else ""
         self._downloads = downloads
         self._blobs = blobs
-        self._ask = ask
-        self._path = blobs.folder / f"{PREFIX}{_key(part)}"
+        self._damaged = self._inode() if anew else 0
+        self._begun = False
         self._reports: list[Report | None] = []
         self._said: Progress | None = None
         self._said_at = 0.0
+        blobs.space.promise(self, part.size)
+        self._task = asyncio.get_running_loop().create_task(self._run(part))
+        self._task.add_done_callback(self._ended)
 
-    async def join(self, report: Report | None) -> str:
+    async def join(self, way: Way, report: Report | None) -> str:
         self._reports.append(report)
         if report is not None and self._said is not None:
             report(self._said)
         try:
-            return await asyncio.shield(self.task)
+            return await asyncio.shield(self._task)
+        except HausgeistError as error:
+            if way.error is not None and way.error is not error:
+                # Of what others named, this one knows nothing.
+                raise way.error from error
+            raise
         finally:
+            self.ways.leave(way)
             self._reports.remove(report)
-            if not self._reports and not self.task.done():
-                self._downloads.forget(_key(self.part), self)
-                self.task.cancel()
-                await asyncio.wait({self.task})
+            if not self._reports and not self._task.done():
+                self._downloads.forget(self)
+                self._task.cancel()
+                await asyncio.wait({self._task})
 
-    async def run(self) -> str:
+    def _ended(self, task: asyncio.Task[str]) -> None:
+        self._downloads.forget(self)
+        self._blobs.space.promise(self, 0)
+        if not task.cancelled():
+            # Those who waited may all have left.
+            task.exception()
+
+    def _inode(self) -> int:
+        """Of the blob; 0: it is not there."""
+        try:
+            return self._blobs.path(self._sha256).stat().st_ino if self._sha256 else 0
+        except OSError:
+            return 0
+
+    def _is_here(self) -> bool:
+        return bool(self._sha256) and self._inode() != self._damaged and self._blobs.keep(self._sha256)
+
+    async def _run(self, part: Part) -> str:
         partial = None
+        path = self._blobs.folder / f"{PREFIX}{self.key}"
         while partial is None:
-            here = await _whole(self._blobs.keep, self.part.sha256) if self.part.sha256 else False
-            if here:
-                size = self._blobs.size(self.part.sha256)
-                self._say("done", size, size)
-                return parse_digest(self.part.sha256)
-            partial = await _whole(Partial.open, self._path)
+            if await to_its_end(self._is_here):
+                size = self._blobs.size(self._sha256)
+                self._say(part, "done", size, size)
+                return self._sha256
+            partial = await to_its_end(Partial.open, path)
             if partial is None:
                 # Another process is at it.
-                self._say("downloading", await asyncio.to_thread(Journal.peek, journal_of(self._path)), self.part.size)
+                self._say(part, "downloading", await asyncio.to_thread(Journal.peek, journal_of(path)), part.size)
                 await asyncio.sleep(_ELSEWHERE_SECONDS)
         pool = ThreadPoolExecutor(_THREADS, "hausgeist-download")
         try:
-            return await self._twice(partial, pool)
-        finally:
-            # Whatever happens, no thread may write to a file that others can have.
-            await _whole(pool.shutdown)
-            await _whole(partial.close)
-
-    async def _twice(self, partial: Partial, pool: ThreadPoolExecutor) -> str:
-        """A file that changes while it is fetched, or turns out to be another one, is fetched anew once."""
-        for last in (False, True):
-            try:
-                await self._bring(partial, pool, straight=not last)
-                digest = await self._verify(partial, pool)
-            except Changed as error:
-                await _whole(partial.reset)
-                if last:
-                    await _whole(partial.remove)
-                    raise Unavailable(f"{error} twice in a row; try again later.") from error
-                log.warning("%s; starting over", error)
-                continue
-            self._say("installing", partial.done.total, partial.done.total)
-            await _whole(partial.release)
-            await _whole(self._blobs.publish, partial.path, digest)
-            await _whole(partial.published)
-            self._say("done", partial_size := self._blobs.size(digest), partial_size, digest=digest)
+            digest = await self._obtain(partial, pool)
+            self._say(part, "installing", partial.done.total, partial.done.total)
+            await to_its_end(partial.release)
+            await to_its_end(self._blobs.publish, partial.path, digest, anew=bool(self._damaged))
+            await to_its_end(partial.published)
+            self._say(part, "done", size := self._blobs.size(digest), size, digest=digest)
             return digest
-        raise Unavailable
+        finally:
+            # Whoever knows another way comes too late to help.
+            self._downloads.forget(self)
+            # Whatever happens, no thread may write to a file that others can have.
+            await to_its_end(pool.shutdown)
+            await to_its_end(partial.close)
 
-    async def _bring(self, partial: Partial, pool: ThreadPoolExecutor, *, straight: bool) -> None:
-        """All bytes into the partial file."""
-        known = partial.origin
-        if known is not None and known.size and partial.done.total == known.size and self.part.size in {0, known.size}:
-            await _whole(partial.begin, known)
+    async def _obtain(self, partial: Partial, pool: ThreadPoolExecutor) -> str:
+        """All of the file, from the best way at each moment. Returns its digest.
+
+        A file that changes meanwhile, or turns out to be another one, is fetched anew once, and by one way alone: of bytes that came by several,
+        nobody could tell whose were wrong.
+        """
+        failure: HausgeistError = Unavailable()
+        alone = False
+        while (way := self.ways.best()) is not None:
+            try:
+                await self._bring(way, partial, pool, alone=alone)
+                return await self._verify(way.part, partial, pool)
+            except _Next:
+                continue
+            except Changed as error:
+                log.warning("%s; starting over", error)
+                await self._start_over(partial)
+                if alone:
+                    way.error = failure = Unavailable(f"{error} twice in a row; try again later.")
+                    failure.__cause__ = error
+                alone = True
+            except StoreError:
+                raise
+            except HausgeistError as error:
+                way.error = failure = error
+                if self.ways.best() is not None:
+                    log.warning("%s Going on with another source of it.", error.message)
+                    if alone:
+                        await self._start_over(partial)
+        if isinstance(failure.__cause__, Changed):
+            await to_its_end(partial.remove)
+        raise failure
+
+    async def _start_over(self, partial: Partial) -> None:
+        self._begun = False
+        await to_its_end(partial.reset)
+
+    async def _bring(self, way: Way, partial: Partial, pool: ThreadPoolExecutor, *, alone: bool) -> None:
+        """What is missing into the partial file. Raises `_Next` when another way should go on."""
+        known, space, clock = partial.origin, self._blobs.space, asyncio.get_running_loop().time
+        if known is not None and known.size and partial.done.total == known.size and way.part.size in {0, known.size}:
+            if not self._begun:
+                await to_its_end(partial.begin, known)
+                self._begun = True
             return
-        upstream = self._ask()
+        upstream = way.ask()
+        most = _LONGEST
 
         async def begin(origin: Origin) -> None:
+            nonlocal most
             if partial.origin is not None and partial.done.total:
                 upstream.hold(partial.origin, origin)
-            self.rest = max(0, origin.size - partial.done.total)
-            await asyncio.to_thread(self._downloads.require, self.rest, beside={_key(self.part)})
-            await _whole(partial.begin, origin)
+            space.promise(self, rest := max(0, origin.size - partial.done.total))
+            await asyncio.to_thread(space.require, rest, whose={self}, still=_STILL)
+            most = min(_LONGEST, partial.done.total + await asyncio.to_thread(space.free))
+            if not self._begun:
+                await to_its_end(partial.begin, origin)
+                self._begun = True
 
-        pace = Pace(partial.done.total)
+        pace, started, before = Pace(partial.done.total), clock(), partial.done.total
+
+        def look() -> None:
+            fetched, total = crew.fetched, upstream.size
+            if upstream.origin is not None and not total:
+                # Nobody knows where it ends, so it could not be seen beforehand whether it fits.
+                space.require(1, whose={self}, still=_STILL)
+                if fetched > most:
+                    raise Unavailable(upstream.endless(fetched))
+            pace.update(fetched)
+            space.promise(self, total - partial.done.total)
+            self._say(way.part, "downloading", fetched, total, pace)
 
         def tick() -> None:
-            if upstream.origin is not None and not upstream.origin.size:
-                # Nobody knows where it ends, so it could not be seen beforehand whether it fits.
-                self._downloads.require(1, beside={_key(self.part)})
-            fetched, total = crew.fetched, upstream.origin.size if upstream.origin is not None else self.part.size
-            pace.update(fetched)
-            self.rest = max(0, total - partial.done.total)
-            self._say("downloading", fetched, total, pace)
+            look()
+            if not alone and self.ways.turn(way, fetched=crew.fetched - before, seconds=clock() - started, left=pace.left(upstream.size)):
+                raise _Next
 
-        crew = Crew(upstream, partial, pool, begin=begin, tick=tick, straight=straight)
+        crew = Crew(upstream, partial, pool, begin=begin, tick=tick, straight=not alone)
         await crew.run()
-        tick()
+        look()
 
-    async def _verify(self, partial: Partial, pool: ThreadPoolExecutor) -> str:
+    async def _verify(self, part: Part, partial: Partial, pool: ThreadPoolExecutor) -> str:
         """The digest, once everything is hashed and on the disk. Raises `Changed` when it is not the one that was announced."""
         loop = asyncio.get_running_loop()
         total, pace = partial.done.total, Pace(partial.hashed)
         flushing = loop.run_in_executor(pool, partial.sync)
         while not await loop.run_in_executor(pool, partial.wait_hashed, _REPORT_SECONDS):
             pace.update(partial.hashed)
-            self._say("verifying", partial.hashed, total, pace)
+            self._say(part, "verifying", partial.hashed, total, pace)
         await flushing
         digest = partial.hexdigest()
-        if self.part.sha256 and digest != parse_digest(self.part.sha256):
-            raise Changed(
-                f"{shown(self.part.filename)} does not match its digest: expected sha256:{parse_digest(self.part.sha256)}, got sha256:{digest}"
-            )
+        if self._sha256 and digest != self._sha256:
+            raise Changed(f"{shown(part.filename)} does not match its digest: expected sha256:{self._sha256}, got sha256:{digest}")
         return digest
 
-    def _say(self, stage: Stage, done: int, total: int, pace: Pace | None = None, *, digest: str = "") -> None:
+    def _say(self, part: Part, stage: Stage, done: int, total: int, pace: Pace | None = None, *, digest: str = "") -> None:
         now = time.monotonic()
         if self._said is not None and self._said.stage == stage and now - self._said_at < _REPORT_SECONDS and done != total:
             return
         self._said_at = now
         self._said = Progress(
             stage=stage,
-            name=self.part.filename,
-            digest=digest or self.part.sha256,
+            name=part.filename,
+            digest=digest or part.sha256,
             done=done,
             total=total,
             rate=pace.rate if pace is not None else 0.0,
@@ -298,17 +350,3 @@ def _remove(path: Path) -> int | None:
     finally:
         partial.close()
     return freed
-
-
-def _gigabytes(size: int) -> str:
-    return f"{size / 1e9:.1f} GB" if size >= 1_000_000_000 else f"{size / 1e6:.1f} MB"
-
-
-async def _whole(fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run `fn` in a thread and wait for its end even when cancelled."""
-    task = asyncio.ensure_future(asyncio.to_thread(fn, *args, **kwargs))
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait({task})
-        raise

@@ -51,15 +51,24 @@ class Upstream:
     """`origin` is what the first good answer said; all others have to agree with it."""
 
     def __init__(
-        self, part: Part, source: Source, outbound: Outbound, patience: Patience, *, who: Principal | None = None, asker: Asker | None = None
+        self,
+        part: Part,
+        source: Source,
+        outbound: Outbound,
+        patience: Patience,
+        *,
+        who: Principal | None = None,
+        asker: Asker | None = None,
+        recorded: set[str] | None = None,
     ) -> None:
+        """`recorded`: hosts that have their row in the audit table; those that get one are added."""
         self.part = part
         self.patience = patience
         self.origin: Origin | None = None
         self._source = source
         self._outbound = outbound
         self._who, self._asker = who, asker
-        self._recorded: set[str] = set()
+        self._recorded = recorded if recorded is not None else set[str]()
         self._direct = ""
         """Where the address redirected to, on another host: asked directly until that is refused."""
         self._credentials: Mapping[str, str] | None = None
@@ -75,6 +84,18 @@ class Upstream:
             return shown(URL(self.part.url).host or "upstream")
         except ValueError:
             return "upstream"
+
+    @property
+    def size(self) -> int:
+        """Of the whole file, as it was announced or as the first answer says; 0: not known."""
+        return self.origin.size if self.origin is not None else self.part.size
+
+    def endless(self, fetched: int) -> str:
+        """What to say of a file that comes without a length and without an end."""
+        return (
+            f"{self.name} does not say how large {shown(self.part.filename)} is, and has sent {fetched / 1e9:.1f} GB of it without an end. "
+            "Take it from a source that tells its size."
+        )
 
     @asynccontextmanager
     async def ask(self, start: int, end: int) -> AsyncIterator[tuple[ClientResponse, Answer]]:

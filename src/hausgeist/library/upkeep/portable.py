@@ -13,7 +13,7 @@ import asyncio
 import hashlib
 import json
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -40,6 +40,7 @@ _LAYERS: Final[dict[Role, str]] = {
 }
 _NAME: Final = "org.opencontainers.image.ref.name"
 _BLOB: Final = re.compile(r"blobs/sha256/(?P<hex>[0-9a-f]{64})")
+_DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
 _LAYOUT: Final = b'{"imageLayoutVersion":"1.0.0"}'
 _CHUNK: Final = 2**20
 _LARGEST_DOCUMENT: Final = 4 * 2**20
@@ -70,6 +71,10 @@ class _Seen:
 
     names: set[str] = field(default_factory=set)
     index: bytes = b""
+    manifests: frozenset[str] = frozenset()
+    """Those that the index names."""
+    fits: bool = False
+    """All that the manifests name fits on the disk."""
     blobs: dict[str, int] = field(default_factory=dict)
     added: set[str] = field(default_factory=set)
     """Those that were not here before."""
@@ -152,6 +157,7 @@ class Portable:
             seen.names.add(name)
             if name == "index.json":
                 seen.index = await archive.read(_LARGEST_DOCUMENT)
+                seen.manifests = frozenset(digest for digest, _ in _described(_json(seen.index, name), "manifests"))
             elif blob := _BLOB.fullmatch(name):
                 await self._take(archive, blob["hex"], entry.size, seen, hold)
             elif name != "oci-layout":
@@ -159,11 +165,23 @@ class Portable:
 
     async def _take(self, archive: TarReader, digest: str, size: int, seen: _Seen, hold: Callable[[str], None]) -> None:
         hold(digest)
+        if not self._blobs.has(digest):
+            if not seen.fits and seen.manifests and seen.manifests <= seen.blobs.keys():
+                # As 'export' writes them, all texts come first: now it is known what will follow.
+                self._blobs.space.require(await asyncio.to_thread(self._missing, seen))
+                seen.fits = True
+            await self._blobs.add(archive.body(), expected=digest, size=size)
+            seen.added.add(digest)
         seen.blobs[digest] = size
-        if self._blobs.has(digest):
-            return
-        await self._blobs.add(archive.body(), expected=digest)
-        seen.added.add(digest)
+
+    def _missing(self, seen: _Seen) -> int:
+        """Bytes of the files that the manifests name and that are not here."""
+        layers: dict[str, int] = {}
+        for digest in seen.manifests:
+            if self._blobs.size(digest) <= _LARGEST_DOCUMENT:
+                with self._blobs.open(digest) as file:
+                    layers.update(_described(_json(file.read(_LARGEST_DOCUMENT), "a manifest"), "layers"))
+        return sum(size for digest, size in layers.items() if not self._blobs.has(digest))
 
     def _definitions(self, seen: _Seen) -> dict[str, Definition]:
         """All models of the archive, by name, each verified to be whole."""
@@ -272,6 +290,15 @@ async def _contents(path: Path, size: int) -> AsyncGenerator[bytes, None]:
                 yield chunk
     except OSError as error:
         raise NotFound(f"A file of the model cannot be read: {error.strerror or error}.") from error
+
+
+def _described(document: Mapping[str, Any], name: str) -> Iterator[tuple[str, int]]:
+    """Digest and size of all in a list of descriptors that has them; what is wrong with the others is found when they are needed."""
+    found = document.get(name)
+    for one in found if isinstance(found, list) else ():
+        digest, size = (one.get("digest"), one.get("size")) if isinstance(one, dict) else (None, None)
+        if isinstance(digest, str) and _DIGEST.fullmatch(digest) and isinstance(size, int) and size >= 0:
+            yield digest.removeprefix("sha256:"), size
 
 
 def _json(content: bytes, what: str) -> dict[str, Any]:
