@@ -44,8 +44,12 @@ class Fetching(Protocol):
         progress: Callable[[Progress], None] | None = None,
         who: Principal | None = None,
         origin: Origin | None = None,
+        recorded: set[str] | None = None,
+        anew: bool = False,
     ) -> str:
-        """Returns the digest, in hex, once the whole file is a blob. Cancelled, it keeps what it has."""
+        """Returns the digest, in hex, once the whole file is a blob. Cancelled, it keeps what it has.
+
+        `recorded`: hosts that have their row in the audit table. `anew`: the blob that is there is damaged, and stays until the good one is."""
 
     async def check_space(self, parts: Sequence[Part]) -> None:
         """Raises `DiskFull` when what is missing of the parts does not fit."""
@@ -156,10 +160,11 @@ class Installer:
     ) -> Fetched:
         digests: list[str] = []
         done: dict[str, str] = {}
+        recorded: set[str] = set()
         for part in release.parts:
             if part.url not in done:
                 pull.tell(Progress(stage="downloading", name=part.filename, digest=part.sha256, total=part.size))
-                done[part.url] = await self._downloads.fetch(part, source, progress=_named(pull, part), who=who, origin=origin)
+                done[part.url] = await self._downloads.fetch(part, source, progress=_named(pull, part), who=who, origin=origin, recorded=recorded)
                 hold(done[part.url])
                 size = self._blobs.size(done[part.url])
                 pull.tell(Progress(stage="downloading", name=part.filename, digest=done[part.url], done=size, total=size))

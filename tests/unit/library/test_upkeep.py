@@ -78,6 +78,16 @@ async def test_the_old_version_is_kept_until_the_new_one_has_answered(home: Kept
         await home.upkeep.versions.rollback("a")
 
 
+async def test_a_version_that_is_installed_anew_answers_anew(home: Kept) -> None:
+    """Otherwise what it replaced would be kept for ever."""
+    for content in (OLD, NEW, OLD):
+        await home.install(content)
+        home.answer()
+    assert len((await home.upkeep.garbage.collect()).versions) == 1
+    assert len(home.blobs.digests()) == 1
+    assert home.content() == OLD
+
+
 async def test_going_back_and_forth(home: Kept) -> None:
     await home.install(OLD)
     await home.install(NEW)
@@ -198,6 +208,29 @@ async def test_a_file_that_is_gone(home: Kept) -> None:
     home.blobs.remove(home.library.definition("a").files[0].blob)
     assert "gone" in (await verdict(home)).damages[0].reason
     assert (await verdict(home, repair=True)).sound
+
+
+async def test_a_damaged_file_stays_until_a_good_one_is_here(home: Kept) -> None:
+    """Half a model is better than none: where the network fails in the middle, and whenever the process is killed."""
+    await home.install(OLD)
+    digest = home.library.definition("a").files[0].blob
+    damage(home, digest)
+    damaged = home.content()
+    home.upstream.gate = asyncio.Event()
+    home.upstream.reached.clear()
+    repairing = asyncio.create_task(verdict(home, repair=True))
+    await home.upstream.reached.wait()
+    assert home.content() == damaged
+    home.upstream.fail = GONE
+    home.upstream.gate.set()
+    found = await repairing
+    assert "could not be fetched anew, so it is still damaged, and in use as it is: up.example cannot be reached" in found.damages[0].reason
+    assert not found.sound
+    assert home.content() == damaged
+    home.upstream.fail = None
+    assert (await verdict(home, repair=True)).sound
+    assert home.content() == OLD
+    assert [path.name for path in home.blobs.folder.iterdir()] == [f"sha256-{digest}"]
 
 
 async def test_what_upstream_has_no_more_is_not_thrown_away(home: Kept) -> None:

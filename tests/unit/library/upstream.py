@@ -61,10 +61,18 @@ class Upstream:
         return {}
 
     async def fetch(
-        self, part: Part, source: Source, *, progress: Callable[[Progress], None] | None = None, who: Any = None, origin: Any = None
+        self,
+        part: Part,
+        source: Source,
+        *,
+        progress: Callable[[Progress], None] | None = None,
+        who: Any = None,
+        origin: Any = None,
+        recorded: set[str] | None = None,
+        anew: bool = False,
     ) -> str:
         assert progress is not None
-        if part.sha256 and self.blobs.has(part.sha256):
+        if part.sha256 and self.blobs.has(part.sha256) and not anew:
             return part.sha256
         self.fetched.append(part.filename)
         content = self.content[part.url]
@@ -80,7 +88,13 @@ class Upstream:
                 raise self.fail
             yield content[half:]
 
-        return await self.blobs.add(chunks(), expected=part.sha256)
+        if not anew:
+            return await self.blobs.add(chunks(), expected=part.sha256)
+        whole = b"".join([chunk async for chunk in chunks()])
+        partial = self.blobs.folder / ".download-anew"
+        partial.write_bytes(whole)
+        self.blobs.publish(partial, hashlib.sha256(whole).hexdigest(), anew=True)
+        return part.sha256
 
     async def missing(self, parts: Sequence[Part]) -> int:
         return sum(part.size for part in parts if not self.blobs.has(part.sha256))

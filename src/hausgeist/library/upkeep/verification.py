@@ -125,13 +125,11 @@ class Verification:
     async def _repair(
         self, definition: Definition, damage: Damage, ref: FileRef, who: Principal | None, origin: Origin | None
     ) -> AsyncGenerator[Progress | Damage, None]:
-        """Fetch this very file again; where its source has it no more, the damaged one stays."""
+        """Fetch this very file again. The damaged one stays until the good one takes its place: a model that half works is better than none."""
         told: asyncio.Queue[Progress] = asyncio.Queue()
         try:
             source, part = await self._part(definition, ref)
-            # Whoever has it open keeps reading it; what is fetched would otherwise count as being there.
-            self._blobs.remove(ref.blob)
-            fetching = asyncio.ensure_future(self._downloads.fetch(part, source, progress=told.put_nowait, who=who, origin=origin))
+            fetching = asyncio.ensure_future(self._downloads.fetch(part, source, progress=told.put_nowait, who=who, origin=origin, anew=True))
             try:
                 while not fetching.done():
                     waiting = asyncio.ensure_future(told.get())
@@ -145,7 +143,8 @@ class Verification:
                 await asyncio.wait({fetching})
             await asyncio.to_thread(self._library.relink)
         except HausgeistError as error:
-            yield Damage(damage.file, f"{damage.reason}; it could not be fetched anew: {error.message}")
+            left = "it is still damaged, and in use as it is" if self._blobs.has(ref.blob) else "it is still gone"
+            yield Damage(damage.file, f"{damage.reason}; it could not be fetched anew, so {left}: {error.message}")
             return
         yield Damage(damage.file, damage.reason, repaired=True)
 

@@ -59,20 +59,22 @@ class Outlook:
 
 
 class Versions:
-    """`answered` is called for every answer and is a look into a set."""
+    """`answered` is called for every answer and is a look into a dictionary."""
 
     def __init__(self, *, database: Database, library: Library, blobs: Blobs, source: Callable[[Reference], Source]) -> None:
         self._database = database
         self._library = library
         self._blobs = blobs
         self._source = source
-        self._answered: set[tuple[str, str]] = set()
+        self._answered: dict[str, tuple[str, float]] = {}
+        """By name, the version that was noted last and when it was installed: installed anew, it has to answer anew."""
 
     def answered(self, model: InstalledModel) -> None:
         """This version of the model works: what it replaced may go."""
-        if not model.removable or (model.id, model.digest) in self._answered:
+        installed = (model.digest, model.modified)
+        if not model.removable or self._answered.get(model.id) == installed:
             return
-        self._answered.add((model.id, model.digest))
+        self._answered[model.id] = installed
         key = Name.parse(model.id).key
         self._database.post(lambda connection: mark_answered(connection, key, model.digest))
 
@@ -107,7 +109,6 @@ class Versions:
         whole = [version for version in history.before if all(self._blobs.has(blob) for blob in version.definition.blobs)]
         if not whole:
             raise NotFound(f"No version of '{history.model.id}' before this one is kept.")
-        self._answered.clear()
         return await self._library.install(history.model.id, whole[0].definition, pinned=True)
 
     def upgradable(self, name: str) -> Reference:
