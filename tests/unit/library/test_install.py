@@ -59,6 +59,18 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
+async def test_all_parts_of_a_pull_share_what_is_in_the_audit_table(home: Home) -> None:
+    """So that each host has one row for each pull, not one for each file."""
+    home.upstream.offer("a", [("weights", model().bytes()), ("projector", projector().bytes())])
+    home.upstream.offer("b", [("weights", model(seed=1).bytes())])
+    await home.pull("a")
+    await home.pull("b")
+    first, second, other = home.upstream.recorded
+    assert first is not None
+    assert first is second
+    assert other is not first
+
+
 async def test_a_model_is_pulled(home: Home) -> None:
     weights, sight = model().bytes(), projector().bytes()
     release = home.upstream.offer(

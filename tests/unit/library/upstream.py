@@ -23,6 +23,8 @@ class Upstream:
     releases: dict[str, Release] = field(default_factory=dict)
     content: dict[str, bytes] = field(default_factory=dict)
     fetched: list[str] = field(default_factory=list)
+    recorded: list[set[str] | None] = field(default_factory=list)
+    """What each fetch was given, in which the downloader notes the hosts that have their row in the audit table."""
     fail: Exception | None = None
     gate: asyncio.Event | None = None
     """While it is there and not set, fetching waits in the middle of a file."""
@@ -75,6 +77,7 @@ class Upstream:
         if part.sha256 and self.blobs.has(part.sha256) and not anew:
             return part.sha256
         self.fetched.append(part.filename)
+        self.recorded.append(recorded)
         content = self.content[part.url]
         half = len(content) // 2
 

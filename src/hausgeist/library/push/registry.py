@@ -19,7 +19,7 @@ from hausgeist.identity import Origin, Principal
 from hausgeist.library.push.layout import MANIFEST
 from hausgeist.library.reference import Reference
 from hausgeist.library.sources.credentials import Account, Credentials
-from hausgeist.library.sources.outbound import Document, ask, origin_of
+from hausgeist.library.sources.outbound import Document, Errand, ask, origin_of
 from hausgeist.library.sources.places import Places
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Registries:
         self._outbound = outbound
         self._places = Places(base, plain_http)
         named = {origin_of(self._places.of_host(host)): account for host, account in (accounts or {}).items()}
-        self._credentials = Credentials(outbound, named, actions="pull,push", purpose=_PURPOSE)
+        self._credentials = Credentials(outbound, named, actions="pull,push")
 
     def host(self, reference: Reference) -> str:
         """For people, and the audit table."""
@@ -81,7 +81,7 @@ class Registries:
 
     def of(self, reference: Reference, *, who: Principal | None = None, origin: Origin | None = None) -> Registry:
         base, repository = self._places.of(reference)
-        return Registry(self._outbound, base, repository, self._credentials, who=who, origin=origin)
+        return Registry(self._outbound, base, repository, self._credentials, Errand(who, origin, _PURPOSE))
 
     def mountable(self, reference: Reference, base: str) -> str:
         """Of another name at the same registry; empty where it is elsewhere."""
@@ -94,33 +94,13 @@ class Registries:
 class Registry:
     """One repository of one registry, as one push sees it."""
 
-    def __init__(
-        self, outbound: Outbound, base: str, repository: str, credentials: Credentials, *, who: Principal | None = None, origin: Origin | None = None
-    ) -> None:
+    def __init__(self, outbound: Outbound, base: str, repository: str, credentials: Credentials, errand: Errand) -> None:
         self.base = base
         self.repository = repository
         self.host = urlsplit(base).netloc
         self._outbound = outbound
         self._credentials = credentials
-        self._who, self._origin = who, origin
-        self._recorded: set[str] = set()
-
-    def request(
-        self,
-        method: str,
-        url: str,
-        *,
-        purpose: str = _PURPOSE,
-        headers: Mapping[str, str] | None = None,
-        data: Any = None,
-        timeout: float | ClientTimeout | None = None,
-        who: Principal | None = None,
-        origin: Origin | None = None,
-    ) -> AbstractAsyncContextManager[ClientResponse]:
-        """The outbound client, with one row in the audit table for each host and push."""
-        return self._outbound.request(
-            method, url, purpose=purpose, headers=headers, data=data, timeout=timeout, who=who, origin=origin, recorded=self._recorded
-        )
+        self._errand = errand
 
     async def greet(self) -> None:
         """See that the registry can be reached and lets this server in, before gigabytes are read. Raises `EgressRefused`, `Unavailable`,
@@ -161,8 +141,16 @@ class Registry:
         try:
             async with (
                 asyncio.timeout(stall) as limit,
-                self.request(
-                    "PATCH", location, headers=headers, data=pieces(limit), timeout=patience, who=self._who, origin=self._origin
+                self._outbound.request(
+                    "PATCH",
+                    location,
+                    purpose=self._errand.purpose,
+                    headers=headers,
+                    data=pieces(limit),
+                    timeout=patience,
+                    who=self._errand.who,
+                    origin=self._errand.origin,
+                    recorded=self._errand.recorded,
                 ) as response,
             ):
                 await response.content.read(_LIMIT)
@@ -226,16 +214,7 @@ class Registry:
         for last in (False, True):
             sent = {**(headers or {}), **self._credentials.headers(self.base, self.repository)}
             found = await ask(
-                self,
-                url,
-                method=method,
-                limit=_LIMIT,
-                headers=sent,
-                data=data,
-                purpose=_PURPOSE,
-                seconds=seconds,
-                who=self._who,
-                origin=self._origin,
+                self._outbound, url, method=method, limit=_LIMIT, headers=sent, data=data, seconds=seconds, errand=self._errand
             )
             if found.status != 401 or last:
                 break
@@ -250,4 +229,4 @@ class Registry:
         # A host that the registry redirected to is not answered: it could name a place of its own to send the account to.
         if found.origin == origin_of(self.base):
             challenge = found.headers.get("WWW-Authenticate", "")
-            await self._credentials.meet(self.base, self.repository, challenge, who=self._who, origin=self._origin)
+            await self._credentials.meet(self.base, self.repository, challenge, self._errand)

@@ -10,12 +10,11 @@ from typing import Final
 from urllib.parse import urlencode, urlsplit
 
 from hausgeist.errors import InvalidRequest, NotAllowed
-from hausgeist.identity import Origin, Principal
-from hausgeist.library.sources.outbound import READING, Outbound, ask, origin_of
+from hausgeist.library.sources.outbound import Errand, Outbound, ask, origin_of
 
 __all__ = ["Account", "Credentials"]
 
-_LIMIT: Final = 2**20
+_LIMIT: Final = 2**18
 _MOST: Final = 1000
 _TOKEN: Final = re.compile(r"[\x21-\x7e]{1,65536}")
 _FIELD: Final = re.compile(r'(?P<name>[A-Za-z]+)="(?P<value>[^"\\\x00-\x1f]*)"(?:\s*,\s*|\s*$)')
@@ -39,12 +38,11 @@ class Account:
 class Credentials:
     """What was found out about the registries that were asked, kept in memory: which header each repository wants."""
 
-    def __init__(self, outbound: Outbound, accounts: Mapping[str, Account], *, actions: str = "pull", purpose: str = READING) -> None:
+    def __init__(self, outbound: Outbound, accounts: Mapping[str, Account], *, actions: str = "pull") -> None:
         """`accounts` by origin (https://host:port). `actions`: what shall be done with repositories, in the words of registries."""
         self._outbound = outbound
         self._accounts = accounts
         self._actions = actions
-        self._purpose = purpose
         self._known: dict[tuple[str, str], str] = {}
 
     def headers(self, base: str, repository: str) -> dict[str, str]:
@@ -52,7 +50,7 @@ class Credentials:
         known = self._known.get((origin_of(base), repository))
         return {"Authorization": known} if known else {}
 
-    async def meet(self, base: str, repository: str, challenge: str, *, who: Principal | None = None, origin: Origin | None = None) -> dict[str, str]:
+    async def meet(self, base: str, repository: str, challenge: str, errand: Errand | None = None) -> dict[str, str]:
         """Answer a 401 of the registry at `base`. Raises `NotAllowed` when there is nothing to answer with, or it was not accepted."""
         account = self._accounts.get(origin_of(base))
         kind, _, rest = challenge.partition(" ")
@@ -61,7 +59,7 @@ class Credentials:
             case "basic" if account is not None:
                 header = account.basic
             case "bearer":
-                header = await self._token(host, base, repository, _fields(rest, host), account, who, origin)
+                header = await self._token(host, base, repository, _fields(rest, host), account, errand)
             case _:
                 raise _closed(host)
         if len(self._known) >= _MOST:
@@ -76,8 +74,7 @@ class Credentials:
         repository: str,
         fields: Mapping[str, str],
         account: Account | None,
-        who: Principal | None,
-        origin: Origin | None,
+        errand: Errand | None,
     ) -> str:
         realm = fields.get("realm", "")
         try:
@@ -90,7 +87,7 @@ class Credentials:
         query["scope"] = fields.get("scope") or f"repository:{repository}:{self._actions}"
         url = f"{realm}{'&' if '?' in realm else '?'}{urlencode(query)}"
         sent = {"Authorization": account.basic} if account is not None else {}
-        found = await ask(self._outbound, url, limit=_LIMIT, headers=sent, purpose=self._purpose, who=who, origin=origin)
+        found = await ask(self._outbound, url, limit=_LIMIT, headers=sent, errand=errand)
         if found.status in {400, 401, 403, 404}:
             raise _closed(host)
         answer = found.json("token")

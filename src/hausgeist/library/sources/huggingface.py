@@ -15,13 +15,15 @@ from hausgeist.errors import HausgeistError, InvalidRequest, NotAllowed, NotFoun
 from hausgeist.identity import Origin, Principal
 from hausgeist.library.reference import HUB, Reference
 from hausgeist.library.sources.base import Part, Release, Role, Variant
-from hausgeist.library.sources.outbound import Document, Outbound, ask, origin_of
+from hausgeist.library.sources.outbound import Document, Errand, Outbound, ask, origin_of
 from hausgeist.library.sources.precisions import Choice, Chooser, Entry, choose_usual, pick, projector_for, variants_of, version_of
 
 __all__ = ["HuggingFace", "read_token"]
 
-_LIMIT: Final = 32 * 2**20
-_MOST_FILES: Final = 100_000
+_LIMIT: Final = 8 * 2**20
+"""Bytes of a repository's description: some 300 for each file, and its card."""
+_ADMISSION_LIMIT: Final = 2**16
+_MOST_FILES: Final = 25_000
 _LARGEST: Final = 2**46
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
@@ -48,13 +50,14 @@ class HuggingFace:
         self._choose = choose
 
     async def find(self, reference: Reference, *, who: Principal | None = None, origin: Origin | None = None) -> Release:
-        about, repository, entries = await self._described(reference, who, origin)
+        errand = Errand(who, origin)
+        about, repository, entries = await self._described(reference, errand)
         choices = _choices(repository, entries)
         choice = pick(choices, reference.tag, self._choose, f"{HUB}/{repository}")
         if choice.missing:
             raise InvalidRequest(f"{HUB}/{repository} lacks {choice.missing} of the parts of '{shown(choice.stem)}'; choose another precision.")
         if about.get("gated") or about.get("private"):
-            await self._admitted(repository, who, origin)
+            await self._admitted(repository, errand)
         commit = about.get("sha")
         if not isinstance(commit, str) or not _COMMIT.fullmatch(commit):
             raise InvalidRequest(f"The hub names no commit of {repository}.")
@@ -71,26 +74,24 @@ class HuggingFace:
         )
 
     async def variants(self, reference: Reference, *, who: Principal | None = None, origin: Origin | None = None) -> Sequence[Variant]:
-        _, repository, entries = await self._described(reference, who, origin)
+        _, repository, entries = await self._described(reference, Errand(who, origin))
         return [Variant(name=choice.name, size=choice.size) for choice in _choices(repository, entries) if not choice.missing]
 
     async def headers(self, part: Part, *, renew: bool = False) -> Mapping[str, str]:
         if renew and (path := part.url.removeprefix(f"{self._endpoint}/")) != part.url:
-            await self._admitted("/".join(path.split("/")[:2]), None, None)
+            await self._admitted("/".join(path.split("/")[:2]), Errand())
         return self._credentials(part.url)
 
     def _credentials(self, url: str) -> dict[str, str]:
         return {"Authorization": f"Bearer {self._token}"} if self._token and origin_of(url) == origin_of(self._endpoint) else {}
 
-    async def _get(self, path: str, who: Principal | None, origin: Origin | None) -> Document:
+    async def _get(self, path: str, limit: int, errand: Errand) -> Document:
         url = f"{self._endpoint}/{path}"
-        return await ask(self._outbound, url, limit=_LIMIT, headers=self._credentials(url), who=who, origin=origin)
+        return await ask(self._outbound, url, limit=limit, headers=self._credentials(url), errand=errand)
 
-    async def _described(
-        self, reference: Reference, who: Principal | None, origin: Origin | None
-    ) -> tuple[Mapping[str, Any], str, tuple[Entry, ...]]:
+    async def _described(self, reference: Reference, errand: Errand) -> tuple[Mapping[str, Any], str, tuple[Entry, ...]]:
         """What the hub says of a repository, its name there (it may have been renamed), and its files."""
-        found = await self._get(f"api/models/{quote(reference.path)}/revision/main?blobs=true", who, origin)
+        found = await self._get(f"api/models/{quote(reference.path)}/revision/main?blobs=true", _LIMIT, errand)
         if found.status != 200:
             raise self._refusal(found, reference.path)
         about = found.json("description of the repository")
@@ -100,9 +101,9 @@ class HuggingFace:
         repository = named if isinstance(named, str) and _REPOSITORY.fullmatch(named) and ".." not in named else reference.path
         return about, repository, tuple(entry for one in about["siblings"] if (entry := _entry(one)) is not None)
 
-    async def _admitted(self, repository: str, who: Principal | None, origin: Origin | None) -> None:
+    async def _admitted(self, repository: str, errand: Errand) -> None:
         """Raises `NotAllowed` for a repository whose files this server may not read, saying what helps."""
-        found = await self._get(f"api/models/{quote(repository)}/auth-check", who, origin)
+        found = await self._get(f"api/models/{quote(repository)}/auth-check", _ADMISSION_LIMIT, errand)
         # A mirror that does not know the question says 404 without a reason, and is taken to let everybody in.
         if found.status in {401, 403} or (found.status == 404 and found.headers.get("X-Error-Code") == "RepoNotFound"):
             raise self._refusal(found, repository)

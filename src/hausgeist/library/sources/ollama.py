@@ -14,13 +14,14 @@ from hausgeist.library.reference import Reference
 from hausgeist.library.sources.base import Part, Release, Variant
 from hausgeist.library.sources.credentials import Account, Credentials
 from hausgeist.library.sources.manifest import Layer, read_manifest, release_of, texts_of
-from hausgeist.library.sources.outbound import Document, Outbound, ask, origin_of, sha256_of
+from hausgeist.library.sources.outbound import Document, Errand, Outbound, ask, origin_of, sha256_of
 from hausgeist.library.sources.places import Places
 
 __all__ = ["Ollama"]
 
 _MANIFESTS: Final = "application/vnd.docker.distribution.manifest.v2+json, application/vnd.oci.image.manifest.v1+json"
-_MANIFEST_LIMIT: Final = 4 * 2**20
+_MANIFEST_LIMIT: Final = 2**20
+"""A thousand layers with all that is said of one."""
 
 
 class Ollama:
@@ -36,8 +37,8 @@ class Ollama:
         self._credentials = Credentials(outbound, named)
 
     async def find(self, reference: Reference, *, who: Principal | None = None, origin: Origin | None = None) -> Release:
-        base, repository = self._places.of(reference)
-        found = await self._get(base, repository, f"manifests/{reference.tag}", _MANIFEST_LIMIT, who, origin, accept=_MANIFESTS)
+        errand, (base, repository) = Errand(who, origin), self._places.of(reference)
+        found = await self._get(base, repository, f"manifests/{reference.tag}", _MANIFEST_LIMIT, errand, accept=_MANIFESTS)
         if found.status == 404:
             raise NotFound(_missing(reference, found.host))
         if found.status != 200:
@@ -45,7 +46,7 @@ class Ollama:
         manifest = read_manifest(found.body, found.host)
         texts: dict[str, bytes] = {}
         for layer in texts_of(manifest):
-            texts[layer.sha256] = await self._text(base, repository, layer, who, origin)
+            texts[layer.sha256] = await self._text(base, repository, layer, errand)
         return release_of(
             reference,
             manifest,
@@ -74,23 +75,21 @@ class Ollama:
             raise NotAllowed(f"{asked.host} does not let this server read '{repository}'.")
         return {}
 
-    async def _get(
-        self, base: str, repository: str, path: str, limit: int, who: Principal | None, origin: Origin | None, *, accept: str = "*/*"
-    ) -> Document:
+    async def _get(self, base: str, repository: str, path: str, limit: int, errand: Errand, *, accept: str = "*/*") -> Document:
         url = f"{base}/v2/{repository}/{path}"
         headers = {"Accept": accept, **self._credentials.headers(base, repository)}
-        found = await ask(self._outbound, url, limit=limit, headers=headers, who=who, origin=origin)
+        found = await ask(self._outbound, url, limit=limit, headers=headers, errand=errand)
         # A host that the registry redirected to is not answered: it could name a place of its own to send the account to.
         if found.status == 401 and found.origin == origin_of(base):
             challenge = found.headers.get("WWW-Authenticate", "")
-            fresh = await self._credentials.meet(base, repository, challenge, who=who, origin=origin)
-            found = await ask(self._outbound, url, limit=limit, headers={"Accept": accept, **fresh}, who=who, origin=origin)
+            fresh = await self._credentials.meet(base, repository, challenge, errand)
+            found = await ask(self._outbound, url, limit=limit, headers={"Accept": accept, **fresh}, errand=errand)
         if found.status in {401, 403}:
             raise NotAllowed(f"{found.host} does not let this server read '{repository}'; see [registries.\"{found.host}\"] in hausgeist.toml.")
         return found
 
-    async def _text(self, base: str, repository: str, layer: Layer, who: Principal | None, origin: Origin | None) -> bytes:
-        found = await self._get(base, repository, f"blobs/sha256:{layer.sha256}", layer.size, who, origin)
+    async def _text(self, base: str, repository: str, layer: Layer, errand: Errand) -> bytes:
+        found = await self._get(base, repository, f"blobs/sha256:{layer.sha256}", layer.size, errand)
         if found.status != 200:
             raise InvalidRequest(f"{found.host} has no {layer.kind} for '{repository}' (status {found.status}), although its manifest names one.")
         if sha256_of(found.body) != layer.sha256:

@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import urlsplit
 
@@ -20,13 +20,15 @@ from hausgeist.identity import Origin, Principal
 if TYPE_CHECKING:
     from aiohttp import ClientResponse
 
-__all__ = ["READING", "Document", "Outbound", "ask", "is_loopback", "origin_of", "parse_json", "sha256_of"]
+__all__ = ["READING", "Document", "Errand", "Outbound", "ask", "is_loopback", "origin_of", "parse_json", "sha256_of"]
 
 READING: Final = "model source"
 """What these requests are for, where nothing else is said: what the allow-list and the audit table know."""
 _SECONDS: Final = 60.0
 _TRIES: Final = 3
 _LONGEST_WAIT: Final = 10.0
+_MOST_VALUES: Final = 400_000
+"""Of a JSON document. Each takes far more memory than its bytes: 8 MiB of empty objects would take .2 GB."""
 
 
 class Outbound(Protocol):
@@ -43,7 +45,19 @@ class Outbound(Protocol):
         timeout: float | None = None,
         who: Principal | None = None,
         origin: Origin | None = None,
+        recorded: set[str] | None = None,
     ) -> AbstractAsyncContextManager[ClientResponse]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """On whose behalf is asked, and what for. However many requests it takes, each host gets one row in the audit table."""
+
+    who: Principal | None = None
+    origin: Origin | None = None
+    purpose: str = READING
+    recorded: set[str] = field(default_factory=set)
+    """Hosts that have theirs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,20 +86,18 @@ async def ask(
     method: str = "GET",
     headers: Mapping[str, str] | None = None,
     data: bytes | None = None,
-    purpose: str = READING,
     seconds: float = _SECONDS,
-    who: Principal | None = None,
-    origin: Origin | None = None,
+    errand: Errand | None = None,
 ) -> Document:
     """The answer to a request, with at most `limit` bytes, in so many seconds.
 
     What is busy or broken is asked again, as it says, and then is `Unavailable`.
     """
-    wait = 0.5
+    wait, errand = 0.5, errand or Errand()
+    more = {"data": data} if data is not None else {}
     for attempt in range(1, _TRIES + 1):
         try:
-            more = {"data": data} if data is not None else {}
-            found = await _once(outbound, method, url, limit, purpose=purpose, headers=headers, timeout=seconds, who=who, origin=origin, **more)
+            found = await _once(outbound, method, url, limit, errand, headers=headers, timeout=seconds, **more)
         except Unavailable:
             if attempt == _TRIES:
                 raise
@@ -101,13 +113,15 @@ async def ask(
     raise AssertionError("the last try returns or raises")
 
 
-async def _once(outbound: Outbound, method: str, url: str, limit: int, **more: Any) -> Document:
+async def _once(outbound: Outbound, method: str, url: str, limit: int, errand: Errand, **more: Any) -> Document:
     from aiohttp import ClientError
 
     host = urlsplit(url).netloc
     body = bytearray()
     try:
-        async with outbound.request(method, url, **more) as response:
+        async with outbound.request(
+            method, url, purpose=errand.purpose, who=errand.who, origin=errand.origin, recorded=errand.recorded, **more
+        ) as response:
             if method != "HEAD":
                 async for chunk in response.content.iter_chunked(1 << 16):
                     body += chunk
@@ -121,7 +135,10 @@ async def _once(outbound: Outbound, method: str, url: str, limit: int, **more: A
 
 
 def parse_json(body: bytes, what: str) -> Any:
-    """Raises `InvalidRequest` for what is no JSON, or nested too deeply for the parser."""
+    """Raises `InvalidRequest` for what is no JSON, nested too deeply for the parser, or of so many values that it would take the memory."""
+    # What is cheap to count bounds their number from above.
+    if sum(body.count(mark) for mark in (b",", b"[", b"{")) > _MOST_VALUES:
+        raise InvalidRequest(f"The {what} holds more than {_MOST_VALUES} values; nothing was installed.")
     try:
         return json.loads(body)
     except (ValueError, RecursionError) as error:

@@ -14,13 +14,14 @@ from hausgeist.errors import InvalidRequest, NotAllowed, NotFound
 from hausgeist.identity import Origin, Principal
 from hausgeist.library.reference import Reference, public
 from hausgeist.library.sources.base import Part, Release, Variant
-from hausgeist.library.sources.outbound import Document, Outbound, ask, is_loopback, sha256_of
+from hausgeist.library.sources.outbound import Document, Errand, Outbound, ask, is_loopback, sha256_of
 
 __all__ = ["Url"]
 
 _SPLIT: Final = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})(?P<end>\.gguf)", re.IGNORECASE)
 _LENGTH: Final = re.compile(r"[0-9]{1,14}")
-_MOST_PARTS: Final = 1024
+_MOST_PARTS: Final = 256
+"""Each is asked for before the first is fetched."""
 
 
 class Url:
@@ -38,9 +39,9 @@ class Url:
                 "use https, or add the digest it must have: #sha256=...",
                 param="model",
             )
-        files, marks = [], []
+        files, marks, errand = [], [], Errand(who, origin)
         for url in urls:
-            found = await self._looked_at(url, who, origin)
+            found = await self._looked_at(url, errand)
             size = found.headers.get("Content-Length", "")
             files.append(
                 Part(
@@ -67,9 +68,9 @@ class Url:
     async def headers(self, part: Part, *, renew: bool = False) -> Mapping[str, str]:
         return {}
 
-    async def _looked_at(self, url: str, who: Principal | None, origin: Origin | None) -> Document:
+    async def _looked_at(self, url: str, errand: Errand) -> Document:
         """What a server says of a file before it is fetched. One that does not know HEAD says nothing, which is no error."""
-        found = await ask(self._outbound, url, method="HEAD", limit=0, headers={"Accept-Encoding": "identity"}, who=who, origin=origin)
+        found = await ask(self._outbound, url, method="HEAD", limit=0, headers={"Accept-Encoding": "identity"}, errand=errand)
         if found.status in {404, 410}:
             raise NotFound(f"{found.host} has no such file (status {found.status}).")
         if found.status == 401:
