@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import asdict, replace
+from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
 from pydantic import Field
@@ -116,7 +117,9 @@ def endpoints(parts: Parts) -> list[Endpoint]:
 
 def _index(parts: Parts) -> Handler:
     async def index(request: Request) -> Response:
-        return JSONResponse({"data": [_history(one) for one in parts.upkeep.versions.all()]})
+        # Where files lie on this machine is for those who may look for more of them.
+        paths = parts.governor.decide(who_asks(request), "model.adopt").allowed
+        return JSONResponse({"data": [_history(one, paths=paths) for one in parts.upkeep.versions.all()]})
 
     return index
 
@@ -315,7 +318,8 @@ def _line(value: dict[str, Any]) -> bytes:
     return json.dumps(value, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
 
 
-def _history(one: History) -> dict[str, Any]:
+def _history(one: History, *, paths: bool = True) -> dict[str, Any]:
+    """`paths`: say where files in place lie, not only what they are called."""
     model = one.model
     return {
         "id": model.id,
@@ -325,7 +329,7 @@ def _history(one: History) -> dict[str, Any]:
         "engine": model.engine,
         "stored": model.removable,
         "licence": model.licence,
-        "source": model.source,
+        "source": model.source if paths else _called(model.source),
         "reference": public(model.reference),
         "version": model.version,
         "pinned": one.state.pinned,
@@ -341,6 +345,14 @@ def _history(one: History) -> dict[str, Any]:
             for version in one.before
         ],
     }
+
+
+def _called(source: str) -> str:
+    """A source without the folders on this machine."""
+    for kind in (PurePosixPath, PureWindowsPath):
+        if kind(source).is_absolute():
+            return kind(source).name
+    return source
 
 
 def _there(one: Adoptable) -> dict[str, Any]:
