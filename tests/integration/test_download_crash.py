@@ -37,13 +37,13 @@ class Source:
     async def headers(self, part, *, renew=False):
         return {}
 
-async def main(home, state, url, size, digest, reserve):
+async def main(home, state, url, size, digest, reserve, anew):
     database = Database.open(state)
     egress = Egress(Settings(home=home, allow=("127.0.0.1",)), Governor(database))
     downloads = Downloads(Blobs(home, reserve=int(reserve)), egress)
     part = Part(role="weights", url=url, filename="model", size=int(size), sha256=digest)
     try:
-        print(await downloads.fetch(part, Source()))
+        print(await downloads.fetch(part, Source(), anew=anew == "True"))
     except HausgeistError as error:
         print(type(error).__name__, error.message)
     finally:
@@ -61,8 +61,8 @@ async def upstream() -> AsyncIterator[Upstream]:
         yield upstream
 
 
-async def start(home: Path, upstream: Upstream, *, state: Path | None = None, reserve: int = 0) -> asyncio.subprocess.Process:
-    given = (home, state or home, f"{upstream.url}/model", len(DATA), DIGEST, reserve)
+async def start(home: Path, upstream: Upstream, *, state: Path | None = None, reserve: int = 0, anew: bool = False) -> asyncio.subprocess.Process:
+    given = (home, state or home, f"{upstream.url}/model", len(DATA), DIGEST, reserve, anew)
     return await asyncio.create_subprocess_exec(sys.executable, "-c", FETCHER, *map(str, given), stdout=subprocess.PIPE)
 
 
@@ -120,6 +120,26 @@ async def test_killed_in_the_last_moments(tmp_path: Path, upstream: Upstream) ->
             assert blob.read_bytes() == DATA
     assert await said(await start(tmp_path, upstream)) == DIGEST
     assert Blobs(tmp_path).path(DIGEST).read_bytes() == DATA
+
+
+async def test_killed_while_a_damaged_one_is_fetched_anew(tmp_path: Path, upstream: Upstream) -> None:
+    """At every moment there is the damaged one or the good one."""
+    damaged = b"damaged" + DATA[7:]
+    blob = Blobs(tmp_path).path(DIGEST)
+    blob.write_bytes(damaged)
+    upstream.pause = 0.004
+    for wanted in (2 * MIB, 6 * MIB):
+        upstream.sent = 0
+        process = await start(tmp_path, upstream, anew=True)
+        while upstream.sent < wanted:
+            await asyncio.sleep(0.005)
+        process.kill()
+        await process.wait()
+        assert Blobs(tmp_path).digests() == [DIGEST]
+        assert blob.read_bytes() == damaged
+    upstream.pause = 0.0
+    assert await said(await start(tmp_path, upstream, anew=True)) == DIGEST
+    holds(tmp_path)
 
 
 async def test_two_processes_fetch_it_once(tmp_path: Path, upstream: Upstream) -> None:
