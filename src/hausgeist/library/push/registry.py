@@ -213,9 +213,7 @@ class Registry:
         """Asked once more where the registry wants to know who asks."""
         for last in (False, True):
             sent = {**(headers or {}), **self._credentials.headers(self.base, self.repository)}
-            found = await ask(
-                self._outbound, url, method=method, limit=_LIMIT, headers=sent, data=data, seconds=seconds, errand=self._errand
-            )
+            found = await ask(self._outbound, url, method=method, limit=_LIMIT, headers=sent, data=data, seconds=seconds, errand=self._errand)
             if found.status != 401 or last:
                 break
             await self._meet(found)
