@@ -250,6 +250,8 @@ def _check(status: int, body: bytes) -> None:
         error = error.get("message") if isinstance(error, dict) else error
     if status == 401 and not os.environ.get("HAUSGEIST_API_KEY"):
         raise NotAuthenticated("the server wants an API key: set HAUSGEIST_API_KEY. Its owner makes one with 'hausgeist key create'.")
+    if status == 400 and body.startswith(b"This port speaks HTTPS"):
+        raise ServerUnreachable("this port speaks https; name the server with https:// in front.")
     raise _ERRORS.get(status, RequestFailed)(str(error) if error else f"the server answered with status {status}")
 
 

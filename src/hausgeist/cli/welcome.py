@@ -24,6 +24,7 @@ def welcome(app: App, addresses: Sequence[str], files: Sequence[Path]) -> list[s
     """The lines, painted for stdout."""
     from hausgeist import __version__
     from hausgeist.http.advice import advice
+    from hausgeist.http.reach import reach
     from hausgeist.http.rules import BindingRules
     from hausgeist.settings import default_home
 
@@ -52,7 +53,7 @@ def welcome(app: App, addresses: Sequence[str], files: Sequence[Path]) -> list[s
     secret = 'os.environ["HAUSGEIST_API_KEY"]' if keys else '"none"'
     lines += _row("python", [f'OpenAI(base_url="{address}/v1", api_key={secret})  # model="{example}"'])
     people = sum(user.id != "local" for user in app.workspace.users())
-    said = advice(settings, keys=len(app.workspace.keys()), users=people)
+    said = advice(settings, keys=len(app.workspace.keys()), users=people, uncovered=reach(settings)[1])
     if said:
         lines += ["", *(paint("note:", "careful") + " " + one for one in said)]
     return [*lines, "", paint("Ctrl-C ends it", "quiet")]
@@ -63,21 +64,11 @@ def _port(address: str) -> str:
 
 
 def network_addresses(settings: Settings, address: str) -> list[str]:
-    """How other machines reach a server that listens on all addresses: by name, and by number where names are not known."""
-    if settings.host not in {"0.0.0.0", "::"}:  # noqa: S104
-        return []
-    import socket
-
-    import psutil
+    """How other machines reach a server that listens on all addresses; only what its certificate covers."""
+    from hausgeist.http.reach import reach
 
     scheme, port = address.partition("://")[0], _port(address)
-    numbers = [
-        one.address
-        for interface in psutil.net_if_addrs().values()
-        for one in interface
-        if one.family == socket.AF_INET and not one.address.startswith(("127.", "169.254."))
-    ]
-    return [f"{scheme}://{name}:{port}" for name in dict.fromkeys([*settings.names, socket.gethostname(), *numbers])][:4]
+    return [f"{scheme}://{host}:{port}" for host in reach(settings)[0]]
 
 
 def _row(title: str, values: Sequence[str]) -> list[str]:

@@ -11,7 +11,7 @@ from hausgeist.http.facts import UNIX, WebOrigin, parse_address, parse_authority
 from hausgeist.identity import is_this_machine
 from hausgeist.settings import Settings
 
-__all__ = ["BindingRules", "is_loopback_peer", "own_names"]
+__all__ = ["BindingRules", "host_name", "is_loopback_peer", "own_names"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +43,7 @@ class BindingRules:
     def of(cls, settings: Settings, *, owner_token: str = "") -> BindingRules:
         """Raises `InvalidRequest` for a proxy, name or origin that cannot be understood."""
         public = not settings.loopback
-        names = {_name(entry) for entry in settings.names}
+        names = {host_name(entry) for entry in settings.names}
         if public:
             names |= own_names()
             bound = parse_authority(settings.host)
@@ -106,7 +106,8 @@ def own_names() -> set[str]:
     return {name, short, f"{short}.local"}
 
 
-def _name(entry: str) -> str:
+def host_name(entry: str) -> str:
+    """One of `names`, as it is compared: no scheme, no port. Raises `InvalidRequest`."""
     authority = parse_authority(entry.removeprefix("https://").removeprefix("http://").rstrip("/"))
     if authority is None:
         raise InvalidRequest(f"names: '{entry}' is not a host name.", param="names")

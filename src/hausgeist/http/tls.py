@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hausgeist.errors import InvalidRequest, StoreError
+from hausgeist.http.doorway import Doorway
 from hausgeist.http.facts import parse_address
 from hausgeist.http.rules import BindingRules, own_names
 from hausgeist.settings import Settings
@@ -103,7 +104,7 @@ class Certificates:
 
     def context(self) -> ssl.SSLContext:
         """For the server's sockets. Raises `InvalidRequest` for an unusable certificate of the owner's, `StoreError`."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context = Doorway(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.options |= ssl.OP_NO_RENEGOTIATION  # under TLS 1.2 a client could have a handshake made as often as it asks
         context.set_alpn_protocols(["http/1.1"])
@@ -150,7 +151,8 @@ class Certificates:
         path = self._folder / "ca.pem"
         present = _load(path)
         if present is None or not self._is_enough(present.certificate):
-            made = _make_authority(self._found)
+            # Also on loopback: the same home may be served to the network tomorrow, and devices trust this authority by then.
+            made = _make_authority(_Called(self._found.names | own_names(), self._found.addresses))
             _store(path, _pem(made), new=present is None)
             present = _load(path) or made
         shown = _pem(present, key=False)

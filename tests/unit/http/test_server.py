@@ -14,16 +14,22 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from hausgeist.errors import Conflict, InvalidRequest
 from hausgeist.http import protocol
 from hausgeist.http.advice import advice
-from hausgeist.http.server import Server
+from hausgeist.http.reach import reach
+from hausgeist.http.server import Server, run
 from hausgeist.http.sockets import listen
 from hausgeist.http.tls import Certificates
 from hausgeist.settings import Settings
@@ -275,6 +281,41 @@ async def test_tls_is_trusted_by_whoever_installs_the_authority(tmp_path: Path) 
         del reader
 
 
+@pytest.mark.parametrize("fast", [False, True])
+@pytest.mark.parametrize("cut", [False, True])
+def test_plain_http_to_the_port_of_https_is_told_so(tmp_path: Path, fast: bool, cut: bool) -> None:
+    """On both event loops, in one piece and byte by byte."""
+
+    async def ask() -> bytes:
+        async with serving(tmp_path, tls=True) as (server, app):
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            request = b"GET /v1/models HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+            for piece in [request[start : start + 1] for start in range(len(request))] if cut else [request]:
+                writer.write(piece)
+                await asyncio.sleep(0.001)
+            answer = await asyncio.wait_for(reader.readuntil(b"https://"), 5)
+            writer.write(b"x" * 100_000)  # a body that nobody waits for
+            writer.write_eof()
+            await asyncio.wait_for(reader.read(), 5)  # the server closes
+            writer.close()
+            assert app.running == 0
+            return answer
+
+    answer = run(ask()) if fast else asyncio.run(ask())
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"\r\nconnection: close\r\n" in answer.lower()
+
+
+@pytest.mark.parametrize("data", [b"\x00\x01", b"\x16\x03\x01\x00\x05hello", b"\xff" * 100, b"\r\n\r\n"])
+async def test_what_is_neither_gets_no_words(tmp_path: Path, data: bytes) -> None:
+    async with serving(tmp_path, tls=True) as (server, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(data)
+        writer.write_eof()
+        assert b"HTTP" not in await asyncio.wait_for(reader.read(), 5)
+        writer.close()
+
+
 def test_certificates_last_are_private_and_are_renewed(tmp_path: Path) -> None:
     certificates = Certificates(Settings(home=tmp_path, host="0.0.0.0", names=("spirit.lan",)))
     certificates.context()
@@ -313,6 +354,61 @@ def test_a_new_name_of_the_machine_is_no_reason_to_install_a_new_authority(tmp_p
     names = certificate(tmp_path / "tls" / "server.pem").extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert {"spirit.lan", "d34db33f.local"} <= set(names.get_values_for_type(x509.DNSName))
     assert "d34db33f.provider.example" not in names.get_values_for_type(x509.DNSName)
+
+
+def test_an_authority_made_on_loopback_vouches_for_this_machine_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    called(monkeypatch, "box.provider.example")
+    Certificates(Settings(home=tmp_path, tls=True)).context()
+    authority = (tmp_path / "tls" / "ca.pem").read_bytes()
+    public = Settings(home=tmp_path, host="0.0.0.0")
+    Certificates(public).context()
+    assert (tmp_path / "tls" / "ca.pem").read_bytes() == authority
+    assert reach(public) == (["box.provider.example"], [])
+
+
+def called(monkeypatch: pytest.MonkeyPatch, name: str, *numbers: str) -> None:
+    """Let this machine have that name and those addresses."""
+    monkeypatch.setattr(socket, "gethostname", lambda: name)
+    interfaces = {"eth0": [SimpleNamespace(family=socket.AF_INET, address=number) for number in ("127.0.0.1", *numbers)]}
+    monkeypatch.setattr(psutil, "net_if_addrs", lambda: interfaces)
+
+
+def test_only_what_the_certificate_covers_is_told_to_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings(home=tmp_path, host="0.0.0.0")
+    called(monkeypatch, "Box", "192.168.1.7", "203.0.113.7")
+    Certificates(settings).context()
+    assert reach(settings) == (["Box", "192.168.1.7"], ["203.0.113.7"])
+    authority = (tmp_path / "tls" / "ca.pem").read_bytes()
+    # Another name and address: what the authority may certify is in the next start's certificate, what it may not is told with a way out.
+    called(monkeypatch, "crate", "10.1.2.3", "203.0.113.7")
+    Certificates(settings).context()
+    assert (tmp_path / "tls" / "ca.pem").read_bytes() == authority
+    good, left = reach(settings)
+    assert (good, left) == (["10.1.2.3"], ["crate", "203.0.113.7"])
+    said = advice(settings, keys=1, users=0, uncovered=left)
+    assert "hausgeist serve --name crate --name 203.0.113.7" in said[-1]
+    # That way leads there.
+    told = settings.model_copy(update={"names": ("crate", "203.0.113.7")})
+    Certificates(told).context()
+    assert (tmp_path / "tls" / "ca.pem").read_bytes() != authority
+    assert reach(told) == (["crate", "203.0.113.7", "10.1.2.3"], [])
+
+
+def test_a_certificate_of_the_owners_is_read_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    called(monkeypatch, "box", "192.168.1.7")
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "x")])
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(1)
+    builder = builder.not_valid_before(datetime.now(UTC)).not_valid_after(datetime.now(UTC) + timedelta(days=1))
+    covered = x509.SubjectAlternativeName([x509.DNSName("ai.example.com"), x509.DNSName("*.lan.example.com")])
+    file = tmp_path / "own.pem"
+    file.write_bytes(builder.add_extension(covered, critical=False).sign(key, hashes.SHA256()).public_bytes(Encoding.PEM))
+    names = ("https://AI.example.com:443", "a.lan.example.com", "a.b.lan.example.com", "example.com")
+    own = Settings(home=tmp_path / "home", host="0.0.0.0", names=names, tls_certificate=file, tls_key=file)
+    assert reach(own) == (["ai.example.com", "a.lan.example.com"], ["a.b.lan.example.com", "example.com", "box", "192.168.1.7"])
+    assert str(file) in advice(own, keys=1, users=0, uncovered=reach(own)[1])[-1]
+    assert reach(Settings(home=tmp_path, host="0.0.0.0", tls=False)) == (["box", "192.168.1.7"], [])
+    assert reach(Settings(home=tmp_path, tls=True)) == ([], [])
 
 
 def test_a_certificate_is_renewed_before_it_expires(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
