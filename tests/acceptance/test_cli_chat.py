@@ -293,10 +293,24 @@ def test_ctrl_c_ends_a_command_that_answers_once(served: Served) -> None:
         terminal.close()
 
 
+def test_a_name_is_not_looked_for_against_the_will(served: Served) -> None:
+    terminal = Terminal("run", "fake:ecco", env=environment(served.home))
+    try:
+        terminal.expect("did you mean fake:echo")
+        terminal.expect("Look for it at")
+        terminal.type("n" + ENTER)
+        terminal.expect("is not installed, and was not looked for")
+        assert terminal.wait() == 3
+    finally:
+        terminal.close()
+
+
 def test_a_model_that_is_not_there(served: Served) -> None:
-    """It is looked for where models are published, and what is possible without a way there is said."""
+    """It is looked for where models are published, once that was allowed, and what is possible without a way there is said."""
     terminal = Terminal("run", "nothing", env=environment(served.home))
     try:
+        terminal.expect("'nothing' is not installed here. Look for it at 127.0.0.1:9\\? \\[Y/n\\]")
+        terminal.type(ENTER)
         terminal.expect("nothing is not installed; pulling it")
         terminal.expect("error: the model 'nothing' is not installed, and it could not be pulled")
         terminal.expect("hausgeist run FILE.gguf")

@@ -168,6 +168,20 @@ def test_a_file_is_handed_to_the_server_that_runs(served: Served, tmp_path: Path
     file = write_specimen(tmp_path / "small.gguf")
     done = hausgeist(served.home, "run", str(file), "hello", "--max-tokens", "3", "--json")
     assert data(done)["model"].startswith("small")
+    assert "the server that runs keeps small; 'hausgeist rm small' removes it" in done.stderr
+    assert "keeps" not in hausgeist(served.home, "run", str(file), "hello", "--max-tokens", "3", "--json").stderr  # it was there
+    assert data(hausgeist(served.home, "ls", "--json")) == data(hausgeist(served.home, "list", "--json"))
+    for command in (
+        ("show", "smal"),
+        ("rm", "smal"),
+        ("cp", "smal", "x"),
+        ("stop", "smal"),
+        ("pin", "smal"),
+        ("upgrade", "smal"),
+        ("rollback", "smal"),
+    ):
+        missing = hausgeist(served.home, *command)
+        assert (missing.returncode, "did you mean small?" in missing.stderr) == (3, True), (command, missing.stderr)
     assert "small:latest" in {model["name"] for model in data(hausgeist(served.home, "list", "--json"))["models"]}
     assert hausgeist(served.home, "rm", "small").returncode == 2  # nobody to ask
     assert hausgeist(served.home, "rm", "small", "--yes").returncode == 0
@@ -228,6 +242,7 @@ def test_a_file_without_a_server(home: Path, tmp_path: Path) -> None:
     file = write_specimen(tmp_path / "small.gguf")
     final = data(hausgeist(home, "run", str(file), "hello", "--max-tokens", "3", "--json"))
     assert final["eval_count"] <= 3
+    assert "small:latest" not in {model["name"] for model in data(hausgeist(home, "list", "--json"))["models"]}
     assert not (home / "run" / "server.json").read_text()
     missing = hausgeist(home, "run", "./nothing.gguf", "hello")
     assert missing.returncode == 3

@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -125,12 +126,25 @@ def _served(home: Path, registry: Registry) -> subprocess.Popen[bytes]:
 
 
 def test_run_brings_what_is_not_there(run: Callable[..., Any]) -> None:
-    answered = run("run", "small", "hello", "--max-tokens", "3")
+    answered = run("run", "small", "hello", "--max-tokens", "3", "--yes")
     assert answered.returncode == 0, answered.stderr
     assert "small is not installed; pulling it" in answered.stderr
     assert "installed small: " in answered.stderr
     assert "licence: MIT License" in answered.stderr
     assert "pulling" not in run("run", "small", "hello", "--max-tokens", "3").stderr
+
+
+@pytest.mark.parametrize("command", [("run", "kanzlei-meier", "hello"), ("create", "ours", "--from", "kanzlei-meier")])
+def test_a_name_that_could_be_private_does_not_leave_the_house(run: Callable[..., Any], command: tuple[str, ...]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as outside:
+        outside.setblocking(False)
+        address = f"127.0.0.1:{outside.getsockname()[1]}"
+        done = run(*command, HAUSGEIST_REGISTRY=f"http://{address}")
+        assert done.returncode == 3
+        assert f"{address} was not asked for it" in done.stderr
+        assert "'hausgeist pull kanzlei-meier' looks for it" in done.stderr
+        with pytest.raises(BlockingIOError):
+            outside.accept()
 
 
 @pytest.mark.parametrize("command", [("pull", "gemma3:4b"), ("run", "gemma3:4b", "hello")])
@@ -149,13 +163,17 @@ def test_without_a_way_out(run: Callable[..., Any], command: tuple[str, ...], ho
     assert time.monotonic() - began < 20
 
 
-def test_what_is_not_there(run: Callable[..., Any]) -> None:
+def test_what_is_not_there(run: Callable[..., Any], weights: Path) -> None:
     done = run("pull", "nothing")
     assert done.returncode == 3
     assert "nothing" in done.stderr
     for command in (("upgrade", "nothing"), ("rollback", "nothing"), ("pin", "nothing"), ("verify", "nothing")):
         assert run(*command).returncode == 3, command
     assert run("import", "/nowhere.tar").returncode == 3
+    mistaken = run("import", str(weights))
+    assert mistaken.returncode == 2
+    assert "is a model file (GGUF)" in mistaken.stderr
+    assert "hausgeist create NAME --from FILE" in mistaken.stderr
     assert run("create", "x", "-f", "/nowhere").returncode == 3
     assert run("upgrade").returncode == 2
 

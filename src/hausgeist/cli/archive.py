@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from hausgeist.cli.console import age, err, hint, note, print_json, size
+from hausgeist.cli.console import ago, err, hint, note, print_json, size
 from hausgeist.cli.help import Command, examples
 from hausgeist.cli.options import Home, Json
 from hausgeist.cli.running import find
@@ -70,7 +70,7 @@ def restore(
         previous = str(restored.previous) if restored.previous else None
         print_json({"home": str(restored.home), "files": restored.files, "size": restored.size, "created": restored.created, "previous": previous})
         return
-    note(f"restored {restored.files} files ({size(restored.size)}) to {restored.home}, as they were {age(time.time() - restored.created)} ago")
+    note(f"restored {restored.files} files ({size(restored.size)}) to {restored.home}, as they were {ago(time.time() - restored.created)}")
     if restored.previous:
         hint(f"what was there before is in {restored.previous}; remove it when you do not miss it")
 

@@ -29,7 +29,7 @@ _EXAMPLES = examples(
 def register(app: typer.Typer) -> None:
     group = typer.Typer(cls=Group, no_args_is_help=True, rich_markup_mode=None)
     group.command("export", cls=Command, epilog=_EXAMPLES)(export)
-    group.command("show", cls=Command)(show)
+    group.command("show", cls=Command, epilog=examples("hausgeist cert show", "hausgeist cert show --json"))(show)
     app.add_typer(group, name="cert", help="the certificate authority that other devices have to trust.")
 
 

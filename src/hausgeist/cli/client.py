@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -61,6 +62,10 @@ _TYPES: dict[str, type[HausgeistError]] = {
 """Of errors in the middle of a stream, which have no status."""
 
 
+_MISSING = re.compile(r"model '(.{1,200}?)' (?:is not installed|not found)", re.IGNORECASE)
+"""How the server says so, in the house's words and in Ollama's."""
+
+
 class RequestFailed(HausgeistError):
     """The server refused the request."""
 
@@ -79,8 +84,19 @@ class Client:
     def __enter__(self) -> Client:
         return self
 
-    def __exit__(self, *exc: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if isinstance(error, NotFound):
+            self._offer(error)
         self.close()
+
+    def _offer(self, error: NotFound) -> None:
+        """Put under the error what may have been meant, where it is about a model."""
+        if getattr(error, "__notes__", ()) or not (missing := _MISSING.search(error.message)):
+            return
+        from hausgeist.cli.looking import near
+
+        if meant := near(self, missing[1]):
+            error.add_note(meant)
 
     def close(self) -> None:
         self._http.close()

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Tone",
     "age",
+    "ago",
     "coloured",
     "err",
     "fail",
@@ -164,4 +165,10 @@ def age(seconds: float) -> str:
         if seconds >= length:
             count = round(seconds / length)
             return f"{count} {unit}{'s' if count != 1 else ''}"
-    return f"{max(0, int(seconds))} seconds"
+    count = max(0, int(seconds))
+    return f"{count} second{'s' if count != 1 else ''}"
+
+
+def ago(seconds: float) -> str:
+    """How long it is since something happened: "3 minutes ago"."""
+    return f"{age(seconds)} ago" if seconds >= 1 else "just now"

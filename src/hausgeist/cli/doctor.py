@@ -8,7 +8,7 @@ import typer
 
 from hausgeist.cli.console import Tone, note, paint, print_json
 from hausgeist.cli.exits import FAILED, OK
-from hausgeist.cli.help import Command
+from hausgeist.cli.help import Command, examples
 from hausgeist.cli.options import Home, Json
 from hausgeist.cli.terminal import one_line
 
@@ -18,7 +18,7 @@ _MARKS: dict[str, tuple[str, Tone]] = {"ok": ("ok", "good"), "warn": ("warn", "c
 
 
 def register(app: typer.Typer) -> None:
-    app.command("doctor", cls=Command)(doctor)
+    app.command("doctor", cls=Command, epilog=examples("hausgeist doctor", "hausgeist doctor --json"))(doctor)
 
 
 def doctor(*, as_json: Json = False, home: Home = None) -> int:

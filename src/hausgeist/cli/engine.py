@@ -43,9 +43,9 @@ _MARKS: dict[str, tuple[str, Tone]] = {"passed": ("ok", "good"), "missing": ("no
 
 def register(app: typer.Typer) -> None:
     group = typer.Typer(cls=Group, no_args_is_help=True, rich_markup_mode=None)
-    group.command("list", cls=Command)(list_engines)
+    group.command("list", cls=Command, epilog=examples("hausgeist engine list", "hausgeist engine list --json"))(list_engines)
     group.command("use", cls=Command, epilog=examples("hausgeist engine use built", "hausgeist engine use /opt/llama.cpp/llama-server"))(use)
-    group.command("verify", cls=Command)(verify)
+    group.command("verify", cls=Command, epilog=examples("hausgeist engine verify", "hausgeist engine verify built"))(verify)
     group.command(
         "build",
         cls=Command,

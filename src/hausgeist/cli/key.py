@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from hausgeist.cli.console import age, hint, note, print_json, say, table
+from hausgeist.cli.console import ago, hint, note, print_json, say, table
 from hausgeist.cli.help import Command, Group, examples
 from hausgeist.cli.house import House, in_house
 from hausgeist.cli.options import Home, Json
@@ -26,8 +26,8 @@ _EXAMPLES = examples(
 def register(app: typer.Typer) -> None:
     group = typer.Typer(cls=Group, no_args_is_help=True, rich_markup_mode=None)
     group.command("create", cls=Command, epilog=_EXAMPLES)(create)
-    group.command("list", cls=Command)(list_keys)
-    group.command("rm", cls=Command)(rm)
+    group.command("list", cls=Command, epilog=examples("hausgeist key list", "hausgeist key list --project contracts --json"))(list_keys)
+    group.command("rm", cls=Command, epilog=examples("hausgeist key rm key_1a2b3c"))(rm)
     app.add_typer(group, name="key", help="API keys for tools and people.")
 
 
@@ -90,7 +90,7 @@ def list_keys(
                 projects.get(key.project, key.project) if key.project else "any",
                 key.role,
                 people.get(key.user, key.user),
-                "revoked" if key.revoked else f"{age(now - key.last_used)} ago" if key.last_used else "never",
+                "revoked" if key.revoked else ago(now - key.last_used) if key.last_used else "never",
                 key.name,
             ]
             for key in keys

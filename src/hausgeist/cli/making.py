@@ -13,7 +13,7 @@ from hausgeist.cli.console import err, note
 from hausgeist.cli.help import Command, examples
 from hausgeist.cli.options import Address, Home, complete_model
 from hausgeist.cli.terminal import one_line
-from hausgeist.errors import InvalidRequest, NotFound
+from hausgeist.errors import InvalidRequest, ModelNotFound, NotFound
 
 if TYPE_CHECKING:
     from hausgeist.cli.client import Client
@@ -39,19 +39,27 @@ def create(
     file: Annotated[Path | None, typer.Option("--file", "-f", metavar="FILE", help="a Modelfile.", show_default=False)] = None,
     source: Annotated[str, typer.Option("--from", metavar="MODEL|FILE", help="what to make it from, without a Modelfile.", show_default=False)] = "",
     system: Annotated[str, typer.Option("--system", metavar="TEXT", help="how the model shall behave.", show_default=False)] = "",
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="look for a model that is not here without asking, whatever its name.")] = False,
     host: Address = None,
     home: Home = None,
 ) -> None:
     """make a model from a Modelfile, another model or a file. one that has this name is replaced."""
     from hausgeist.cli.client import client_for
+    from hausgeist.cli.looking import agree_to_look
     from hausgeist.settings import load_settings
 
     if (file is None) == (not source):
         raise InvalidRequest("say what to make it from: a Modelfile with -f, or a model or file with --from.")
-    with client_for(load_settings(home=home), host) as client:
+    settings = load_settings(home=home)
+    with client_for(settings, host) as client:
         body = _of_modelfile(client, file) if file is not None else _from(client, [source], Path())
         if system:
             body["system"] = system
+        if base := body.get("from"):
+            try:
+                client.show(base)
+            except ModelNotFound:
+                agree_to_look(client, base, settings, yes=yes)
         with client.stream("/api/create", {"model": name, **body}) as events:
             for event in events:
                 if str(event.get("status", "")).startswith("pulling manifest"):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hausgeist.cli.console import age, hint, note, paint, print_json, say, size, table
+from hausgeist.cli.console import age, ago, hint, note, paint, print_json, say, size, table
 from hausgeist.cli.help import Command, examples
 from hausgeist.cli.options import Address, Force, Home, Json, complete_model
 from hausgeist.errors import InvalidRequest
@@ -24,8 +24,9 @@ Names = Annotated[list[str], typer.Argument(metavar="MODEL", help="names of mode
 
 def register(app: typer.Typer) -> None:
     app.command("list", cls=Command, epilog=examples("hausgeist list", "hausgeist list --json"))(list_models)
+    app.command("ls", cls=Command, hidden=True, epilog=examples("hausgeist ls"))(list_models)
     app.command("show", cls=Command, epilog=examples("hausgeist show gemma-3-4b", "hausgeist show gemma-3-4b --template"))(show)
-    app.command("ps", cls=Command)(ps)
+    app.command("ps", cls=Command, epilog=examples("hausgeist ps", "hausgeist ps --json"))(ps)
     app.command("stop", cls=Command, epilog=examples("hausgeist stop gemma-3-4b", "hausgeist stop --all"))(stop)
     app.command("rm", cls=Command, epilog=examples("hausgeist rm gemma-3-4b"))(rm)
 
@@ -246,7 +247,7 @@ def _time(stamp: Any) -> float | None:
 
 def _since(stamp: Any) -> str:
     when = _time(stamp)
-    return f"{age(time.time() - when)} ago" if when else "-"
+    return ago(time.time() - when) if when else "-"
 
 
 def _until(stamp: Any) -> str:

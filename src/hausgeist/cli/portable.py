@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -88,6 +89,7 @@ def bring(
         source = file.open("rb")
     except OSError as error:
         raise NotFound(f"{file} cannot be read: {error.strerror}.") from error
+    _check(source, file)
     with source, client_for(load_settings(home=home), host) as client, _progress("reading", file, file.stat().st_size) as (progress, task):
 
         def chunks() -> Iterator[bytes]:
@@ -102,6 +104,21 @@ def bring(
     for model in made:
         licence = str(model.get("licence") or "").strip().partition("\n")[0]
         note(f"installed {model['id']}: {size(model['size'])}" + (f", licence: {licence[:80]}" if licence else ""))
+
+
+def _check(source: BufferedReader, file: Path) -> None:
+    """A model's own file is the likeliest mistake; the server would call it a damaged archive."""
+    if source.peek(4)[:4] == b"GGUF":
+        source.close()
+        error = InvalidRequest(f"{one_line(str(file))} is a model file (GGUF), and none that 'hausgeist export' wrote.")
+        for line in (
+            "a model file is used as it is:",
+            "  hausgeist run FILE                   talks to it",
+            "  hausgeist serve FILE                 offers it to your tools",
+            "  hausgeist create NAME --from FILE    installs it under a name",
+        ):
+            error.add_note(line)
+        raise error
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from hausgeist.cli.console import age, hint, note, print_json, table
+from hausgeist.cli.console import ago, hint, note, print_json, table
 from hausgeist.cli.help import Command, Group, examples
 from hausgeist.cli.house import House, in_house
 from hausgeist.cli.options import Home, Json
@@ -23,13 +23,13 @@ Who = Annotated[str, typer.Argument(metavar="USER", help="name or id of a user."
 def register(app: typer.Typer) -> None:
     group = typer.Typer(cls=Group, no_args_is_help=True, rich_markup_mode=None)
     group.command("create", cls=Command, epilog=examples("hausgeist project create contracts"))(create)
-    group.command("list", cls=Command)(list_projects)
-    group.command("rename", cls=Command)(rename)
-    group.command("rm", cls=Command)(rm)
+    group.command("list", cls=Command, epilog=examples("hausgeist project list", "hausgeist project list --json"))(list_projects)
+    group.command("rename", cls=Command, epilog=examples("hausgeist project rename contracts deeds"))(rename)
+    group.command("rm", cls=Command, epilog=examples("hausgeist project rm contracts"))(rm)
     member = typer.Typer(cls=Group, no_args_is_help=True, rich_markup_mode=None)
     member.command("add", cls=Command, epilog=examples("hausgeist project member add contracts ada --role reader"))(add_member)
-    member.command("list", cls=Command)(list_members)
-    member.command("rm", cls=Command)(rm_member)
+    member.command("list", cls=Command, epilog=examples("hausgeist project member list contracts"))(list_members)
+    member.command("rm", cls=Command, epilog=examples("hausgeist project member rm contracts ada"))(rm_member)
     group.add_typer(member, name="member", help="who works in a project.")
     app.add_typer(group, name="project", help="projects, and who works in them.")
 
@@ -68,7 +68,7 @@ def list_projects(*, as_json: Json = False, home: Home = None) -> None:
                 project.id,
                 str(len(house.workspace.members(project.id))),
                 str(len(house.workspace.keys(project.id))),
-                f"{age(now - project.created)} ago",
+                ago(now - project.created),
             ]
             for project in projects
         ]

@@ -60,6 +60,7 @@ def run(
     markdown: Annotated[bool, typer.Option("--markdown/--no-markdown", help="lay the answer out on a terminal.")] = True,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="say how long everything took.")] = False,
     no_history: Annotated[bool, typer.Option("--no-history", help="do not keep what is typed into the chat.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="look for a model that is not here without asking, whatever its name.")] = False,
     host: Address = None,
     home: Home = None,
 ) -> int:
@@ -79,10 +80,11 @@ def run(
     text = _question(prompt or [])
     file = _model_file(model)
     link = Link(settings, host, files=(file,) if file is not None else ())
+    kept = False
     try:
         if file is not None:
-            conversation.model = _offer(link, file)
-        elif not _bring(link, model, settings, host):
+            conversation.model, kept = _offer(link, file)
+        elif not _bring(link, model, settings, host, yes=yes):
             return INTERRUPTED
         if text is not None:
             conversation.ask(text, images)
@@ -92,6 +94,8 @@ def run(
         return _chat(link, conversation, settings.home, images, history=not no_history, markdown=markdown, verbose=verbose)
     finally:
         link.close()
+        if kept:
+            hint(f"the server that runs keeps {conversation.model}; 'hausgeist rm {conversation.model}' removes it")
 
 
 def _question(words: list[str]) -> str | None:
@@ -121,24 +125,30 @@ def _model_file(model: str) -> Path | None:
     return None
 
 
-def _offer(link: Link, file: Path) -> str:
-    """Make the file known to the server, and return its name there. A server started for this command knows it already."""
+def _offer(link: Link, file: Path) -> tuple[str, bool]:
+    """Make the file known to the server; its name there, and whether it is new and stays. A server started for this command knows it already,
+    and forgets it at the end."""
     from hausgeist.cli.console import err
     from hausgeist.library.gguf.contents import stem
 
     with err().status("starting"):
         client = link.client()
     name = stem(file)
-    if not link.own:
-        from hausgeist.cli.models import offer_file
+    if link.own:
+        return name, False
+    from hausgeist.cli.models import offer_file
 
-        return offer_file(client, file)
-    return name
+    try:
+        client.show(name)
+    except ModelNotFound:
+        return offer_file(client, file), True
+    return offer_file(client, file), False
 
 
-def _bring(link: Link, model: str, settings: Settings, host: str | None) -> bool:
+def _bring(link: Link, model: str, settings: Settings, host: str | None, *, yes: bool) -> bool:
     """Install the model where it is not. False: Ctrl-C. Raises `NotFound` where it cannot be had."""
     from hausgeist.cli.console import err, size
+    from hausgeist.cli.looking import agree_to_look
     from hausgeist.cli.pull import advise, fetch
 
     with err().status("starting"):
@@ -147,6 +157,7 @@ def _bring(link: Link, model: str, settings: Settings, host: str | None) -> bool
         client.show(model)
         return True
     except ModelNotFound:
+        agree_to_look(client, model, settings, yes=yes)
         note(f"{one_line(model)} is not installed; pulling it")
     try:
         fetched = fetch(client, "/house/v1/models/pull", {"model": model}, model=model)

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from hausgeist.cli.console import age, hint, note, print_json, say, table
+from hausgeist.cli.console import ago, hint, note, print_json, say, table
 from hausgeist.cli.help import Command, Group, examples
 from hausgeist.cli.house import House, choose_password, in_house
 from hausgeist.cli.options import Home, Json
@@ -24,9 +24,9 @@ HouseRole = Annotated[Role, typer.Option(help="owners administer, members use an
 def register(app: typer.Typer) -> None:
     group = typer.Typer(cls=Group, no_args_is_help=True, rich_markup_mode=None)
     group.command("create", cls=Command, epilog=examples("hausgeist user create ada --invite", "hausgeist user create bob --role reader"))(create)
-    group.command("list", cls=Command)(list_users)
-    group.command("rm", cls=Command)(rm)
-    group.command("invite", cls=Command)(invite)
+    group.command("list", cls=Command, epilog=examples("hausgeist user list", "hausgeist user list --json"))(list_users)
+    group.command("rm", cls=Command, epilog=examples("hausgeist user rm ada"))(rm)
+    group.command("invite", cls=Command, epilog=examples("hausgeist user invite ada"))(invite)
     group.command("passwd", cls=Command, epilog=examples("hausgeist user passwd ada", "pass show ada | hausgeist user passwd ada"))(passwd)
     group.command("role", cls=Command, epilog=examples("hausgeist user role ada owner"))(role)
     app.add_typer(group, name="user", help="the people who may sign in.")
@@ -68,8 +68,7 @@ def list_users(*, as_json: Json = False, home: Home = None) -> None:
             return
         now = time.time()
         rows = [
-            [user.name, user.role, user.id, f"{age(now - user.last_seen)} ago" if user.last_seen else "invited" if user.invited else "never"]
-            for user in users
+            [user.name, user.role, user.id, ago(now - user.last_seen) if user.last_seen else "invited" if user.invited else "never"] for user in users
         ]
         table(["name", "role", "id", "last seen"], rows, flexible="name")
 

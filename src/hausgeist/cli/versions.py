@@ -32,7 +32,7 @@ def register(app: typer.Typer) -> None:
     app.command("upgrade", cls=Command, short_help="install newer versions of models.", epilog=examples(*lines))(upgrade)
     app.command("rollback", cls=Command, short_help="go back to the version before.", epilog=examples("hausgeist rollback gemma3:4b"))(rollback)
     app.command("pin", cls=Command, short_help="keep a model at its version.", epilog=examples("hausgeist pin gemma3:4b"))(pin)
-    app.command("unpin", cls=Command, short_help="let a model be upgraded again.")(unpin)
+    app.command("unpin", cls=Command, short_help="let a model be upgraded again.", epilog=examples("hausgeist unpin gemma3:4b"))(unpin)
     lines = ("hausgeist verify --all", "hausgeist verify gemma3:4b --repair")
     app.command("verify", cls=Command, short_help="read the files of models again: are they sound?", epilog=examples(*lines))(verify)
     app.command("gc", cls=Command, short_help="remove files that no model needs.", epilog=examples("hausgeist gc --dry-run"))(gc)

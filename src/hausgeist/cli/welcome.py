@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hausgeist.cli.console import paint
+from hausgeist.cli.invocation import command
 from hausgeist.cli.terminal import one_line
 
 if TYPE_CHECKING:
@@ -42,18 +43,19 @@ def welcome(app: App, addresses: Sequence[str], files: Sequence[Path]) -> list[s
     lines += _row("home", [str(settings.home)])
     if settings.offline:
         lines += _row("offline", ["every outbound connection is refused"])
-    lines += ["", *_row("models", list(_models(models))), ""]
+    ours = command()
+    lines += ["", *_row("models", list(_models(models, ours))), ""]
     example = _example(models)
     trust = " --cacert hausgeist-ca.crt" if settings.tls_on and settings.tls_certificate is None else ""
     key = ' -H "authorization: Bearer $HAUSGEIST_API_KEY"' if keys else ""
     body = f'{{"model": "{example}", "messages": [{{"role": "user", "content": "hello"}}]}}'
     home = "" if settings.home == default_home().absolute() else f" --home {shlex.quote(str(settings.home))}"
-    lines += _row("terminal", [f"hausgeist run {shlex.quote(example)}{home}"])
+    lines += _row("terminal", [f"{ours} run {shlex.quote(example)}{home}"])
     lines += _row("curl", [f"curl{trust} {address}/v1/chat/completions{key} -d {shlex.quote(body)}"])
     secret = 'os.environ["HAUSGEIST_API_KEY"]' if keys else '"none"'
     lines += _row("python", [f'OpenAI(base_url="{address}/v1", api_key={secret})  # model="{example}"'])
     people = sum(user.id != "local" for user in app.workspace.users())
-    said = advice(settings, keys=len(app.workspace.keys()), users=people, uncovered=reach(settings)[1])
+    said = advice(settings, keys=len(app.workspace.keys()), users=people, uncovered=reach(settings)[1], command=ours)
     if said:
         lines += ["", *(paint("note:", "careful") + " " + one for one in said)]
     return [*lines, "", paint("Ctrl-C ends it", "quiet")]
@@ -84,13 +86,13 @@ def _example(models: Sequence[InstalledModel]) -> str:
     return next(iter([*real, *fake]), "MODEL").removesuffix(":latest")
 
 
-def _models(models: Sequence[InstalledModel]) -> Iterator[str]:
+def _models(models: Sequence[InstalledModel], ours: str) -> Iterator[str]:
     if not models:
-        yield "none yet; 'hausgeist serve FILE.gguf' offers one"
+        yield f"none yet; '{ours} serve FILE.gguf' offers one"
         return
     width = min(40, max(len(model.id) for model in models[:_MOST_MODELS]))
     for model in models[:_MOST_MODELS]:
         notice = one_line(model.notice)
         yield f"{one_line(model.id):<{width}}  {paint(notice, 'careful')}".rstrip() if notice else one_line(model.id)
     if len(models) > _MOST_MODELS:
-        yield f"and {len(models) - _MOST_MODELS} more: 'hausgeist list'"
+        yield f"and {len(models) - _MOST_MODELS} more: '{ours} list'"

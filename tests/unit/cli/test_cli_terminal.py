@@ -32,6 +32,14 @@ def test_control_characters_become_visible(hostile: str, shown: str) -> None:
     assert neutralise(hostile) == shown
 
 
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(-3, "just now"), (0.4, "just now"), (1.2, "1 second ago"), (59, "59 seconds ago"), (60, "1 minute ago"), (7300, "2 hours ago")],
+)
+def test_how_long_ago(seconds: float, said: str) -> None:
+    assert console.ago(seconds) == said
+
+
 def test_ordinary_text_stays() -> None:
     text = "Grüße, 你好, שלום, 👩‍👩‍👧\n\tcode\n"
     assert neutralise(text) == text

@@ -199,6 +199,14 @@ async def test_progress_is_taken_out_and_nothing_else(size: int) -> None:
     assert await reply.read() == b":\n\n" + wanted
 
 
+async def test_a_build_without_a_name_gets_one() -> None:
+    quoted = chunk({"content": '"system_fingerprint":"b0-unknown"'}, system_fingerprint="b0-unknown")
+    named = chunk({"content": "a"}, system_fingerprint="b6000-abcdef")
+    response = Response(events(quoted, named, "[DONE]"))
+    reply = LlamaCppReply(response.incoming, Connections("/nowhere.sock", key="none"), fingerprint="xllamacpp-2026.10")
+    assert await reply.read() == events(quoted | {"system_fingerprint": "xllamacpp-2026.10"}, named, "[DONE]")
+
+
 async def test_an_error_in_the_stream_is_the_status_of_a_whole_answer() -> None:
     response = Response(events(PROGRESS, {"error": {"code": 400, "message": "too long"}}))
     reply = await collect(response.reply(), "chat", answers=1)

@@ -386,7 +386,7 @@ def test_only_what_the_certificate_covers_is_told_to_others(tmp_path: Path, monk
     good, left = reach(settings)
     assert (good, left) == (["10.1.2.3"], ["crate", "203.0.113.7"])
     said = advice(settings, keys=1, users=0, uncovered=left)
-    assert "hausgeist serve --name crate --name 203.0.113.7" in said[-1]
+    assert "start it with --name crate --name 203.0.113.7" in said[-1]
     # That way leads there.
     told = settings.model_copy(update={"names": ("crate", "203.0.113.7")})
     Certificates(told).context()

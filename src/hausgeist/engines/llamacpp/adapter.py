@@ -58,7 +58,7 @@ class LlamaCpp:
     async def load(self, plan: LaunchPlan, progress: Callable[[float], None] | None = None) -> LlamaCppWorker:
         asked = parameters(plan, prompt_cache=self._prompt_cache, accelerated=self.provider.accelerated)
         process = await Process.start(self.provider, asked, folder=await self._run_folder())
-        worker = LlamaCppWorker(plan, process, wheel=self.provider.binary is None, forget=self._workers.discard)
+        worker = LlamaCppWorker(plan, process, provider=self.provider, forget=self._workers.discard)
         self._workers.add(worker)
         try:
             await worker.ready(progress)
@@ -84,9 +84,10 @@ class LlamaCppWorker:
 
     private_fields = True
 
-    def __init__(self, plan: LaunchPlan, process: Process, *, wheel: bool, forget: Callable[[LlamaCppWorker], None]) -> None:
+    def __init__(self, plan: LaunchPlan, process: Process, *, provider: Provider, forget: Callable[[LlamaCppWorker], None]) -> None:
         self._plan = plan
-        self._wheel = wheel
+        self._wheel = provider.binary is None
+        self._fingerprint = provider.fingerprint
         self._process = process
         self._forget = forget
         self._connections: Connections | None = None
@@ -143,7 +144,7 @@ class LlamaCppWorker:
         asked = question(operation, body)
         # llama-server closes a connection after each stream without saying so.
         incoming, connections = await self._post(path, asked.body, kept=operation not in STREAMED)
-        reply = LlamaCppReply(incoming, connections, progress=asked.progress)
+        reply = LlamaCppReply(incoming, connections, progress=asked.progress, fingerprint=self._fingerprint)
         return await collect(reply, operation, answers=asked.answers) if asked.whole else reply
 
     async def _post(self, path: str, body: bytes, *, kept: bool) -> tuple[Incoming, Connections]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import secrets
 from dataclasses import dataclass
 from functools import lru_cache
@@ -33,6 +34,11 @@ class Provider:
     version: str
     backends: tuple[str, ...]
     """What it computes on: "cpu", and "cuda", "vulkan", "metal" or "rocm" where compiled in."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Which build answers, for `system_fingerprint`: the engine's name and version."""
+        return re.sub(r"[^\w.+-]+", "-", f"{'xllamacpp' if self.name == 'wheel' else 'llama.cpp'}-{self.version}", flags=re.ASCII)
 
     @property
     def accelerated(self) -> bool:

@@ -24,6 +24,8 @@ STREAMED: tuple[Operation, ...] = ("chat", "completion", "infill")
 _END = b"\n\n"
 _PROGRESS = b'"prompt_progress":{'
 """In the text of an answer the quotes would be escaped."""
+_NAMELESS = b'"system_fingerprint":"b0-unknown"'
+"""What a build says that was not made from a repository: the wheel's, and those from a source package."""
 _LARGEST_EVENT = 64 * 2**20
 _BROKEN = "The connection to the engine broke in the middle of an answer."
 
@@ -64,11 +66,12 @@ def question(operation: Operation, body: bytes) -> Question:
 class LlamaCppReply:
     """An answer that may still be arriving. Closing it early closes its connection, which is how the engine learns to stop."""
 
-    def __init__(self, incoming: Incoming, connections: Connections, *, progress: bool = False) -> None:
-        """`progress`: leave the events that tell it in the stream."""
+    def __init__(self, incoming: Incoming, connections: Connections, *, progress: bool = False, fingerprint: str = "") -> None:
+        """`progress`: leave the events that tell it in the stream. `fingerprint`: what a build is called that does not know it itself."""
         self._incoming = incoming
         self._connections = connections
         self._progress = progress
+        self._fingerprint = b'"system_fingerprint":"%b"' % fingerprint.encode() if fingerprint else _NAMELESS
 
     @property
     def status(self) -> int:
@@ -97,7 +100,7 @@ class LlamaCppReply:
                 if not self._progress and _PROGRESS in chunk:
                     chunk = b"".join(event + _END for event in chunk.split(_END) if event and _PROGRESS not in event)
                 if chunk:
-                    yield chunk
+                    yield chunk.replace(_NAMELESS, self._fingerprint)
         except ConnectionError as error:
             raise WorkerGone(_BROKEN) from error
         if rest:

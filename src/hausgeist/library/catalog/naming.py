@@ -34,10 +34,10 @@ def meanings(reference: Reference) -> list[Reference]:
     return [reference]
 
 
-def did_you_mean(name: str, installed: Iterable[str]) -> str:
-    """A question to put behind a message, or nothing."""
+def did_you_mean(name: str, installed: Iterable[str], *, catalogue: bool = True) -> str:
+    """A question to put behind a message, or nothing. Without the `catalogue` only what is installed is offered."""
     asked = _plain(name)
-    known = {_plain(one): one.removesuffix(":latest") for one in (*_all_names(load()), *installed)}
+    known = {_plain(one): one.removesuffix(":latest") for one in (*(_all_names(load()) if catalogue else ()), *installed)}
     near = [known[one] for one in get_close_matches(asked, known, n=3, cutoff=_NEAR) if one != asked]
     return f" Did you mean {' or '.join(near)}?" if near else ""
 
