@@ -116,9 +116,16 @@ def test_pictures_in_other_forms(seeing: Live, form: str) -> None:
     assert tokens >= PICTURE
 
 
-def test_a_picture_that_the_engine_cannot_decode_is_said_to_be_one(seeing: Live) -> None:
-    with pytest.raises(ollama.ResponseError, match="does not read WebP") as caught:
-        by_ollama(seeing)(picture("red", "WEBP"), False)
+@pytest.mark.parametrize("tongue", [by_openai, by_anthropic, by_ollama], ids=["openai", "anthropic", "ollama"])
+def test_webp_is_seen_as_the_same_picture(seeing: Live, tongue: Callable[[Live], Ask]) -> None:
+    """llama.cpp cannot decode it, so it is converted; without loss it is the same picture to the last token."""
+    assert tongue(seeing)(picture("red", "WEBP"), False) == tongue(seeing)(picture("red"), False)
+
+
+def test_webp_that_breaks_off_is_said_to(seeing: Live) -> None:
+    whole = base64.b64decode(picture("red", "WEBP"))
+    with pytest.raises(ollama.ResponseError, match="cannot be decoded") as caught:
+        by_ollama(seeing)(base64.b64encode(whole[:-20]).decode(), False)
     assert caught.value.status_code == 400
 
 

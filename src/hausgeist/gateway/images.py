@@ -1,6 +1,6 @@
 """Images in requests: checked before an engine sees them, and fetched by our own client or not at all.
 
-Owns what counts as an image here (type by its first bytes, size in bytes and pixels) and the refusals. Does not decode pixels; engines do.
+Owns what counts as an image here (its size in bytes and pixels) and the refusals. Does not decode pixels; engines do, and `webp` for them.
 """
 
 from __future__ import annotations
@@ -8,14 +8,13 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-import struct
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from hausgeist.errors import InvalidRequest, TooLarge, Unavailable
 from hausgeist.gateway.abilities import sees
+from hausgeist.gateway.pictures import inspect, pixels
 from hausgeist.gateway.services import Services
 from hausgeist.identity import Origin, Principal
 from hausgeist.model import InstalledModel
@@ -45,10 +44,6 @@ PIXELS_LIMIT = 200_000_000
 """The same for all images of one request together."""
 
 _SIDE_LIMIT = 32_768
-_SEGMENTS = 4096
-"""Of a JPEG, before its frame header: one from a camera has a few dozen."""
-_BEGINNING = 2**16
-"""Characters of base64 in which the size of most images stands."""
 _DATA_URL = re.compile(r"data:(?P<type>[^;,]*)(?P<parameters>(?:;[^;,]*)*),", re.IGNORECASE)
 _SPACE = re.compile(rb"\s+")
 _READABLE = "JPEG, PNG, GIF, WebP or BMP"
@@ -93,28 +88,17 @@ def data_url(payload: str | bytes, *, param: str | None = None) -> str:
 
 def demand_room(messages: Iterable[Mapping[str, Any]], *, param: str = "messages") -> None:
     """Raise InvalidRequest when the images in these messages (checked `data:` URLs) are too much for one request: engines unpack all of them."""
-    pixels = 0
+    total = 0
     for message in messages:
         content = message.get("content")
         for part in content if isinstance(content, list) else ():
             if part.get("type") == "image_url":
-                pixels += _pixels(part["image_url"]["url"])
-                if pixels > PIXELS_LIMIT:
+                total += pixels(part["image_url"]["url"])
+                if total > PIXELS_LIMIT:
                     raise InvalidRequest(
                         f"The images of this request have more than {PIXELS_LIMIT // 10**6} megapixels together. Send smaller ones, or fewer.",
                         param=param,
                     )
-
-
-def _pixels(url: str) -> int:
-    """Of a checked `data:` URL, so what has no size is none. It stands near the beginning, except after a JPEG's many notes."""
-    payload = url[url.index(",") + 1 :]
-    with suppress(binascii.Error):
-        for beginning in (payload[:_BEGINNING], payload):
-            _, size = _inspect(base64.b64decode(beginning))
-            if size is not None:
-                return size[0] * size[1]
-    return 0
 
 
 def demand_vision(model: InstalledModel, *, param: str | None = None) -> None:
@@ -162,7 +146,7 @@ def _encode(body: bytes, param: str | None) -> str:
     """Check the bytes and wrap them; the type is told by them, not by whoever sent them."""
     if len(body) > IMAGE_LIMIT:
         raise TooLarge(f"The image is larger than {IMAGE_LIMIT // 2**20} MiB.")
-    kind, size = _inspect(body)
+    kind, size = inspect(body)
     if not kind:
         raise InvalidRequest(f"This is not an image that can be read: {_READABLE} is needed.", param=param)
     if size is None:
@@ -171,63 +155,3 @@ def _encode(body: bytes, param: str | None) -> str:
     if width < 1 or height < 1 or width > _SIDE_LIMIT or height > _SIDE_LIMIT or width * height > PIXEL_LIMIT:
         raise InvalidRequest(f"The image is {width} x {height} pixels; at most {PIXEL_LIMIT // 10**6} megapixels can be read.", param=param)
     return f"data:{kind};base64,{base64.b64encode(body).decode()}"
-
-
-def _inspect(body: bytes) -> tuple[str, tuple[int, int] | None]:
-    """Media type by the first bytes, and width and height by the header; ("", None) for what is not an image."""
-    try:
-        if body.startswith(b"\x89PNG\r\n\x1a\n"):
-            return "image/png", struct.unpack(">II", body[16:24]) if body[12:16] == b"IHDR" else None
-        if body.startswith(b"\xff\xd8\xff"):
-            return "image/jpeg", _jpeg_size(body)
-        if body[:6] in (b"GIF87a", b"GIF89a"):
-            return "image/gif", struct.unpack("<HH", body[6:10])
-        if body.startswith(b"RIFF") and body[8:12] == b"WEBP":
-            return "image/webp", _webp_size(body)
-        if body.startswith(b"BM"):
-            return "image/bmp", _bmp_size(body)
-    except (struct.error, IndexError):
-        return "image/broken", None
-    return "", None
-
-
-def _jpeg_size(body: bytes) -> tuple[int, int] | None:
-    """Walk the segments to the frame header (SOF0 to SOF15, without DHT, JPG and DAC)."""
-    position = 2
-    for _ in range(_SEGMENTS):
-        if position + 9 >= len(body):
-            return None
-        if body[position] != 0xFF:
-            return None
-        marker = body[position + 1]
-        if marker == 0xFF:
-            position += 1
-        elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            height, width = struct.unpack(">HH", body[position + 5 : position + 9])
-            return width, height
-        elif marker == 0x01 or 0xD0 <= marker <= 0xD8:
-            position += 2
-        else:
-            position += 2 + int(struct.unpack(">H", body[position + 2 : position + 4])[0])
-    return None
-
-
-def _webp_size(body: bytes) -> tuple[int, int] | None:
-    chunk = body[12:16]
-    if chunk == b"VP8X":
-        return int.from_bytes(body[24:27], "little") + 1, int.from_bytes(body[27:30], "little") + 1
-    if chunk == b"VP8 " and body[23:26] == b"\x9d\x01\x2a":
-        width, height = struct.unpack("<HH", body[26:30])
-        return width & 0x3FFF, height & 0x3FFF
-    if chunk == b"VP8L" and body[20] == 0x2F:
-        bits = int(struct.unpack("<I", body[21:25])[0])
-        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
-    return None
-
-
-def _bmp_size(body: bytes) -> tuple[int, int]:
-    if struct.unpack("<I", body[14:18])[0] == 12:
-        width, height = struct.unpack("<HH", body[18:22])
-    else:
-        width, height = struct.unpack("<ii", body[18:26])
-    return abs(width), abs(height)

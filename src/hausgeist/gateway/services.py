@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from hausgeist.gateway.webp import Converter
 from hausgeist.governance.egress import Egress
 from hausgeist.governance.service import Governor
 from hausgeist.library.install import Installer
@@ -28,3 +29,4 @@ class Services:
     blobs: Blobs
     governor: Governor
     egress: Egress
+    converter: Converter = field(default_factory=Converter)

@@ -43,7 +43,7 @@ def _translate(status: int, parsed: Any, *, fallback: str) -> HausgeistError:
     if too_long := _TOO_LONG.search(message):
         return ContextExceeded(int(too_long[1]), int(too_long[2]))
     if "Failed to load image" in message:
-        return InvalidRequest("The engine cannot decode an image of this request. Every engine reads PNG and JPEG; llama.cpp does not read WebP.")
+        return InvalidRequest("The engine cannot decode an image of this request. Every engine reads PNG and JPEG.")
     if "does not match the expected" in message:
         return EngineFailed("The answer did not come out in the form that tools or schema demand; a larger limit of tokens may help.")
     if "empty grammar stack" in message:

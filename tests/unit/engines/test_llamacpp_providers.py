@@ -32,6 +32,11 @@ def test_the_wheel_unless_something_else_was_chosen(tmp_path: Path) -> None:
     assert "cpu" in found.backends
 
 
+def test_a_fingerprint_names_engine_and_version() -> None:
+    assert Provider("wheel", None, "2026.10.1", ("cpu",)).fingerprint == "xllamacpp-2026.10.1"
+    assert Provider("built", None, 'b6000 "x"\n', ("cpu",)).fingerprint == "llama.cpp-b6000-x"
+
+
 def test_a_llama_server_of_ones_own(tmp_path: Path, binary: Path) -> None:
     found = provider(Settings(home=tmp_path, engine="binary", engine_binary=binary))
     assert found == Provider("binary", binary, "4711 (abcdef)", ("cpu", "cuda", "vulkan"))

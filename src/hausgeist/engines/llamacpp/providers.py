@@ -38,7 +38,7 @@ class Provider:
     @property
     def fingerprint(self) -> str:
         """Which build answers, for `system_fingerprint`: the engine's name and version."""
-        return re.sub(r"[^\w.+-]+", "-", f"{'xllamacpp' if self.name == 'wheel' else 'llama.cpp'}-{self.version}", flags=re.ASCII)
+        return re.sub(r"[^\w.+-]+", "-", f"{'xllamacpp' if self.name == 'wheel' else 'llama.cpp'}-{self.version}", flags=re.ASCII).strip("-")
 
     @property
     def accelerated(self) -> bool:

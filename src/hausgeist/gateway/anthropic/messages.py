@@ -65,6 +65,7 @@ def _create(services: Services) -> Handler:
         model = services.door.model(who, wanted.model)
         images = await resolve_images(image_addresses(wanted), services, who, origin)
         body = with_defaults(model, decode(wanted, model, images))
+        await services.converter.convert(body["messages"])
         streaming = bool(wanted.stream)
         answer = await services.door.call(
             who,
@@ -97,6 +98,7 @@ def _count_tokens(services: Services) -> Handler:
         model = services.door.model(who, wanted.model)
         images = await resolve_images(image_addresses(wanted), services, who, origin)
         body = with_defaults(model, decode(wanted, model, images))
+        await services.converter.convert(body["messages"])
         async with await services.door.call(who, Call(model=wanted.model, operation="count_chat", body=body, origin=origin)) as answer:
             counted = (await answer.json()).get("input_tokens")
         if not isinstance(counted, int):

@@ -69,6 +69,7 @@ def endpoints(services: Services) -> list[Endpoint]:
 async def _answer(
     services: Services, request: Request, wanted: GenerateRequest | ChatRequest, operation: Operation, body: Mapping[str, Any]
 ) -> Response:
+    await services.converter.convert(body.get("messages") or (), param="images")
     streaming = wanted.stream is not False
     given = await services.door.call(
         request.state.principal,

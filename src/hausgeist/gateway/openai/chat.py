@@ -150,6 +150,7 @@ async def create(request: Request, services: Services) -> Response:
         demand_vision(model, param=places[0][0])
         await resolve_images(body["messages"], lambda url, place: resolve_image(url, services, who, origin, param=place))
         demand_room(body["messages"])
+        await services.converter.convert(body["messages"])
     many = asked.n or 1
     # Only a stream tells what each of several answers took, and leaves out the beginning of an answer that is to be continued: the engine's
     # whole reply counts one answer, and repeats what the last message said. Its parts are put together again below.
