@@ -28,11 +28,11 @@ def agree_to_look(client: Asked, model: str, settings: Settings, *, yes: bool = 
     """Ask before a registry is asked for a name that may be private. Not for what everybody knows, nor for a name with its host.
 
     Raises `InvalidRequest` for what is no name, `NotFound` where the answer is no or nobody can give one."""
-    from hausgeist.library.catalog import load
+    from hausgeist.library.catalog.naming import is_known
     from hausgeist.library.reference import Reference
 
     reference = Reference.parse(model)
-    if yes or reference.kind != "registry" or reference.host or load().find(model) is not None:
+    if yes or reference.kind != "registry" or reference.host or is_known(reference):
         return
     name, host = one_line(model), urlsplit(settings.registry).netloc
     meant = near(client, model, catalogue=True)

@@ -6,7 +6,7 @@ import pytest
 
 from hausgeist.errors import NotFound
 from hausgeist.library.catalog import load
-from hausgeist.library.catalog.naming import did_you_mean, meanings
+from hausgeist.library.catalog.naming import did_you_mean, is_known, meanings
 from hausgeist.library.reference import Reference
 from tests.unit.library.gguf_builder import model
 from tests.unit.library.test_install import Home, home
@@ -73,3 +73,23 @@ async def test_a_misspelt_name(home: Home) -> None:
     with pytest.raises(NotFound) as caught:
         await home.pull("hf.co/owner/gema3:4b")
     assert "Did you mean" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [
+        ("gemma3", True),
+        ("gemma3:4b", True),
+        ("library/gemma3:4b", True),
+        ("gemma3:4b-it-q4_K_M", True),
+        ("google/gemma-3-4b-it", True),
+        ("SmolLM3-3B", True),
+        ("kanzlei/gemma3", False),
+        ("kanzlei/gemma-3-4b-it", False),
+        ("gemma3:kanzlei", False),
+        ("gemma3-kanzlei", False),
+        ("kanzlei-x", False),
+    ],
+)
+def test_a_name_is_known_as_a_whole_or_not(name: str, known: bool) -> None:
+    assert is_known(Reference.parse(name)) is known

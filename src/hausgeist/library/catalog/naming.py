@@ -11,7 +11,7 @@ from hausgeist.library.catalog.entry import Entry
 from hausgeist.library.catalog.reader import Catalog, load
 from hausgeist.library.reference import Reference
 
-__all__ = ["did_you_mean", "meanings"]
+__all__ = ["did_you_mean", "is_known", "meanings"]
 
 _NEAR: Final = 0.75
 
@@ -32,6 +32,14 @@ def meanings(reference: Reference) -> list[Reference]:
         if asked in _second_names(entry) and not _registered(entry, asked):
             return [target, reference]
     return [reference]
+
+
+def is_known(reference: Reference) -> bool:
+    """Whether this name in a registry says nothing that the catalogue does not: the model, and the owner where one is named."""
+    if (entry := load().find(str(reference))) is None:
+        return False
+    path = reference.path.lower()
+    return path.startswith("library/") or path in {_path(name) for name in (*entry.aliases, *entry.install)}
 
 
 def did_you_mean(name: str, installed: Iterable[str], *, catalogue: bool = True) -> str:
