@@ -32,7 +32,7 @@ def register(app: typer.Typer) -> None:
 
 
 def list_models(*, as_json: Json = False, host: Address = None, home: Home = None) -> None:
-    """show the models that can be asked for."""
+    """show the models that can be asked for. 'ls' is the same."""
     with _client(host, home) as client:
         models = client.ask("GET", "/api/tags").get("models", [])
         known = _known(client)
