@@ -343,7 +343,7 @@ async def test_questions_are_not_redirected_into_the_house(proxy: Proxy, at: Any
 
 def test_a_registry_that_is_wrong_about_its_own_address(registry: real.Registry) -> None:
     """Behind a proxy that ends TLS, registries call themselves http."""
-    found = Registry(None, "https://reg.example", "a/b", None)  # type: ignore[arg-type]
+    found = Registry(None, "https://reg.example", "a/b", None, None)  # type: ignore[arg-type]
     assert found.place("http://reg.example:5000/v2/a/b/blobs/uploads/1?_state=x#y") == "https://reg.example/v2/a/b/blobs/uploads/1?_state=x"
     assert found.place("/v2/a/b/blobs/uploads/1") == "https://reg.example/v2/a/b/blobs/uploads/1"
 
