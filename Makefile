@@ -31,7 +31,7 @@ run: $(VENV)/.for-run ## start the server with MODEL=FILE.gguf, or with a tiny m
 	exec $(BIN)/hausgeist serve "$$MODEL" $(ARGS)
 
 test: $(VENV)/.for-test ## run all tests but the soak runs; ARGS go to pytest
-	$(BIN)/python -m pytest -m "not soak" $(ARGS)
+	$(BIN)/python -m pytest -m "not soak" -n logical --maxprocesses 4 --dist loadfile $(ARGS)
 
 lint: $(VENV)/.for-test ## check style, types, import layers and the size of modules
 	@failed=0; \

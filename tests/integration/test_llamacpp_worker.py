@@ -7,8 +7,9 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -45,8 +46,15 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture
-async def engine(tmp_path: Path) -> AsyncIterator[LlamaCpp]:
-    engine = LlamaCpp(home=tmp_path / "home", provider=WHEEL)
+def home() -> Iterator[Path]:
+    """With a path so short that a socket in it can be bound, however pytest is started."""
+    with tempfile.TemporaryDirectory(prefix="hg-") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+async def engine(home: Path) -> AsyncIterator[LlamaCpp]:
+    engine = LlamaCpp(home=home, provider=WHEEL)
     yield engine
     await engine.close()
 
@@ -196,13 +204,13 @@ async def test_a_worker_has_no_network_and_leaves_no_core(engine: LlamaCpp, file
     assert {family.name for family in families} == {"AF_UNIX"}
 
 
-async def test_only_we_can_speak_to_it(engine: LlamaCpp, files: dict[str, Path], tmp_path: Path) -> None:
+async def test_only_we_can_speak_to_it(engine: LlamaCpp, files: dict[str, Path], home: Path) -> None:
     import aiohttp
 
     worker = await engine.load(plan(files["generate"]))
-    [socket] = (tmp_path / "home" / "run").glob("*.sock")
+    [socket] = (home / "run").glob("*.sock")
     assert socket.stat().st_mode & 0o077 == 0
-    assert (tmp_path / "home" / "run").stat().st_mode & 0o777 == 0o700
+    assert (home / "run").stat().st_mode & 0o777 == 0o700
     async with (
         aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(socket))) as session,
         session.post("http://x/tokenize", json={"content": "a"}) as reply,
@@ -213,7 +221,7 @@ async def test_only_we_can_speak_to_it(engine: LlamaCpp, files: dict[str, Path],
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no signals")
-async def test_a_crash_is_told_and_leaves_nothing(engine: LlamaCpp, files: dict[str, Path], tmp_path: Path) -> None:
+async def test_a_crash_is_told_and_leaves_nothing(engine: LlamaCpp, files: dict[str, Path], home: Path) -> None:
     worker = await engine.load(plan(files["slow"], context=4096))
     reply = await worker.call("completion", b'{"prompt": "a", "stream": true, "ignore_eos": true, "max_tokens": 4000}')
     chunks = reply.chunks()
@@ -235,7 +243,7 @@ async def test_a_crash_is_told_and_leaves_nothing(engine: LlamaCpp, files: dict[
     with pytest.raises(WorkerGone, match="SIGSEGV"):
         await worker.slots()
     await worker.close()
-    assert not list((tmp_path / "home" / "run").iterdir())
+    assert not list((home / "run").iterdir())
 
 
 async def test_what_cannot_be_loaded_is_explained(engine: LlamaCpp, files: dict[str, Path], tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import hashlib
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from hypothesis import strategies as st
 from hausgeist.errors import DiskFull, InvalidRequest, NotFound, TooLarge
 from hausgeist.store.blobs import Blobs, parse_digest
 
-DATA = os.urandom(10_000)
+DATA = random.Random(1).randbytes(10_000)
 DIGEST = hashlib.sha256(DATA).hexdigest()
 
 
