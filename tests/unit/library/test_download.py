@@ -74,6 +74,7 @@ def _small(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> N
     monkeypatch.setattr(crew, "_SMALLEST", 4 * UNIT)
     monkeypatch.setattr(crew, "_LARGEST", 32 * UNIT)
     monkeypatch.setattr(crew, "_FURTHER", UNIT // 4)
+    monkeypatch.setattr(crew, "_WIDE", 2 * UNIT)
     monkeypatch.setattr(sink, "_FLUSH", UNIT)
 
 
@@ -581,6 +582,8 @@ async def test_a_stream_without_an_end_does_not_fill_the_disk(house: House, upst
 @pytest.mark.parametrize("tls", [False, True])
 def test_read_straight_from_any_transport(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loop: str, tls: bool) -> None:
     """Of asyncio or uvloop, encrypted or not; with a connection that breaks in the middle and one that stops."""
+    # In one piece, of which not all has come before the transport is taken.
+    monkeypatch.setattr(crew, "_SMALLEST", 32 * UNIT)
     received: list[int] = []
 
     class Counted(crew.Receiver):

@@ -41,6 +41,8 @@ _TRIAL = 1 << 20
 """Bytes of a piece after which it is seen whether its connection is swift."""
 _STRAIGHT = 256 << 20
 """Bytes of a piece when a single connection is that swift."""
+_WIDE = 4 << 20
+"""Bytes that are written at a time then: each time, two threads have to wait for one another."""
 _SWIFT = 64e6
 """Bytes per second from which on a connection is read past aiohttp, at the price of a new connection for the next piece."""
 _AHEAD = 1 << 30
@@ -247,7 +249,8 @@ class Crew:
                 tried = position - max(answer.start, piece.start)
                 if self._straight and tried >= _TRIAL and tried >= _SWIFT * (now() - began) and can_receive(response):
                     self._swift = True
-                    await self._receive(response, sink, position, min(piece.end, answer.end))
+                    await sink.end()
+                    await self._receive(response, piece, min(piece.end, answer.end))
                     break
         finally:
             await sink.end()
@@ -256,19 +259,24 @@ class Crew:
         elif piece.start < piece.end and (piece.start < answer.end or answer.end - answer.start < min(asked, _FURTHER)):
             raise Again("ended before all had come")
 
-    async def _receive(self, response: ClientResponse, sink: Sink, position: int, end: int) -> None:
+    async def _receive(self, response: ClientResponse, piece: Piece, end: int) -> None:
         """The rest of a piece whose connection turned out to be swift."""
-        while data := response.content.read_nowait():
-            await sink.put(data[: end - position])
-            position = min(end, position + len(data))
-        receiver = Receiver(response, sink, end - position) if position < end else None
-        while receiver is not None and (rest := receiver.rest):
-            try:
-                async with asyncio.timeout(self._upstream.patience.stall):
-                    await receiver.more()
-            except TimeoutError:
-                if rest - receiver.rest < _SLOWEST * self._upstream.patience.stall:
-                    raise Again("sends next to nothing") from None
+        sink, stall = Sink(self._partial, piece, self._pool, self._count, size=_WIDE), self._upstream.patience.stall
+        try:
+            position = piece.start
+            while data := response.content.read_nowait():
+                await sink.put(data[: end - position])
+                position = min(end, position + len(data))
+            receiver = Receiver(response, sink, end - position) if position < end else None
+            while receiver is not None and (rest := receiver.rest):
+                try:
+                    async with asyncio.timeout(stall):
+                        await receiver.more()
+                except TimeoutError:
+                    if rest - receiver.rest < _SLOWEST * stall:
+                        raise Again("sends next to nothing") from None
+        finally:
+            await sink.end()
 
     def _count(self, size: int) -> None:
         self._buffered += size

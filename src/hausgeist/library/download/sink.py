@@ -23,18 +23,20 @@ class Piece:
 
 
 class Sink:
-    """For the bytes of one piece, in order. `count` is told how many bytes were added to what is gathered, or taken from it.
+    """For the bytes of one piece, in order, `size` at a time (0: as usual). `count` is told how many bytes were added to what is gathered, or
+    taken from it.
 
     Two buffers take turns. They are used again and again: memory that is handed back and asked for anew costs a page fault per page.
     """
 
-    def __init__(self, partial: Partial, piece: Piece, pool: Executor, count: Callable[[int], None]) -> None:
+    def __init__(self, partial: Partial, piece: Piece, pool: Executor, count: Callable[[int], None], *, size: int = 0) -> None:
         self._partial = partial
         self._piece = piece
         self._pool = pool
         self._count = count
         self._offset = piece.start
-        self._buffer, self._spare = bytearray(_FLUSH), bytearray(_FLUSH)
+        size = size or _FLUSH
+        self._buffer, self._spare = bytearray(size), bytearray(size)
         self._size = 0
         self._writing: asyncio.Future[int] | None = None
 
@@ -52,7 +54,7 @@ class Sink:
     def room(self) -> memoryview:
         """What is free of the buffer that is being filled. Never empty: a full buffer is sent with `flush`."""
         # A write ends where a block does, or holes would be missed where writes meet.
-        return memoryview(self._buffer)[self._size : _FLUSH - self._offset % BLOCK]
+        return memoryview(self._buffer)[self._size : len(self._buffer) - self._offset % BLOCK]
 
     def filled(self, size: int) -> None:
         """So many bytes were put into `room`."""
