@@ -249,8 +249,7 @@ class Crew:
                 tried = position - max(answer.start, piece.start)
                 if self._straight and tried >= _TRIAL and tried >= _SWIFT * (now() - began) and can_receive(response):
                     self._swift = True
-                    await sink.end()
-                    await self._receive(response, piece, min(piece.end, answer.end))
+                    await self._receive(response, sink, min(piece.end, answer.end) - position)
                     break
         finally:
             await sink.end()
@@ -259,24 +258,18 @@ class Crew:
         elif piece.start < piece.end and (piece.start < answer.end or answer.end - answer.start < min(asked, _FURTHER)):
             raise Again("ended before all had come")
 
-    async def _receive(self, response: ClientResponse, piece: Piece, end: int) -> None:
+    async def _receive(self, response: ClientResponse, sink: Sink, rest: int) -> None:
         """The rest of a piece whose connection turned out to be swift."""
-        sink, stall = Sink(self._partial, piece, self._pool, self._count, size=_WIDE), self._upstream.patience.stall
-        try:
-            position = piece.start
-            while data := response.content.read_nowait():
-                await sink.put(data[: end - position])
-                position = min(end, position + len(data))
-            receiver = Receiver(response, sink, end - position) if position < end else None
-            while receiver is not None and (rest := receiver.rest):
-                try:
-                    async with asyncio.timeout(stall):
-                        await receiver.more()
-                except TimeoutError:
-                    if rest - receiver.rest < _SLOWEST * stall:
-                        raise Again("sends next to nothing") from None
-        finally:
-            await sink.end()
+        sink.widen(_WIDE)
+        receiver, stall = Receiver(response, sink, rest), self._upstream.patience.stall
+        await receiver.begin()
+        while rest := receiver.rest:
+            try:
+                async with asyncio.timeout(stall):
+                    await receiver.more()
+            except TimeoutError:
+                if rest - receiver.rest < _SLOWEST * stall:
+                    raise Again("sends next to nothing") from None
 
     def _count(self, size: int) -> None:
         self._buffered += size

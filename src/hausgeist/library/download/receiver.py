@@ -31,9 +31,9 @@ def can_receive(response: ClientResponse) -> bool:
 
 
 class Receiver(asyncio.BufferedProtocol):
-    """Use with an answer for which `can_receive` and of whose body `content` holds nothing any more.
+    """Takes an answer for which `can_receive` over from aiohttp. First `begin`, then `more` until `rest` is 0.
 
-    `rest`: bytes that are still to come. They go into `sink`, which may already hold some.
+    `rest`: bytes of the body that are not in `sink` yet, into which they go.
     """
 
     def __init__(self, response: ClientResponse, sink: Sink, rest: int) -> None:
@@ -42,16 +42,27 @@ class Receiver(asyncio.BufferedProtocol):
             raise ConnectionResetError("the connection is gone")
         self.rest = rest
         self._sink = sink
-        self._view = sink.room()
+        self._view = memoryview(b"")
         self._news = asyncio.Event()
         self._lost = False
         self._failure: Exception | None = None
         self._transport, self._before = connection.transport, connection.protocol
+        # What aiohttp has got is taken at one go, so that nothing is left with it. As it is read, aiohttp may let the transport go on.
+        self._early: list[bytes] = []
+        while data := response.content.read_nowait():
+            self._early.append(data)
         # Reading has to begin anew: uvloop decides then which of a protocol's methods it calls.
         if self._transport.is_reading():
             self._transport.pause_reading()
         self._transport.set_protocol(self)
-        self._transport.resume_reading()
+
+    async def begin(self) -> None:
+        """Pass on what aiohttp had got already, and receive from here on."""
+        for data in self._early:
+            await self._sink.put(data[: self.rest])
+            self.rest -= min(len(data), self.rest)
+        self._early.clear()
+        self._go_on()
 
     async def more(self) -> None:
         """Wait until a buffer is full, or everything has come, and hand it on. Raises `OSError` when the connection is lost before."""
@@ -62,8 +73,12 @@ class Receiver(asyncio.BufferedProtocol):
             return
         if self._lost:
             raise self._failure if isinstance(self._failure, OSError) else ConnectionResetError("the connection is gone")
-        self._view = self._sink.room()
-        self._transport.resume_reading()
+        self._go_on()
+
+    def _go_on(self) -> None:
+        if self.rest:
+            self._view = self._sink.room()
+            self._transport.resume_reading()
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where the next bytes go; never more than still belong to the body."""

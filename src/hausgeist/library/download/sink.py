@@ -23,20 +23,18 @@ class Piece:
 
 
 class Sink:
-    """For the bytes of one piece, in order, `size` at a time (0: as usual). `count` is told how many bytes were added to what is gathered, or
-    taken from it.
+    """For the bytes of one piece, in order. `count` is told how many bytes were added to what is gathered, or taken from it.
 
     Two buffers take turns. They are used again and again: memory that is handed back and asked for anew costs a page fault per page.
     """
 
-    def __init__(self, partial: Partial, piece: Piece, pool: Executor, count: Callable[[int], None], *, size: int = 0) -> None:
+    def __init__(self, partial: Partial, piece: Piece, pool: Executor, count: Callable[[int], None]) -> None:
         self._partial = partial
         self._piece = piece
         self._pool = pool
         self._count = count
         self._offset = piece.start
-        size = size or _FLUSH
-        self._buffer, self._spare = bytearray(size), bytearray(size)
+        self._buffer, self._spare = bytearray(_FLUSH), bytearray(_FLUSH)
         self._size = 0
         self._writing: asyncio.Future[int] | None = None
 
@@ -50,6 +48,12 @@ class Sink:
             view = view[len(taken) :]
             if len(taken) == len(room):
                 await self._send()
+
+    def widen(self, size: int) -> None:
+        """Write so much at a time from here on. What is gathered stays."""
+        wide = bytearray(size)
+        wide[: self._size] = self._buffer[: self._size]
+        self._buffer, self._spare = wide, bytearray(size)
 
     def room(self) -> memoryview:
         """What is free of the buffer that is being filled. Never empty: a full buffer is sent with `flush`."""
