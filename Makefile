@@ -16,7 +16,7 @@ LARGEST := 600
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test lint format bench soak docs wheel clean
+.PHONY: help run test lint format bench soak starter docs wheel clean
 
 help: ## list what can be done
 	@echo "make TARGET [MODEL=FILE] [ARGS='...'] [PYTHON=python3.12] [VENV=.venv]"
@@ -53,6 +53,10 @@ bench: $(VENV)/.for-bench ## measure and write the figures to docs/lab.md (takes
 soak: $(VENV)/.for-soak ## the long runs: kills at random moments, malformed requests
 	$(BIN)/python -m pytest -m soak --timeout=0 $(ARGS)
 
+starter: $(VENV)/.for-starter ## train the built-in guide (not in the package yet; 90 minutes of two cores) into build/guide
+	$(BIN)/python -m starter.train build/guide $(ARGS)
+	$(BIN)/python -m starter.export build/guide build/guide/guide.gguf
+
 docs: $(VENV)/.for-test ## generate the pages of docs/ that come from the code
 	$(BIN)/python -m hausgeist.cli.reference docs
 	$(BIN)/python -m hausgeist.gateway.coverage docs/coverage.md tests/data/openai_surface.py
@@ -82,6 +86,11 @@ $(VENV)/.for-bench: $(VENV)/.for-test
 $(VENV)/.for-soak: $(VENV)/.for-test
 	@echo "Installing what the long runs need ..."
 	@$(INSTALL) --group soak
+	@touch $@
+
+$(VENV)/.for-starter: $(VENV)/.for-test
+	@echo "Installing what training needs ..."
+	@$(INSTALL) --group starter
 	@touch $@
 
 # Dependency groups need pip 25.1; what Python brings along is often older.
