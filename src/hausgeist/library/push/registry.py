@@ -9,9 +9,8 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 
 from hausgeist.errors import InvalidRequest, NotAllowed, Unavailable, shown
@@ -19,11 +18,11 @@ from hausgeist.identity import Origin, Principal
 from hausgeist.library.push.layout import MANIFEST
 from hausgeist.library.reference import Reference
 from hausgeist.library.sources.credentials import Account, Credentials
-from hausgeist.library.sources.outbound import Document, Errand, ask, origin_of
+from hausgeist.library.sources.outbound import Document, Errand, Outbound, ask, origin_of
 from hausgeist.library.sources.places import Places
 
 if TYPE_CHECKING:
-    from aiohttp import ClientResponse, ClientTimeout
+    pass
 
 __all__ = ["Begun", "Outbound", "Registries", "Registry"]
 
@@ -35,24 +34,6 @@ _SLOWEST: Final = 20e6
 """Bytes per second at which a registry may look through a whole upload before it answers."""
 _OCTETS: Final = {"Content-Type": "application/octet-stream"}
 _HAS: Final = re.compile(r"(?:bytes=)?0-(\d{1,18})", re.ASCII)
-
-
-class Outbound(Protocol):
-    """`governance.Egress`, as far as it is used here. Raises `EgressRefused`, `Unavailable`."""
-
-    def request(
-        self,
-        method: str,
-        url: str,
-        *,
-        purpose: str,
-        headers: Mapping[str, str] | None = None,
-        data: Any = None,
-        timeout: float | ClientTimeout | None = None,
-        who: Principal | None = None,
-        origin: Origin | None = None,
-        recorded: set[str] | None = None,
-    ) -> AbstractAsyncContextManager[ClientResponse]: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from hausgeist.errors import InvalidRequest, Unavailable
 from hausgeist.identity import Origin, Principal
 
 if TYPE_CHECKING:
-    from aiohttp import ClientResponse
+    from aiohttp import ClientResponse, ClientTimeout
 
 __all__ = ["READING", "Document", "Errand", "Outbound", "ask", "is_loopback", "origin_of", "parse_json", "sha256_of"]
 
@@ -32,7 +32,7 @@ _MOST_VALUES: Final = 400_000
 
 
 class Outbound(Protocol):
-    """What a source needs of the outbound client. Raises `EgressRefused`, `Unavailable`; what breaks in the body is aiohttp's own error."""
+    """What a source or a push needs of the outbound client. Raises `EgressRefused`, `Unavailable`; what breaks in the body is aiohttp's own error."""
 
     def request(
         self,
@@ -42,7 +42,7 @@ class Outbound(Protocol):
         purpose: str,
         headers: Mapping[str, str] | None = None,
         data: Any = None,
-        timeout: float | None = None,
+        timeout: float | ClientTimeout | None = None,
         who: Principal | None = None,
         origin: Origin | None = None,
         recorded: set[str] | None = None,
