@@ -118,6 +118,8 @@ class Admission:
             if self.running + min(waiter.share, self.capacity) > self.capacity:
                 return
             self._drop(waiter)
+            if waiter.turn.done():
+                continue  # cancelled in this very round of the loop; it has not run since, to leave the queue by itself
             self._held[user] += waiter.share
             self._turns[user] = time.monotonic()
             waiter.turn.set_result(None)

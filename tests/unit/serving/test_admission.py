@@ -166,27 +166,45 @@ async def test_paused_lets_nobody_in() -> None:
     await waiting
 
 
-@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 2), st.sampled_from(["run", "cancel"])), max_size=30))
-def test_whatever_happens_all_slots_come_back(script: list[tuple[str, int, str]]) -> None:
+async def test_giving_up_just_before_the_turn_comes_loses_no_slot() -> None:
+    admission = Admission(1, 10)
+    await admission.acquire("a")
+    leaving, staying = asyncio.create_task(admission.acquire("b")), asyncio.create_task(admission.acquire("c"))
+    await _settle()
+    leaving.cancel()  # it has not run since, and stands in the queue still
+    admission.release("a")
+    await staying
+    assert leaving.cancelled()
+    admission.release("c")
+    assert (admission.running, admission.waiting) == (0, 0)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 2), st.sampled_from(["run", "cancel", "cancel all"]), st.integers(0, 2)), max_size=30)
+)
+def test_whatever_happens_all_slots_come_back(script: list[tuple[str, int, str, int]]) -> None:
+    """Requests of one or two slots come, run and are given up, several in one round of the loop and before or after others end."""
+
     async def play() -> None:
         admission = Admission(3, 1000)
 
         async def ask(user: str, share: int) -> None:
             await admission.acquire(user, share)
-            assert admission.running <= 3
-            await asyncio.sleep(0)
-            admission.release(user, share)
+            try:
+                assert admission.running <= 3
+                await asyncio.sleep(0)
+            finally:
+                admission.release(user, share)
 
-        tasks = []
-        for user, share, fate in script:
-            task = asyncio.create_task(ask(user, share))
-            await asyncio.sleep(0)
-            if fate == "cancel" and admission.waiting:
+        tasks: list[asyncio.Task[None]] = []
+        for user, share, fate, rounds in script:
+            tasks.append(asyncio.create_task(ask(user, share)))
+            for _ in range(rounds):
+                await asyncio.sleep(0)
+            for task in {"run": [], "cancel": tasks[-1:], "cancel all": tasks}[fate]:
                 task.cancel()
-            tasks.append(task)
         for result in await asyncio.gather(*tasks, return_exceptions=True):
             assert result is None or isinstance(result, asyncio.CancelledError)
-        # A task cancelled while it held its slots keeps them: only those cancelled in the queue are this test's matter.
-        assert admission.waiting == 0
+        assert (admission.running, admission.waiting) == (0, 0)
 
     asyncio.run(play())
