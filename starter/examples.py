@@ -87,7 +87,7 @@ class Writer:
     """Makes examples, one unlike the other. The same seed makes the same ones."""
 
     def __init__(
-        self, seed: int, known: Sequence[Intent], declined: Sequence[Intent], slots: dict[str, dict[str, list[str]]], code: Sequence[str]
+        self, seed: int, known: Sequence[Intent], declined: Sequence[Intent], slots: dict[str, dict[str, dict[str, list[str]]]], code: Sequence[str]
     ) -> None:
         self._random = random.Random(seed)
         self._known = known
@@ -113,14 +113,15 @@ class Writer:
                 turns.insert(0, (self.put(earlier, at), other.answers[spoken if spoken in other.answers else at]))
         return conversation(turns, system)
 
-    def slotted(self, language: str) -> list[Part] | None:
-        """A question about something of the world, which the guide declines."""
-        frames, nouns = (self._slots.get(language, {}).get(kind) for kind in ("frame", "noun"))
-        if not frames or not nouns:
+    def slotted(self, language: str, *, near: bool) -> tuple[Intent, str] | None:
+        """A question that the guide declines, made of a frame and nouns: about the world, or `near` its subject."""
+        kinds = [intent for intent in self._declined if language in self._slots.get(intent.id, {}) and intent.near == near]
+        if not kinds:
             return None
+        intent = self._random.choice(kinds)
+        frames, nouns = (self._slots[intent.id][language][kind] for kind in ("frame", "noun"))
         question = self._random.choice(frames).replace("{x}", self._random.choice(nouns)).replace("{y}", self._random.choice(nouns))
-        general = next((intent for intent in self._declined if language in intent.answers), None)
-        return conversation([(self.put(question, language), general.answers[language])]) if general is not None else None
+        return intent, question
 
     def completed(self) -> list[Part]:
         """A piece of code with a hole: prefix, suffix, then what belongs between them."""

@@ -97,8 +97,12 @@ def _tokens(writer: gguf.GGUFWriter, tokenizer: Tokenizer) -> None:
 
 
 def _tensors(shape: Shape, weights: dict[str, torch.Tensor]) -> list[tuple[str, torch.Tensor]]:
-    """Under the names of llama.cpp. There is no output matrix: the embedding is used for it too."""
-    found = [("token_embd.weight", weights["embedding.weight"]), ("output_norm.weight", weights["norm.weight"])]
+    """Under the names of llama.cpp."""
+    found = [
+        ("token_embd.weight", weights["embedding.weight"]),
+        ("output_norm.weight", weights["norm.weight"]),
+        ("output.weight", weights["output.weight"]),
+    ]
     for at in range(shape.layers):
         ours, theirs = f"blocks.{at}.", f"blk.{at}."
         found.append((f"{theirs}attn_norm.weight", weights[f"{ours}attention_norm.weight"]))

@@ -27,6 +27,8 @@ class Intent:
     answers: dict[str, str] = field(default_factory=dict)
     questions: dict[str, list[str]] = field(default_factory=dict)
     declines: bool = False
+    near: bool = False
+    """Close to what the guide knows, and yet not known to it."""
 
     @property
     def allowed(self) -> set[str]:
@@ -74,7 +76,7 @@ def declined(folder: Path = HERE) -> dict[str, Intent]:
     found: dict[str, Intent] = {}
     for file in (folder / "corpus" / "off-topic.txt", folder / "corpus" / "near-topic.txt"):
         for name, lines in _blocks(file):
-            intent = found.setdefault(name, Intent(name, declines=True))
+            intent = found.setdefault(name, Intent(name, declines=True, near=file.stem == "near-topic"))
             for line in lines:
                 into, text = (intent.answers, line[1:]) if line.startswith(">") else (None, line)
                 language, colon, text = text.strip().partition(":")
@@ -87,13 +89,16 @@ def declined(folder: Path = HERE) -> dict[str, Intent]:
     return found
 
 
-def slots(folder: Path = HERE) -> dict[str, dict[str, list[str]]]:
-    """By language: `noun`s, and `frame`s with {x} for one of them."""
-    found: dict[str, dict[str, list[str]]] = {}
-    for line in (folder / "corpus" / "slots.txt").read_text(encoding="utf-8").splitlines():
-        match = re.fullmatch(r"(\w\w): (noun|frame) (.+)", line.strip())
-        if match:
-            found.setdefault(match[1], {}).setdefault(match[2], []).append(match[3])
+def slots(folder: Path = HERE) -> dict[str, dict[str, dict[str, list[str]]]]:
+    """What is declined, by combination: kind of question -> language -> `noun`s, and `frame`s with {x} for one of them, or {x} and {y} for two."""
+    found: dict[str, dict[str, dict[str, list[str]]]] = {}
+    for file in (folder / "corpus" / "slots.txt", folder / "corpus" / "near-slots.txt"):
+        for name, lines in _blocks(file):
+            for line in lines:
+                match = re.fullmatch(r"(\w\w): (noun|frame) (.+)", line)
+                if match is None:
+                    raise ValueError(f"{file.name}: {name}: {line!r} is neither a noun nor a frame of a language")
+                found.setdefault(name, {}).setdefault(match[1], {}).setdefault(match[2], []).append(match[3])
     return found
 
 

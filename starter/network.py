@@ -1,6 +1,6 @@
 """The network of the guide: a Llama of a few million parameters, as llama.cpp computes it, so that what was trained is what runs.
 
-Sizes of tensors are (batch, tokens, ...). The embedding is also the output matrix.
+Sizes of tensors are (batch, tokens, ...).
 """
 
 from __future__ import annotations
@@ -75,6 +75,7 @@ class Guide(nn.Module):
         self.embedding = nn.Embedding(shape.vocabulary, shape.width)
         self.blocks = nn.ModuleList(_Block(shape, dropout) for _ in range(shape.layers))
         self.norm = _Norm(shape.width, shape.epsilon)
+        self.output = nn.Linear(shape.width, shape.vocabulary, bias=False)
         self.dropout = nn.Dropout(dropout)
         # Pairs of neighbouring numbers are turned, as llama.cpp does for the architecture `llama`.
         frequency = shape.rope_base ** (-torch.arange(0, shape.head, 2) / shape.head)
@@ -93,7 +94,7 @@ class Guide(nn.Module):
         return self.norm(x)
 
     def logits(self, hidden: Tensor) -> Tensor:
-        return functional.linear(hidden, self.embedding.weight.to(hidden.dtype))
+        return self.output(hidden)
 
     @property
     def size(self) -> int:
