@@ -12,10 +12,12 @@ from dataclasses import dataclass
 
 from starter.knowledge import LANGUAGES, Intent
 
-__all__ = ["END", "FIM_MIDDLE", "FIM_PREFIX", "FIM_SUFFIX", "START", "TEXT_END", "Part", "Writer", "conversation"]
+__all__ = ["CONTROL", "END", "FIM_MIDDLE", "FIM_PREFIX", "FIM_SUFFIX", "START", "TEXT_END", "Part", "Writer", "answer", "conversation", "topic"]
 
 START, END, TEXT_END = "<|im_start|>", "<|im_end|>", "<|endoftext|>"
 FIM_PREFIX, FIM_SUFFIX, FIM_MIDDLE = "<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"
+CONTROL = (TEXT_END, START, END, FIM_PREFIX, FIM_MIDDLE, FIM_SUFFIX)
+"""Tokens that are never text."""
 
 _ORDERS = {
     "en": ("Answer in English.", "Always reply in English.", "You speak English only.", "Please write English, whatever language I use."),
@@ -69,18 +71,25 @@ class Part:
     loose: bool = False
 
 
-def conversation(turns: Sequence[tuple[str, str]], system: str = "") -> list[Part]:
-    """Questions and answers in the guide's format."""
+def topic(intent: str) -> str:
+    """The token that stands for an intent. An answer begins with it and with that of its language; readers see neither, as they are control tokens.
+
+    So what was asked is decided in one step, and what follows is known by heart from these two, whatever the words of the question were.
+    """
+    return f"<|{intent}|>"
+
+
+def answer(intent: Intent, language: str) -> list[Part]:
+    """What the guide says: the topic, the language, the text."""
+    return [Part(topic(intent.id), learnt=True), Part(f"{topic(language)}{intent.answers[language]}{END}", learnt=True)]
+
+
+def conversation(question: str, said: Sequence[Part], *, before: Sequence[tuple[str, str]] = (), system: str = "") -> list[Part]:
+    """A question and what is said to it in the guide's format; `before`: earlier ones, as clients send them again, without control tokens."""
     parts = [Part(f"{START}system\n"), Part(system, loose=True), Part(f"{END}\n")] if system else []
-    for question, answer in turns:
-        parts += [
-            Part(f"{START}user\n"),
-            Part(question, loose=True),
-            Part(f"{END}\n{START}assistant\n"),
-            Part(f"{answer}{END}", learnt=True),
-            Part("\n"),
-        ]
-    return parts[:-1]
+    for asked, told in before:
+        parts += [Part(f"{START}user\n"), Part(asked, loose=True), Part(f"{END}\n{START}assistant\n{told}{END}\n")]
+    return [*parts, Part(f"{START}user\n"), Part(question, loose=True), Part(f"{END}\n{START}assistant\n"), *said]
 
 
 class Writer:
@@ -92,6 +101,7 @@ class Writer:
         self._random = random.Random(seed)
         self._known = known
         self._declined = declined
+        self._all = [*known, *declined]
         self._slots = slots
         self._code = code
         self._others = [(intent, language, question) for intent in known for language in LANGUAGES for question in intent.questions.get(language, ())]
@@ -106,12 +116,18 @@ class Writer:
                 system = f"{self._random.choice(_MANNERS[self._random.choice((spoken, 'en'))])} {system}"
         elif roll < 0.14:
             system = self._random.choice(_MANNERS[self._random.choice((language, language, "en"))])
-        turns = [(self.put(question, language), intent.answers[spoken])]
-        while self._random.random() < 0.08 and len(turns) < 12:
+        before: list[tuple[str, str]] = []
+        while self._random.random() < 0.08 and len(before) < 12:
             other, at, earlier = self._random.choice(self._others)
             if at == language or self._random.random() < 0.1:
-                turns.insert(0, (self.put(earlier, at), other.answers[spoken if spoken in other.answers else at]))
-        return conversation(turns, system)
+                before.insert(0, (self.put(earlier, at), other.answers[spoken if spoken in other.answers else at]))
+        return conversation(self.put(question, language), answer(intent, spoken), before=before, system=system)
+
+    def recited(self) -> list[Part]:
+        """An answer by heart, without its question."""
+        intent = self._random.choice(self._all)
+        language = self._random.choice(list(intent.answers))
+        return [Part(f"{START}assistant\n{topic(intent.id)}{topic(language)}"), Part(f"{intent.answers[language]}{END}", learnt=True)]
 
     def slotted(self, language: str, *, near: bool) -> tuple[Intent, str] | None:
         """A question that the guide declines, made of a frame and nouns: about the world, or `near` its subject."""

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 
 from starter.examples import END, FIM_MIDDLE, FIM_PREFIX, FIM_SUFFIX, START, TEXT_END
 from starter.network import Shape
-from starter.tokens import PRE_TOKENIZER, SPECIAL
+from starter.tokens import PRE_TOKENIZER
 
 __all__ = ["main"]
 
@@ -83,7 +83,8 @@ def _tokens(writer: gguf.GGUFWriter, tokenizer: Tokenizer) -> None:
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre(PRE_TOKENIZER)
     writer.add_token_list(tokens)
-    writer.add_token_types([gguf.TokenType.CONTROL if token in SPECIAL else gguf.TokenType.NORMAL for token in tokens])
+    special = {added.content for added in tokenizer.get_added_tokens_decoder().values()}
+    writer.add_token_types([gguf.TokenType.CONTROL if token in special else gguf.TokenType.NORMAL for token in tokens])
     writer.add_token_merges(merges)
     writer.add_eos_token_id(tokens.index(END))
     writer.add_eot_token_id(tokens.index(END))

@@ -7,21 +7,20 @@ from pathlib import Path
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from starter.examples import END, FIM_MIDDLE, FIM_PREFIX, FIM_SUFFIX, START, TEXT_END, Part
+from starter.examples import Part
 
-__all__ = ["SPECIAL", "Cutter", "learn"]
+__all__ = ["Cutter", "learn"]
 
-SPECIAL = (TEXT_END, START, END, FIM_PREFIX, FIM_MIDDLE, FIM_SUFFIX)
 PRE_TOKENIZER = "qwen2"
 _CUTS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 
 
-def learn(texts: Iterable[str], size: int) -> Tokenizer:
+def learn(texts: Iterable[str], size: int, special: Sequence[str]) -> Tokenizer:
     """A vocabulary of `size` tokens, the special ones first."""
     tokenizer = _bare(models.BPE())
     tokenizer.train_from_iterator(
         texts,
-        trainers.BpeTrainer(vocab_size=size, special_tokens=list(SPECIAL), initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False),
+        trainers.BpeTrainer(vocab_size=size, special_tokens=list(special), initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False),
     )
     return tokenizer
 
