@@ -33,8 +33,8 @@ RATE, MUON_RATE, LATER_WORD_RATE, LAST, WARM_STEPS = 3e-3, 0.01, 5e-4, 0.02, 150
 fall to `LAST` of it."""
 WHOLE, BRIEF = 0.1, 8
 """Share of questions with the whole answer, and the most tokens of it that the others have."""
-RECITED = 2.0
-"""Answers said by heart, without a question, per question."""
+RECITED = 1.0
+"""Share of questions beside which another answer is said by heart, without a question."""
 NAMED = 8.0
 """Weight of the topic, against 1 for every other token that shall be said: with it, all is decided."""
 HELD_BACK = 20
