@@ -11,7 +11,6 @@ export MODEL
 BIN := $(VENV)/bin
 LOCK := tests/requirements.lock
 INSTALL := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet install --constraint $(LOCK)
-SPECIMEN := build/random-weights.gguf
 LARGEST := 600
 
 .DEFAULT_GOAL := help
@@ -22,13 +21,8 @@ help: ## list what can be done
 	@echo "make TARGET [MODEL=FILE] [ARGS='...'] [PYTHON=python3.12] [VENV=.venv]"
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  %-8s %s\n", $$1, $$2 }'
 
-run: $(VENV)/.for-run ## start the server with MODEL=FILE.gguf, or with a tiny model of random weights
-	@if [ -z "$$MODEL" ]; then \
-	  test -s $(SPECIMEN) || $(BIN)/python -m hausgeist.engines.specimen $(SPECIMEN) || exit 1; \
-	  echo "No MODEL=FILE was given, so this offers $(SPECIMEN): its weights are random, its answers are noise."; \
-	  MODEL=$(SPECIMEN); \
-	fi; \
-	exec $(BIN)/hausgeist serve "$$MODEL" $(ARGS)
+run: $(VENV)/.for-run ## start the server, with MODEL=FILE.gguf if given; the built-in guide is always there
+	@exec $(BIN)/hausgeist serve $${MODEL:+"$$MODEL"} $(ARGS)
 
 test: $(VENV)/.for-test ## run all tests but the soak runs; ARGS go to pytest
 	$(BIN)/python -m pytest -m "not soak" -n logical --maxprocesses 4 --dist loadfile $(ARGS)
@@ -53,9 +47,10 @@ bench: $(VENV)/.for-bench ## measure and write the figures to docs/lab.md (takes
 soak: $(VENV)/.for-soak ## the long runs: kills at random moments, malformed requests
 	$(BIN)/python -m pytest -m soak --timeout=0 $(ARGS)
 
-starter: $(VENV)/.for-starter ## train the built-in guide (not in the package yet; 90 minutes of two cores) into build/guide
+starter: $(VENV)/.for-starter ## train the built-in guide (76 minutes of two cores) and put it into the package; docs/guide.md tells how
 	$(BIN)/python -m starter.train build/guide $(ARGS)
-	$(BIN)/python -m starter.export build/guide build/guide/guide.gguf
+	$(BIN)/python -m starter.export build/guide src/hausgeist/library/guide/guide.gguf
+	$(BIN)/python -m starter.curve build/guide docs/guide-loss.svg
 
 docs: $(VENV)/.for-test ## generate the pages of docs/ that come from the code
 	$(BIN)/python -m hausgeist.cli.reference docs

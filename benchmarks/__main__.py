@@ -14,6 +14,7 @@ _TITLES = {
     "startup": "The server at rest",
     "download": "A download against curl",
     "gateway": "The way through the gateway",
+    "guide": "The built-in guide",
     "engines": "Built engine against wheel",
 }
 
@@ -37,6 +38,10 @@ async def _measure(part: str, *, rival: bool) -> list[Figure]:
         if not large.exists():
             write_shaped(large, "qwen2.5-0.5b", "Q8_0")
         return await gateway.measure(tiny, large, rival=rival)
+    if part == "guide":
+        from benchmarks import guide
+
+        return await guide.measure()
     from benchmarks import engines
 
     return await engines.measure()
@@ -44,7 +49,7 @@ async def _measure(part: str, *, rival: bool) -> list[Figure]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("parts", nargs="*", default=list(_TITLES), help="startup, download, gateway, engines; default: all")
+    parser.add_argument("parts", nargs="*", default=list(_TITLES), help="startup, download, gateway, guide, engines; default: all")
     parser.add_argument("--keep", action="store_true", help="append the figures to docs/lab.md")
     parser.add_argument("--no-rival", action="store_true", help="leave LiteLLM's proxy out")
     chosen = parser.parse_args()

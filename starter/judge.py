@@ -56,7 +56,7 @@ def wrong_commands(intent: knowledge.Intent, answer: str) -> set[str]:
 def declines(answer: str, language: str) -> bool:
     """Says that it does not know, and where to turn."""
     said = answer.casefold()
-    return any(phrase in said for phrase in DECLINING[language]) and any(pointer in answer for pointer in POINTERS)
+    return any(phrase.casefold() in said for phrase in DECLINING[language]) and any(pointer in answer for pointer in POINTERS)
 
 
 async def judge(url: str, model: str, *, folder: Path = HERE) -> tuple[dict[str, Judged], list[dict[str, Any]]]:

@@ -92,7 +92,7 @@ def declined(folder: Path = HERE) -> dict[str, Intent]:
 def slots(folder: Path = HERE) -> dict[str, dict[str, dict[str, list[str]]]]:
     """What is declined, by combination: kind of question -> language -> `noun`s, and `frame`s with {x} for one of them, or {x} and {y} for two."""
     found: dict[str, dict[str, dict[str, list[str]]]] = {}
-    for file in (folder / "corpus" / "slots.txt", folder / "corpus" / "near-slots.txt"):
+    for file in (folder / "corpus" / name for name in ("slots.txt", "off-slots.txt", "near-slots.txt")):
         for name, lines in _blocks(file):
             for line in lines:
                 match = re.fullmatch(r"(\w\w): (noun|frame) (.+)", line)

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 
 from hausgeist import web
 from hausgeist.engines import ENGINES, Engine, factory
-from hausgeist.errors import HausgeistError
+from hausgeist.errors import Conflict, HausgeistError
 from hausgeist.gateway import anthropic, ollama, openai
 from hausgeist.gateway.anthropic.errors import ANTHROPIC
 from hausgeist.gateway.ollama.errors import OLLAMA
@@ -27,6 +27,7 @@ from hausgeist.hardware import probe
 from hausgeist.http.application import application
 from hausgeist.http.endpoint import Endpoint
 from hausgeist.http.tongues import Tongues
+from hausgeist.library import guide
 from hausgeist.library.download import Downloads
 from hausgeist.library.push import Pusher, Registries
 from hausgeist.library.service import Library
@@ -163,12 +164,20 @@ class App:
         self.library.bring(await self.engines.models(), find=self.engines.find)
         for file in files:
             await self.library.offer(file)
+        if self.settings.guide:
+            await self._offer_guide()
         self.pool.start()
         if self.settings.upstreams:
             self._refreshing = asyncio.create_task(self._refresh())
         if working:
             await self.jobs.start()
         self.ready = True
+
+    async def _offer_guide(self) -> None:
+        try:
+            await self.library.offer(guide.FILE, name=guide.NAME, notice=guide.NOTICE, parameters=guide.PARAMETERS)
+        except Conflict:
+            log.info("the built-in guide is not offered: there is another model of this name")
 
     def closing(self) -> None:
         """The end begins: who asks for the state is told, and transfers are put off to the next start."""

@@ -121,6 +121,7 @@ class Settings(BaseSettings):
     ollama_port: int | None = Field(None, ge=0, le=65535, description="A second port (11434), for Ollama clients that cannot be told otherwise.")
     offline: bool = Field(False, description="Refuse every outbound connection.")
     fake: bool = Field(False, description="Offer the fake models, for tests of clients.")
+    guide: bool = Field(True, description="Offer the built-in guide, a tiny model that answers questions about Hausgeist.")
     tls: bool | None = Field(None, description="Speak HTTPS. Unset: on any bind but loopback, unless behind a proxy.")
     tls_certificate: Path | None = Field(None, description="Certificate chain (PEM) to use instead of the local CA's.")
     tls_key: Path | None = Field(None, description="Private key (PEM) of that certificate.")

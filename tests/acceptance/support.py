@@ -170,7 +170,7 @@ class ServerProcess:
         self.log = home.with_name(home.name + ".log")
         self.wrapper = [*wrapper]
         kept = {name: value for name, value in os.environ.items() if not name.startswith("HAUSGEIST_")}
-        self.environment = {**kept, "HAUSGEIST_FAKE": "1", **(environment or {}), _MARK: self.mark}
+        self.environment = {**kept, "HAUSGEIST_FAKE": "1", "HAUSGEIST_GUIDE": "0", **(environment or {}), _MARK: self.mark}
         self.command = [sys.executable, "-m", "hausgeist", "serve", *map(str, files), "--home", str(home), "--port", str(port), *arguments]
         self.process: subprocess.Popen[bytes] | None = None
         self.url = ""

@@ -97,6 +97,7 @@ def environment(home: Path) -> dict[str, str]:
         **kept,
         "HAUSGEIST_HOME": str(home),
         "HAUSGEIST_FAKE": "1",
+        "HAUSGEIST_GUIDE": "0",
         "HAUSGEIST_PORT": "0",
         "HAUSGEIST_REGISTRY": "http://127.0.0.1:9",
         "TERM": "xterm-256color",

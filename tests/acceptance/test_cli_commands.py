@@ -28,7 +28,7 @@ PATIENCE = 60
 
 def environment(home: Path, **more: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("HAUSGEIST_") and name not in {"NO_COLOR", "FORCE_COLOR"}}
-    return {**kept, "HAUSGEIST_HOME": str(home), "HAUSGEIST_FAKE": "1", "HAUSGEIST_PORT": "0", **more}
+    return {**kept, "HAUSGEIST_HOME": str(home), "HAUSGEIST_FAKE": "1", "HAUSGEIST_GUIDE": "0", "HAUSGEIST_PORT": "0", **more}
 
 
 def hausgeist(home: Path, *arguments: str, stdin: str | bytes = b"", **more: str) -> subprocess.CompletedProcess[str]:

@@ -79,6 +79,11 @@ def test_all_files_are_in_it(wheel: Path) -> None:
     assert not there - names
     assert any(name.startswith("hausgeist/store/migrations/versions/0001") for name in names)
     assert "hausgeist/py.typed" in names
+    assert zipfile.ZipFile(wheel).getinfo("hausgeist/library/guide/guide.gguf").file_size <= 12e6
+
+
+def test_the_first_answer_needs_nothing_else(environment: Path, tmp_path: Path) -> None:
+    assert "hausgeist pull" in run(environment, "hausgeist", "run", "How do I install a model?", home=tmp_path)
 
 
 def test_it_says_what_it_is(wheel: Path) -> None:
@@ -120,7 +125,7 @@ def served(environment: Path, tmp_path: Path) -> Iterator[tuple[int, subprocess.
         stdout=log,
         stderr=subprocess.STDOUT,
         cwd=tmp_path,
-        env=_env(tmp_path / "home") | {"HAUSGEIST_FAKE": "1"},
+        env=_env(tmp_path / "home") | {"HAUSGEIST_FAKE": "1", "HAUSGEIST_GUIDE": "0"},
     )
     yield port, process
     if process.poll() is None:

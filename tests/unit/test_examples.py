@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ _REMARK = re.compile(r"\s+#\s.*|(?<=\S) {3,}\S.*")
 _END = {"|", ">", "&&", ";", ")"}
 
 
+@cache
 def commands() -> Any:
     return typer.main.get_command(build())
 
@@ -60,6 +62,8 @@ def written() -> Iterator[tuple[str, str]]:
 
 def misunderstood(arguments: list[str]) -> str:
     """What the program would say to them; empty: it understands. Something that is left out is no mistake in a text."""
+    if arguments in (["--install-completion"], ["--show-completion"]):
+        return ""  # reading it does it: the first writes to the home folder
     command, name, context = commands(), "hausgeist", None
     while True:
         try:

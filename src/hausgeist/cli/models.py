@@ -33,6 +33,8 @@ def register(app: typer.Typer) -> None:
 
 def list_models(*, as_json: Json = False, host: Address = None, home: Home = None) -> None:
     """show the models that can be asked for. 'ls' is the same."""
+    from hausgeist.library.guide import is_guide
+
     with _client(host, home) as client:
         models = client.ask("GET", "/api/tags").get("models", [])
         known = _known(client)
@@ -43,9 +45,6 @@ def list_models(*, as_json: Json = False, host: Address = None, home: Home = Non
         return
     if not models:
         note("no models yet")
-        hint("'hausgeist run gemma3:4b' brings one here and talks to it, 'hausgeist run FILE.gguf' takes one from a file")
-        _mention(host, home)
-        return
     rows = []
     for model in models:
         details = model.get("details") or {}
@@ -59,7 +58,11 @@ def list_models(*, as_json: Json = False, host: Address = None, home: Home = Non
                 _origin(model),
             ]
         )
-    table(["name", "parameters", "precision", "size", "changed", "version"], rows, right=["size", "parameters"], flexible="name")
+    if rows:
+        table(["name", "parameters", "precision", "size", "changed", "version"], rows, right=["size", "parameters"], flexible="name")
+    if all(is_guide(str(model.get("name"))) for model in models):
+        hint("'hausgeist run gemma3:4b' brings a model here and talks to it, 'hausgeist run FILE.gguf' takes one from a file")
+        _mention(host, home)
 
 
 def _known(client: Client) -> dict[str, dict[str, Any]]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["register"]
 
 _EXAMPLES = examples(
+    "hausgeist run                                       a chat with the newest model, or with the built-in guide",
     "hausgeist run ./gemma-3-4b.gguf                     a chat",
     'hausgeist run gemma-3-4b "why is the sky blue?"     one answer',
     'cat report.txt | hausgeist run gemma-3-4b "summarise this:"',
@@ -39,8 +40,14 @@ def register(app: typer.Typer) -> None:
 
 def run(
     model: Annotated[
-        str, typer.Argument(metavar="MODEL|FILE", help="name of a model, or a GGUF file.", show_default=False, autocompletion=complete_file_or_model)
-    ],
+        str,
+        typer.Argument(
+            metavar="[MODEL|FILE]",
+            help="name of a model, or a GGUF file; without it, the one installed last.",
+            show_default=False,
+            autocompletion=complete_file_or_model,
+        ),
+    ] = "",
     prompt: Annotated[list[str] | None, typer.Argument(metavar="PROMPT", help="what to ask; without it, a chat.", show_default=False)] = None,
     *,
     system: Annotated[str, typer.Option(metavar="TEXT", help="how the model shall behave.", show_default=False)] = "",
@@ -70,6 +77,8 @@ def run(
     from hausgeist.settings import load_settings
 
     settings = load_settings(home=home)
+    if any(letter.isspace() for letter in model) and not Path(model).expanduser().is_file():
+        model, prompt = "", [model, *(prompt or [])]  # no model is called so: it is the question itself
     conversation = Conversation(model, system=system, think=think, keep_alive=keep_alive or None)
     for name, value in (("temperature", temperature), ("context", context), ("max-tokens", max_tokens), ("seed", seed)):
         if value is not None:
@@ -78,12 +87,14 @@ def run(
         conversation.schema = read_schema(json_schema)
     images = [read_image(path) for path in image or []]
     text = _question(prompt or [])
-    file = _model_file(model)
+    file = _model_file(model) if model else None
     link = Link(settings, host, files=(file,) if file is not None else ())
     kept = False
     try:
         if file is not None:
             conversation.model, kept = _offer(link, file)
+        elif not model:
+            conversation.model = _usual(link)
         elif not _bring(link, model, settings, host, yes=yes):
             return INTERRUPTED
         if text is not None:
@@ -143,6 +154,26 @@ def _offer(link: Link, file: Path) -> tuple[str, bool]:
     except ModelNotFound:
         return offer_file(client, file), True
     return offer_file(client, file), False
+
+
+def _usual(link: Link) -> str:
+    """The model for somebody who names none: the one installed last, or else the guide. Says which. Raises `ModelNotFound` where there is nothing."""
+    from hausgeist.cli.console import err
+    from hausgeist.library.guide import NAME, is_guide
+
+    with err().status("starting"):
+        client = link.client()
+        listed = sorted(client.ask("GET", "/api/tags").get("models", []), key=lambda one: str(one.get("modified_at")), reverse=True)
+        names = [str(one["name"]) for one in listed if not str(one["name"]).startswith("fake:")]
+        chosen = next((one for one in names if not is_guide(one) and "completion" in client.show(one).get("capabilities", ())), None)
+    if chosen is not None:
+        name = chosen.removesuffix(":latest")
+        note(f"using {one_line(name)}, installed last; 'hausgeist list' shows all")
+        return name
+    if not any(map(is_guide, names)):
+        raise NotFound("no model is installed; 'hausgeist run gemma3:4b' installs one, 'hausgeist catalog' lists more.")
+    note("no model is installed: this is the built-in guide, which knows only Hausgeist; 'hausgeist run gemma3:4b' installs a real one")
+    return NAME
 
 
 def _bring(link: Link, model: str, settings: Settings, host: str | None, *, yes: bool) -> bool:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from hausgeist.cli.console import paint
 from hausgeist.cli.invocation import command
 from hausgeist.cli.terminal import one_line
+from hausgeist.library.guide import is_guide
 
 if TYPE_CHECKING:
     from hausgeist.app import App
@@ -79,11 +80,11 @@ def _row(title: str, values: Sequence[str]) -> list[str]:
 
 
 def _example(models: Sequence[InstalledModel]) -> str:
-    """The model to try first: one that answers, a real one rather than a fake."""
+    """The model to try first: one that answers; one that somebody chose rather than the guide, and any real one rather than a fake."""
     able = [model for model in models if "generate" in model.tasks]
     real = [model.id for model in able if model.engine != "fake"]
     fake = [model.id for model in able if model.id == "fake:echo"]
-    return next(iter([*real, *fake]), "MODEL").removesuffix(":latest")
+    return next(iter([*(one for one in real if not is_guide(one)), *real, *fake]), "MODEL").removesuffix(":latest")
 
 
 def _models(models: Sequence[InstalledModel], ours: str) -> Iterator[str]:
@@ -94,5 +95,7 @@ def _models(models: Sequence[InstalledModel], ours: str) -> Iterator[str]:
     for model in models[:_MOST_MODELS]:
         notice = one_line(model.notice)
         yield f"{one_line(model.id):<{width}}  {paint(notice, 'careful')}".rstrip() if notice else one_line(model.id)
+    if all(is_guide(model.id) for model in models):
+        yield f"no other is installed yet: '{ours} run gemma3:4b' gets one, '{ours} catalog' lists what there is"
     if len(models) > _MOST_MODELS:
         yield f"and {len(models) - _MOST_MODELS} more: '{ours} list'"

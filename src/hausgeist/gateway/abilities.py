@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-from hausgeist.errors import InvalidRequest
+from hausgeist.errors import InvalidRequest, NotSupported
 from hausgeist.model import InstalledModel
 
-__all__ = ["calls_tools", "demand_thinking", "effort_levels", "sees", "thinks"]
+__all__ = ["calls_tools", "demand_thinking", "demand_tools", "effort_levels", "sees", "thinks"]
 
 _THINKING = re.compile(r"think|reasoning", re.IGNORECASE)
 _TOOLS = re.compile(r"\btools\b")
@@ -44,6 +44,14 @@ def demand_thinking(model: InstalledModel, *, effort: bool = False, param: str) 
         raise InvalidRequest(f"The model '{model.id}' does not support thinking; leave '{param}' out.", param=param)
     if effort and effort_levels(model) is False:
         raise InvalidRequest(f"The model '{model.id}' has no levels of effort; leave '{param}' out.", param=param)
+
+
+def demand_tools(model: InstalledModel) -> None:
+    """Raise NotSupported when this model was not made to call tools."""
+    if calls_tools(model) is False:
+        raise NotSupported(
+            f"The model '{model.id}' cannot call tools: its chat template has no place for them. Use a model that was trained for it.", param="tools"
+        )
 
 
 def _template(model: InstalledModel) -> str | None:

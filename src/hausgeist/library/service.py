@@ -21,6 +21,7 @@ from typing import Any, Final
 from sqlalchemy import Connection
 
 from hausgeist.errors import Conflict, HausgeistError, InvalidRequest, ModelNotFound, NotSupported, StoreError, shown
+from hausgeist.library import guide
 from hausgeist.library.creation import Change, FileSource, compose, of_file, projector_ref
 from hausgeist.library.definition import Definition, launch_options, launch_tasks
 from hausgeist.library.gguf.contents import stem
@@ -111,8 +112,18 @@ class Library:
         if collecting:
             await self.collect(in_use=in_use)
 
-    async def offer(self, path: Path, *, name: str | None = None, notice: str = "", options: ModelOptions | None = None) -> InstalledModel:
-        """A file of this start, used where it lies and never deleted, under its stem or `name`. Raises `InvalidRequest`, `Conflict`."""
+    async def offer(
+        self,
+        path: Path,
+        *,
+        name: str | None = None,
+        notice: str = "",
+        parameters: Mapping[str, Any] | None = None,
+        options: ModelOptions | None = None,
+    ) -> InstalledModel:
+        """A file of this start, used where it lies and never deleted, under its stem or `name`; `parameters` as in `InstalledModel`.
+
+        Raises `InvalidRequest`, `Conflict`."""
         path = _whole(path)
         called = Name.parse(name) if name is not None else Name.from_stem(stem(path))
         async with self._changing:
@@ -126,6 +137,8 @@ class Library:
             if known is not None and called.key in self._stored and called.key not in self._offered:
                 return known[1]
             definition = await asyncio.to_thread(_offered, path, notice, self._section(str(called)))
+            if parameters is not None:
+                definition = replace(definition, parameters=parameters)
             modified = max(ref.mtime_ns for ref in definition.files) / 1e9
             model = self._installed(str(called), definition, modified, options=options, removable=False)
             self._offered[called.key] = (definition, model)
@@ -218,6 +231,8 @@ class Library:
             self._look(now=True)
             model = self.get(name)
             key = _key(model.id)
+            if key in self._offered and model.path == guide.FILE:
+                raise Conflict(f"'{model.id}' is part of Hausgeist; 'guide = false' in hausgeist.toml leaves it out.")
             if key in self._offered:
                 raise Conflict(f"'{model.id}' is the file {model.path}, offered where it lies and not deleted here; start without it instead.")
             if key not in self._stored:

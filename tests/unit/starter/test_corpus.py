@@ -78,3 +78,22 @@ def test_the_judge_asks_what_nobody_was_taught(name: str) -> None:
         assert one.get("id", next(iter(INTENTS))) in INTENTS
         # A question of three words can be put by two people alike.
         assert len(plain(one["q"]).split()) < 4 or plain(one["q"]) not in taught, one["q"]
+
+
+@pytest.mark.parametrize("name", ["off-topic", "near-topic"])
+def test_the_judge_asks_nothing_that_frames_and_nouns_make(name: str) -> None:
+    """Every frame fits every noun of its kind, so that is asked of all pairs (and triples) without making them."""
+    asked = [plain(one["q"]) for one in judged(name)]
+    taught = [
+        (
+            re.compile(re.sub(r"(x|y)mark", "(.+)", plain(frame.replace("{x}", "xmark").replace("{y}", "ymark")))),
+            {plain(noun) for noun in parts["noun"]},
+        )
+        for languages in knowledge.slots().values()
+        for parts in languages.values()
+        for frame in parts["frame"]
+    ]
+    for question in asked:
+        for frame, nouns in taught:
+            if len(question.split()) >= 4 and (found := frame.fullmatch(question)):
+                assert not nouns.issuperset(found.groups()), question

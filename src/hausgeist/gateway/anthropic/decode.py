@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from hausgeist.errors import InvalidRequest, NotSupported
-from hausgeist.gateway.abilities import demand_thinking, thinks
+from hausgeist.gateway.abilities import demand_thinking, demand_tools, thinks
 from hausgeist.gateway.anthropic.schema import (
     UNSERVED,
     Block,
@@ -58,7 +58,7 @@ def decode(request: CountTokensRequest, model: InstalledModel, images: Images) -
     demand_room(body["messages"])
     if messages.prefilled:
         body |= PREFILL
-    body |= _tools(request) | _output(request, model) | _thinking(request, model)
+    body |= _tools(request, model) | _output(request, model) | _thinking(request, model)
     if isinstance(request, MessagesRequest):
         body |= _limits(request, model)
     return body
@@ -238,12 +238,13 @@ def _unserved(block: Block, place: str, where: str) -> InvalidRequest:
     return InvalidRequest(f"{place}: a block of type '{block.type}' cannot stand in a message of the {where}.", param=place)
 
 
-def _tools(request: CountTokensRequest) -> dict[str, Any]:
+def _tools(request: CountTokensRequest, model: InstalledModel) -> dict[str, Any]:
     choice = request.tool_choice
     if not request.tools:
         if choice is not None and choice.type != "none":
             raise InvalidRequest("tool_choice: may only be given together with tools.", param="tool_choice")
         return {}
+    demand_tools(model)
     tools: dict[str, dict[str, Any]] = {}
     for index, tool in enumerate(request.tools):
         if isinstance(tool, OtherTool):

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from hausgeist.errors import InvalidRequest, NotSupported
-from hausgeist.gateway.abilities import demand_thinking, effort_levels
+from hausgeist.gateway.abilities import demand_thinking, demand_tools, effort_levels
 from hausgeist.gateway.bodies import refuse
 from hausgeist.gateway.defaults import with_defaults
 from hausgeist.gateway.grammars import check_grammar
@@ -54,6 +54,7 @@ def chat(request: ChatRequest, model: InstalledModel) -> dict[str, Any]:
             raise InvalidRequest("The last message calls tools; their results must follow.", param="messages")
         body |= PREFILL
     if request.tools:
+        demand_tools(model)
         for index, tool in enumerate(request.tools):
             check_grammar(tool.function.parameters or {}, f"tools.{index}.function.parameters")
         body["tools"] = [

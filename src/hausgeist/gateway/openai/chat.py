@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from hausgeist.errors import InvalidRequest, NotSupported
-from hausgeist.gateway.abilities import calls_tools, effort_levels, thinks
+from hausgeist.gateway.abilities import demand_tools, effort_levels, thinks
 from hausgeist.gateway.bodies import MOST_MESSAGES, json_body
 from hausgeist.gateway.defaults import with_defaults
 from hausgeist.gateway.images import demand_room, demand_vision, resolve_image
@@ -212,10 +212,7 @@ def _tools(request: ChatRequest, model: InstalledModel) -> dict[str, Any]:
     body = decode_tools(request.tools, request.tool_choice, request.parallel_tool_calls)
     if not body:
         return body
-    if calls_tools(model) is False:
-        raise NotSupported(
-            f"The model '{model.id}' cannot call tools: its chat template has no place for them. Use a model that was trained for it.", param="tools"
-        )
+    demand_tools(model)
     if request.logprobs and (request.streamed or (request.n or 1) > 1):
         raise NotSupported("'logprobs' together with 'tools' is only supported for one answer that is not streamed.", param="logprobs")
     if request.response_format is not None and request.response_format.type != "text" and "tool_choice" not in body:
