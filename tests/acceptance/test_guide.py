@@ -231,6 +231,8 @@ def test_run_needs_no_model(tmp_path: Path) -> None:
     assert "hausgeist pull" in done.stdout
     [line] = done.stderr.splitlines()
     assert "built-in guide" in line
+    chinese = hausgeist(tmp_path / "home", "run", "如何安装模型？")
+    assert "hausgeist pull" in chinese.stdout, chinese.stderr
     piped = hausgeist(tmp_path / "home", "run", typed=INSTALL["en"])
     assert (piped.returncode, piped.stdout) == (0, done.stdout)
 

@@ -77,8 +77,8 @@ def run(
     from hausgeist.settings import load_settings
 
     settings = load_settings(home=home)
-    if any(letter.isspace() for letter in model) and not Path(model).expanduser().is_file():
-        model, prompt = "", [model, *(prompt or [])]  # no model is called so: it is the question itself
+    if _asks(model) and not Path(model).expanduser().is_file():
+        model, prompt = "", [model, *(prompt or [])]
     conversation = Conversation(model, system=system, think=think, keep_alive=keep_alive or None)
     for name, value in (("temperature", temperature), ("context", context), ("max-tokens", max_tokens), ("seed", seed)):
         if value is not None:
@@ -107,6 +107,11 @@ def run(
         link.close()
         if kept:
             hint(f"the server that runs keeps {conversation.model}; 'hausgeist rm {conversation.model}' removes it")
+
+
+def _asks(word: str) -> bool:
+    """Whether no model is called so, and it is the question itself: names have neither spaces nor letters of other scripts."""
+    return any(letter.isspace() for letter in word) or not word.isascii() or (word.endswith("?") and "://" not in word)
 
 
 def _question(words: list[str]) -> str | None:
