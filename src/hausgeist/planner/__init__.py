@@ -1,0 +1,3 @@
+"""What fits, how fast it runs, what it costs: arithmetic over values, no I/O."""
+
+__all__ = ()
