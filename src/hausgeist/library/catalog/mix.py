@@ -16,7 +16,7 @@ from hausgeist.errors import InvalidRequest
 from hausgeist.library.catalog.importance import IMPORTANCE_MIXES, importance_type
 from hausgeist.library.gguf.quantization import TENSOR_TYPES
 
-__all__ = ["DEFAULT_PRECISION", "MIXES", "file_bytes"]
+__all__ = ["DEFAULT_PRECISION", "MIXES", "file_bytes", "tensor_type"]
 
 DEFAULT_PRECISION: Final = "Q4_K_M"
 
@@ -67,17 +67,20 @@ def file_bytes(anatomy: Anatomy, precision: str) -> int:
         raise InvalidRequest(f"The precision '{precision[:40]}' is not known; known are {', '.join(MIXES)}.", param="precision")
     total = anatomy.vocabulary * _PER_TOKEN
     for tensor in tensors(anatomy):
-        total += _bytes(tensor, _type(anatomy, tensor, precision))
+        kind = _TYPES[tensor_type(anatomy, tensor, precision)]
+        total += tensor.elements // kind.block * kind.nbytes
     return total
 
 
-def _bytes(tensor: Tensor, name: str) -> int:
+def tensor_type(anatomy: Anatomy, tensor: Tensor, precision: str) -> str:
+    """The type that a tensor gets, or the one that llama.cpp takes instead where its rows do not divide into blocks of that."""
+    name = _type(anatomy, tensor, precision)
     kind = _TYPES[name]
     if tensor.length % kind.block:
         kind = _TYPES[_INSTEAD.get(name, "Q4_0" if kind.block == 256 else "F16")]
         if tensor.length % kind.block:
             kind = _TYPES["F16"]
-    return tensor.elements // kind.block * kind.nbytes
+    return kind.name
 
 
 def _type(anatomy: Anatomy, tensor: Tensor, precision: str) -> str:

@@ -1,0 +1,5 @@
+"""The graphs of the architectures, one module per family: attention alone, latent attention, states, encoders."""
+
+from hausgeist.planner.memory.graphs.table import GRAPHS, build
+
+__all__ = ["GRAPHS", "build"]
