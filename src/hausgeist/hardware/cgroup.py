@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from hausgeist.hardware.reading import number, text
+
 __all__ = ["Limit", "cpu_quota", "memory_limits"]
 
 _UNLIMITED = 1 << 60
@@ -34,11 +36,11 @@ def cpu_quota(root: Path = Path("/")) -> float | None:
     """Processors' worth of time that this process may use; `None` without a limit."""
     quotas: list[float] = []
     for folder in _folders(root, ""):
-        parts = _text(folder / "cpu.max").split()
+        parts = text(folder / "cpu.max").split()
         if len(parts) == 2 and parts[0].isdigit() and parts[1].isdigit() and int(parts[1]):
             quotas.append(int(parts[0]) / int(parts[1]))
     for folder in _folders(root, "cpu"):
-        quota, period = _number(folder / "cpu.cfs_quota_us"), _number(folder / "cpu.cfs_period_us")
+        quota, period = number(folder / "cpu.cfs_quota_us"), number(folder / "cpu.cfs_period_us")
         if quota is not None and period and quota > 0:
             quotas.append(quota / period)
     return min(quotas, default=None)
@@ -46,7 +48,7 @@ def cpu_quota(root: Path = Path("/")) -> float | None:
 
 def _folders(root: Path, controller: str) -> Iterator[Path]:
     """From the group of this process upwards; `controller` is empty for the unified hierarchy (v2)."""
-    for line in _text(root / "proc/self/cgroup").splitlines():
+    for line in text(root / "proc/self/cgroup").splitlines():
         _, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
         if controller not in controllers.split(","):
@@ -69,15 +71,15 @@ def _folders(root: Path, controller: str) -> Iterator[Path]:
 
 
 def _unified_memory(folder: Path) -> Limit | None:
-    limits = [value for value in (_number(folder / "memory.max"), _number(folder / "memory.high")) if value is not None and value < _UNLIMITED]
-    used = _number(folder / "memory.current")
+    limits = [value for value in (number(folder / "memory.max"), number(folder / "memory.high")) if value is not None and value < _UNLIMITED]
+    used = number(folder / "memory.current")
     if not limits or used is None:
         return None
     return Limit(min(limits), max(0, used - _droppable(folder, ("inactive_file", "active_file", "slab_reclaimable"))))
 
 
 def _legacy_memory(folder: Path) -> Limit | None:
-    limit, used = _number(folder / "memory.limit_in_bytes"), _number(folder / "memory.usage_in_bytes")
+    limit, used = number(folder / "memory.limit_in_bytes"), number(folder / "memory.usage_in_bytes")
     if limit is None or limit >= _UNLIMITED or used is None:
         return None
     return Limit(limit, max(0, used - _droppable(folder, ("total_inactive_file", "total_active_file"))))
@@ -86,22 +88,8 @@ def _legacy_memory(folder: Path) -> Limit | None:
 def _droppable(folder: Path, names: tuple[str, ...]) -> int:
     """Page cache: the kernel counts it for the group but gives it up under pressure, as it does for `MemAvailable`."""
     total = 0
-    for line in _text(folder / "memory.stat").splitlines():
+    for line in text(folder / "memory.stat").splitlines():
         name, _, value = line.partition(" ")
         if name in names and value.strip().isdigit():
             total += int(value)
     return total
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return ""
-
-
-def _number(path: Path) -> int | None:
-    try:
-        return int(_text(path))
-    except ValueError:
-        return None

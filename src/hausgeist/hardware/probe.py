@@ -1,22 +1,24 @@
 """What this machine has, as this process may use it: memory and processors under the limits of containers, accelerators.
 
-Reads only and keeps nothing; what fits where is the planner's business.
+Reads only and keeps nothing; what fits where is the planner's business. Each maker's accelerators have their file beside this one.
 """
 
 from __future__ import annotations
 
 import os
 import platform
-import subprocess
+import re
 import sys
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import psutil
 
-from hausgeist.hardware.cgroup import cpu_quota, memory_limits
+from hausgeist.hardware import amd, apple, intel, nvidia
+from hausgeist.hardware.capacity import Memory, memory
+from hausgeist.hardware.cgroup import cpu_quota
+from hausgeist.hardware.device import Device
+from hausgeist.hardware.reading import ask, fields, text
 
 __all__ = ["Cpu", "Device", "Memory", "cpu", "devices", "memory"]
 
@@ -27,15 +29,12 @@ _FEATURES = {
 }
 """Instruction sets that engines make use of; the rest of a processor's flags says nothing about speed here."""
 
-_NVIDIA_FIELDS = "index,name,memory.total,memory.free,driver_version,compute_cap,uuid"
-
-
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """Bytes of main memory: what there is, and what could be had now without swapping. The tightest limit around this process counts."""
-
-    total: int
-    available: int
+_ARM = {
+    **{"0xd03": "Cortex-A53", "0xd05": "Cortex-A55", "0xd08": "Cortex-A72", "0xd0b": "Cortex-A76", "0xd41": "Cortex-A78", "0xd42": "Cortex-A78AE"},
+    **{"0xd47": "Cortex-A710", "0xd4d": "Cortex-A715", "0xd81": "Cortex-A720", "0xd87": "Cortex-A725", "0xd82": "Cortex-X4", "0xd85": "Cortex-X925"},
+    **{"0xd0c": "Neoverse-N1", "0xd49": "Neoverse-N2", "0xd40": "Neoverse-V1", "0xd4f": "Neoverse-V2", "0xd84": "Neoverse-V3"},
+}
+"""Cores of Arm by part number, as in sys-utils/lscpu-arm.c of util-linux."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,32 +51,6 @@ class Cpu:
     """Processors' worth of time that the container allows, where it limits it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Device:
-    """An accelerator. Memory in bytes."""
-
-    index: int
-    name: str
-    kind: str
-    """Which kind of engine build it takes: cuda."""
-    total: int
-    free: int
-    driver: str = ""
-    capability: str = ""
-    """CUDA compute capability: "9.0"."""
-    id: str = ""
-
-
-def memory(root: Path = Path("/")) -> Memory:
-    """Main memory, and cgroup limits where they are tighter. `root` is where /proc and /sys are looked for."""
-    machine = psutil.virtual_memory()
-    total, available = int(machine.total), int(machine.available)
-    for group in memory_limits(root):
-        total = min(total, group.limit)
-        available = min(available, max(0, group.limit - group.held))
-    return Memory(total, available)
-
-
 def cpu() -> Cpu:
     """The processor; what cannot be told is empty."""
     allowed = _allowed()
@@ -91,10 +64,9 @@ def cpu() -> Cpu:
     return Cpu(model, cores, threads, features, quota)
 
 
-def devices() -> list[Device]:
-    """Accelerators: NVIDIA's by NVML where its binding is installed, else by nvidia-smi. Empty where there is none, or no driver."""
-    found = _by_nvml()
-    return _by_nvidia_smi() if found is None else found
+def devices(root: Path = Path("/")) -> list[Device]:
+    """Accelerators of all makers. `root` is where /proc, /sys and /dev are looked for; makers' own programs are asked as they are in PATH."""
+    return [*nvidia.devices(root), *amd.devices(root), *intel.devices(root), *apple.devices(root)]
 
 
 def _allowed() -> list[int]:
@@ -109,89 +81,30 @@ def _physical(allowed: list[int]) -> int:
     cores = set()
     for number in allowed:
         folder = Path(f"/sys/devices/system/cpu/cpu{number}/topology")
-        for name in ("core_cpus_list", "thread_siblings_list"):
-            try:
-                cores.add((folder / name).read_text(encoding="ascii").strip())
-                break
-            except OSError:
-                continue
-        else:
+        siblings = text(folder / "core_cpus_list") or text(folder / "thread_siblings_list")
+        if not siblings:
             return 0
+        cores.add(siblings)
     return len(cores)
 
 
-def _identity() -> tuple[str, tuple[str, ...]]:
-    if sys.platform == "darwin":
-        model = _ask("sysctl", "-n", "machdep.cpu.brand_string")
-        flags = _ask("sysctl", "-n", "machdep.cpu.features", "machdep.cpu.leaf7_features").lower().replace(".", "_").split()
+def _identity(root: Path = Path("/")) -> tuple[str, tuple[str, ...]]:
+    if platform.system() == "Darwin":
+        model = ask("sysctl", "-n", "machdep.cpu.brand_string")
+        flags = ask("sysctl", "-n", "machdep.cpu.features", "machdep.cpu.leaf7_features").lower().replace(".", "_").split()
         return model, _known(["neon", *flags] if platform.machine() == "arm64" else ["avx" if flag == "avx1_0" else flag for flag in flags])
-    fields: dict[str, str] = {}
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
-            name, separator, value = line.partition(":")
-            if separator:
-                fields.setdefault(name.strip().lower(), value.strip())
-    except OSError:
-        pass
-    model = fields.get("model name") or fields.get("hardware") or platform.processor() or platform.machine()
-    return model, _known((fields.get("flags") or fields.get("features") or "").split())
+    lines = text(root / "proc/cpuinfo")
+    told = {name.lower(): value for name, value in fields(lines, ":").items()}
+    model = told.get("model name") or _arm(lines, root) or told.get("hardware") or platform.processor() or platform.machine()
+    return model, _known((told.get("flags") or told.get("features") or "").split())
+
+
+def _arm(lines: str, root: Path) -> str:
+    """The board and the kinds of cores: "Raspberry Pi 5 Model B Rev 1.0, Cortex-A76". Arm's processors do not tell a name of their own."""
+    cores = (_ARM.get(part, "") for part in re.findall(r"^CPU part\s*: (0x[0-9a-f]+)$", lines, re.MULTILINE | re.IGNORECASE))
+    names = [text(root / "proc/device-tree/model"), " + ".join(dict.fromkeys(filter(None, cores)))]
+    return ", ".join(filter(None, names))
 
 
 def _known(flags: list[str]) -> tuple[str, ...]:
     return tuple(sorted(_FEATURES.intersection(flags)))
-
-
-def _by_nvml() -> list[Device] | None:
-    """`None`: ask another way."""
-    try:
-        nvml: Any = import_module("pynvml")
-    except ImportError:
-        return None
-    try:
-        nvml.nvmlInit()
-    except nvml.NVMLError:
-        return None
-    try:
-        driver = _string(nvml.nvmlSystemGetDriverVersion())
-        found = []
-        for index in range(nvml.nvmlDeviceGetCount()):
-            handle = nvml.nvmlDeviceGetHandleByIndex(index)
-            held = nvml.nvmlDeviceGetMemoryInfo(handle)
-            major, minor = nvml.nvmlDeviceGetCudaComputeCapability(handle)
-            name, identity = _string(nvml.nvmlDeviceGetName(handle)), _string(nvml.nvmlDeviceGetUUID(handle))
-            found.append(Device(index, name, "cuda", int(held.total), int(held.free), driver, f"{major}.{minor}", identity))
-        return found
-    except nvml.NVMLError:
-        return None
-    finally:
-        nvml.nvmlShutdown()
-
-
-def _by_nvidia_smi() -> list[Device]:
-    found = []
-    for line in _ask("nvidia-smi", f"--query-gpu={_NVIDIA_FIELDS}", "--format=csv,noheader,nounits").splitlines():
-        parts = [part.strip() for part in line.split(",")]
-        if len(parts) != len(_NVIDIA_FIELDS.split(",")) or not parts[0].isdigit():
-            continue
-        index, name, total, free, driver, capability, identity = parts
-        found.append(Device(int(index), name, "cuda", _mebibytes(total), _mebibytes(free), driver, capability, identity))
-    return found
-
-
-def _mebibytes(text: str) -> int:
-    """Some devices say "[N/A]" (their memory is the machine's)."""
-    return int(text) << 20 if text.isdigit() else 0
-
-
-def _string(value: Any) -> str:
-    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
-
-
-def _ask(*command: str) -> str:
-    """What a program of the system prints; empty when it is not there or does not answer."""
-    try:
-        return subprocess.run(
-            command, capture_output=True, text=True, errors="replace", timeout=5, check=False, stdin=subprocess.DEVNULL
-        ).stdout.strip()
-    except (OSError, subprocess.TimeoutExpired):
-        return ""

@@ -10,18 +10,11 @@ import psutil
 import pytest
 
 from hausgeist import hardware
-from hausgeist.hardware import Cpu, Device, Memory, probe
+from hausgeist.hardware import Cpu, Disk, Memory, probe
 from hausgeist.hardware.cgroup import cpu_quota, memory_limits
+from tests.unit.hardware.trees import tree
 
 MIB = 1 << 20
-
-
-def tree(root: Path, files: dict[str, object]) -> Path:
-    for name, content in files.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"{content}\n")
-    return root
 
 
 def unified(root: Path, group: str, files: dict[str, object]) -> Path:
@@ -112,65 +105,25 @@ def test_affinity_and_quota_bound_the_threads(monkeypatch: pytest.MonkeyPatch) -
     assert (found.threads, found.cores, found.quota) == (1, 1, 0.5)
 
 
-def smi(folder: Path, script: str) -> str:
-    program = folder / "nvidia-smi"
-    program.write_text(f"#!/bin/sh\n{script}\n")
-    program.chmod(0o755)
-    return str(folder)
+def test_arm_is_named_by_board_and_cores(tmp_path: Path) -> None:
+    cores = "".join(
+        f"processor\t: {number}\nFeatures\t: fp asimd asimddp crc32\nCPU implementer\t: 0x41\nCPU part\t: 0xd0b\n\n" for number in range(4)
+    )
+    tree(
+        tmp_path,
+        {"proc/cpuinfo": f"{cores}Hardware\t: BCM2835\nModel\t\t: Raspberry Pi 5 Model B Rev 1.0", "proc/device-tree/model": "Raspberry Pi 5\0"},
+    )
+    assert probe._identity(tmp_path) == ("Raspberry Pi 5, Cortex-A76", ("asimd", "asimddp"))
+    little = cores.replace("0xd0b", "0xd87", 2).replace("0xd0b", "0xd85")
+    (tmp_path / "proc/device-tree/model").unlink()
+    assert probe._identity(tree(tmp_path, {"proc/cpuinfo": little}))[0] == "Cortex-A725 + Cortex-X925"
+    unknown = cores.replace("0xd0b", "0xfff")
+    assert probe._identity(tree(tmp_path, {"proc/cpuinfo": unknown}))[0], "the architecture at least"
 
 
-def test_devices_by_nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probe, "_by_nvml", lambda: None)
-    lines = "echo '0, NVIDIA H200, 143771, 143000, 570.1, 9.0, GPU-1'; echo '1, NVIDIA GB10, [N/A], [N/A], 580.2, 12.1, GPU-2'; echo 'Unable to talk'"
-    monkeypatch.setenv("PATH", smi(tmp_path, lines))
-    assert hardware.devices() == [
-        Device(0, "NVIDIA H200", "cuda", 143771 * MIB, 143000 * MIB, "570.1", "9.0", "GPU-1"),
-        Device(1, "NVIDIA GB10", "cuda", 0, 0, "580.2", "12.1", "GPU-2"),
-    ]
-    monkeypatch.setenv("PATH", smi(tmp_path, "echo 'NVIDIA-SMI has failed' >&2; exit 9"))
-    assert hardware.devices() == []
-    monkeypatch.setenv("PATH", str(tmp_path / "nowhere"))
-    assert hardware.devices() == []
-
-
-class FakeNvml:
-    """The binding's functions, as far as they are called."""
-
-    class NVMLError(Exception): ...
-
-    def __init__(self, broken: str = "") -> None:
-        self.broken = broken
-        self.ended = False
-
-    def nvmlInit(self) -> None:  # noqa: N802
-        if self.broken == "init":
-            raise self.NVMLError
-
-    def nvmlShutdown(self) -> None:  # noqa: N802
-        self.ended = True
-
-    def __getattr__(self, name: str) -> object:
-        if name == self.broken:
-            raise self.NVMLError
-        memory = type("Memory", (), {"total": 80 << 30, "free": 79 << 30})()
-        values = {
-            "nvmlSystemGetDriverVersion": "570.1",
-            "nvmlDeviceGetCount": 1,
-            "nvmlDeviceGetHandleByIndex": "handle",
-            "nvmlDeviceGetMemoryInfo": memory,
-            "nvmlDeviceGetCudaComputeCapability": (9, 0),
-            "nvmlDeviceGetName": b"NVIDIA H100",
-            "nvmlDeviceGetUUID": "GPU-7",
-        }
-        return lambda *arguments: values[name]
-
-
-def test_devices_by_nvml(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    nvml = FakeNvml()
-    monkeypatch.setattr(probe, "import_module", lambda name: nvml)
-    assert hardware.devices() == [Device(0, "NVIDIA H100", "cuda", 80 << 30, 79 << 30, "570.1", "9.0", "GPU-7")]
-    assert nvml.ended
-    monkeypatch.setenv("PATH", smi(tmp_path, "echo '0, By SMI, 1, 1, 1, 9.0, GPU-1'"))
-    for broken in ("init", "nvmlDeviceGetMemoryInfo"):
-        monkeypatch.setattr(probe, "import_module", lambda name, broken=broken: FakeNvml(broken))
-        assert [device.name for device in hardware.devices()] == ["By SMI"]
+def test_the_disk_of_a_folder_that_is_not_there_yet(tmp_path: Path) -> None:
+    found = hardware.disk(tmp_path / "not" / "yet")
+    assert isinstance(found, Disk)
+    assert 0 < found.free <= found.total
+    assert found.total == hardware.disk(tmp_path).total
+    assert hardware.disk(Path("hausgeist-nowhere/below")).total > 0
