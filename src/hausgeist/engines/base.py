@@ -12,9 +12,10 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from hausgeist.errors import LoadFailed
 from hausgeist.model import Footprint, InstalledModel, LaunchPlan
 
-__all__ = ["Engine", "Operation", "Reply", "SlotState", "Worker", "WorkerGone"]
+__all__ = ["Engine", "FitFailed", "Operation", "Reply", "SlotState", "Worker", "WorkerGone"]
 
 Operation = Literal[
     "chat",
@@ -29,6 +30,10 @@ Operation = Literal[
 ]
 """chat, completion, embeddings, rerank: bodies and replies of the OpenAI platform API (rerank: as vLLM, Jina and llama-server share it).
 infill, tokenize, detokenize, apply_template, count_chat: llama-server's."""
+
+
+class FitFailed(LoadFailed):
+    """The engine did not say how much memory the model would take. It may load all the same."""
 
 
 class WorkerGone(Exception):
@@ -118,7 +123,8 @@ class Engine(Protocol):
         ...
 
     async def fit(self, plan: LaunchPlan) -> Footprint:
-        """Memory that a worker for this plan will take, without loading it. Raises `LoadFailed` when the file is not usable."""
+        """Memory that a worker for this plan will take, without loading it. Raises `LoadFailed` when the file is not usable, `FitFailed` when that is
+        not known either."""
         ...
 
     async def load(self, plan: LaunchPlan, progress: Callable[[float], None] | None = None) -> Worker:

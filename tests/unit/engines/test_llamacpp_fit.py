@@ -1,11 +1,13 @@
 """What the engine prints in its fit pass, read right; and the real thing on specimens."""
 
 import asyncio
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from hausgeist.engines import FitFailed
 from hausgeist.engines.llamacpp.adapter import LlamaCpp
 from hausgeist.engines.llamacpp.fit import Report
 from hausgeist.engines.llamacpp.parameters import CHECKPOINTS
@@ -199,3 +201,23 @@ async def test_a_truncated_model_is_said_so(engine: LlamaCpp, tmp_path: Path) ->
     path.write_bytes(path.read_bytes()[:-2000])
     with pytest.raises(LoadFailed, match="not within the file bounds"):
         await engine.fit(plan(path))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a shell script")
+@pytest.mark.parametrize(
+    ("does", "knows", "reason"),
+    [
+        ("echo '0.00.000.1 E llama_model_load: error loading model: unknown architecture' >&2; exit 1", True, "unknown architecture"),
+        ("kill -s SEGV $$", False, "crashed"),
+        ("echo 'laid out in a way of its own' >&2; exit 0", False, "way of its own"),
+    ],
+)
+async def test_an_engine_that_breaks_has_said_nothing_of_the_file(tmp_path: Path, does: str, knows: bool, reason: str) -> None:
+    binary = tmp_path / "llama-server"
+    binary.write_text(f"#!/bin/sh\n{does}\n")
+    binary.chmod(0o755)
+    engine = LlamaCpp(home=tmp_path, provider=Provider("binary", binary, "", ("cpu",)))
+    with pytest.raises(LoadFailed, match=reason) as failure:
+        await engine.fit(plan(write_specimen(tmp_path / "m.gguf")))
+    assert isinstance(failure.value, FitFailed) is not knows
+    await engine.close()

@@ -16,6 +16,7 @@ SMALL = ModelShape(architecture="llama", layers=8, width=256, inner=512, heads=4
 PARAMETERS = {
     "gemma-3-270m": 268_098_176,
     "qwen2.5-0.5b": 494_032_768,
+    "qwen3-0.6b": 596_049_920,
     "llama-3.2-1b": 1_235_814_400,
     "llama-3.2-3b": 3_212_749_824,
     "gemma-3-4b": 3_880_263_168,

@@ -7,11 +7,13 @@ its own total), LoRA adapters, checkpoints of sliding-window caches, the prefix 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hausgeist.engines.base import FitFailed
 from hausgeist.engines.llamacpp.parameters import CHECKPOINTS, parameters
 from hausgeist.engines.llamacpp.process import Process
 from hausgeist.engines.llamacpp.providers import Provider
@@ -22,14 +24,16 @@ __all__ = ["Report", "fit"]
 
 _MIB = 2**20
 _PATIENCE = 120.0
-_RUNTIME = 16 * _MIB
-"""What a worker takes beyond its libraries and vocabulary once it serves: threads, samplers, buffers of requests."""
+_RUNTIME = 2 * _MIB
+"""What a worker takes once it serves beyond the most that it took while laying out: threads, buffers of requests (1 MiB less to 1 MiB more measured).
+"""
 _SAMPLER = 32
 """Bytes per token of the vocabulary and slot: candidates, logits, penalties."""
 
 
 async def fit(plan: LaunchPlan, *, provider: Provider, folder: Path, prompt_cache: int = 0) -> Footprint:
-    """Memory of a worker for `plan`. Raises `LoadFailed` with the engine's reason when the file is not usable."""
+    """Memory of a worker for `plan`. Raises `LoadFailed` with the engine's reason when the file is not usable, `FitFailed` when the engine crashed,
+    took too long or said something else than is understood here: then the file may be good all the same."""
     report = Report()
     done = asyncio.Event()
     resident = 0
@@ -53,17 +57,20 @@ async def fit(plan: LaunchPlan, *, provider: Provider, folder: Path, prompt_cach
     finally:
         await asyncio.shield(process.close(patience=0))
     if not report.usable:
-        raise LoadFailed(f"The engine cannot use '{plan.model.id}': {report.failure or ''}{process.last_words() or process.reason()}")
+        why = f"The engine cannot use '{plan.model.id}': {report.failure or ''}{process.last_words() or process.reason()}"
+        raise LoadFailed(why) if report.failure is not None or process.gave_up else FitFailed(why)
     return report.footprint(plan, resident=resident, prompt_cache=prompt_cache)
 
 
 def _resident(pid: int) -> int:
-    """Most memory that the process has had so far: libraries and the vocabulary. Its own pages only, not what it mapped of the model."""
+    """Most memory that the process has had so far: libraries and the vocabulary. Of libraries that other processes use as well, its share."""
     try:
-        for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    except (OSError, ValueError, IndexError):
+        folder = Path("/proc", str(pid))
+        most = _kilobytes(folder / "status", "VmHWM")
+        with contextlib.suppress(OSError, ValueError):
+            return max(0, most - max(0, _kilobytes(folder / "smaps_rollup", "Rss") - _kilobytes(folder / "smaps_rollup", "Pss"))) * 1024
+        return most * 1024
+    except (OSError, ValueError):
         pass
     import psutil
 
@@ -71,6 +78,14 @@ def _resident(pid: int) -> int:
         return int(psutil.Process(pid).memory_info().rss)
     except psutil.Error:
         return 64 * _MIB
+
+
+def _kilobytes(file: Path, name: str) -> int:
+    """One of the sizes that Linux tells of a process. Raises `ValueError` where it does not."""
+    found = re.search(rf"^{name}:\s+(\d+) kB$", file.read_text(encoding="ascii"), re.MULTILINE)
+    if found is None:
+        raise ValueError(name)
+    return int(found.group(1))
 
 
 _ROW = re.compile(r"memory_breakdown_print: \|\s+- (.+?)\s*\|\s*(?:\d+ = \s*\d+ \+ \()?\s*\d+ =\s*(\d+) \+\s*(\d+) \+\s*(\d+)")

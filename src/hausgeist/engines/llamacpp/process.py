@@ -151,6 +151,11 @@ class Process:
     def alive(self) -> bool:
         return self._process.returncode is None
 
+    @property
+    def gave_up(self) -> bool:
+        """It ended by itself and in order, with an error: it was not killed, and did not crash."""
+        return not self._stopping and (self._process.returncode or 0) > 0
+
     async def ended(self) -> None:
         """Wait until it has ended, its log is read and its socket removed."""
         await self._ended.wait()

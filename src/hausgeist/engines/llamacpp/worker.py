@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from typing import Any, NoReturn
 
 from hausgeist.engines.llamacpp import sandbox
 from hausgeist.engines.llamacpp.landlock import confine
+from hausgeist.engines.llamacpp.pages import let_go
 
 __all__ = ["arguments", "main"]
 
@@ -50,7 +50,8 @@ def _run_wheel(config: dict[str, Any]) -> NoReturn:
     except Exception as error:
         _say(f"{type(error).__name__}: {error}")
         _flush_and_exit(1)
-    _let_go_of_pages(config["model"], config["draft"])
+    if sandbox.LINUX:
+        let_go(config["model"], config["draft"])
     os.write(report, json.dumps({"address": server.listening_address}).encode() + b"\n")
     os.close(report)
     while True:
@@ -79,30 +80,6 @@ def _run_binary(config: dict[str, Any]) -> NoReturn:
     signal.signal(signal.SIGTERM, stop)
     threading.Thread(target=_watch_parent, args=(stop,), daemon=True).start()
     _flush_and_exit(engine.wait() & 0xFF)
-
-
-def _let_go_of_pages(*files: str | None) -> None:
-    """Unmap what of the models' files is in memory only because it was read while loading: weights that the engine repacked, or copied to a device.
-
-    What it works on straight from the file comes back from the page cache at first use, without touching the disk. Linux only.
-    """
-    if not sandbox.LINUX:
-        return
-    import ctypes
-
-    libc = ctypes.CDLL(None)
-    names = tuple(_SPLIT.sub("", os.path.realpath(file)) for file in files if file)
-    with contextlib.suppress(OSError, ValueError), open("/proc/self/maps", encoding="utf-8", errors="surrogateescape") as maps:
-        for line in maps:
-            span, rights, _, _, _, *name = line.rstrip("\n").split(None, 5)
-            if name and name[0].startswith(names) and rights.startswith("r--"):
-                start, end = (int(part, 16) for part in span.split("-"))
-                # MADV_DONTNEED: from a mapping that is only read, nothing is lost.
-                libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), 4)
-
-
-_SPLIT = re.compile(r"-\d{5}-of-\d{5}\.gguf$")
-"""Large models come in several files, named by this; the engine maps all of them."""
 
 
 def _watch_parent(end: Any) -> None:

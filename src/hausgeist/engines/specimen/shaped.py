@@ -113,9 +113,10 @@ def _tensors(form: ModelShape, precision: Precision) -> Iterator[_Tensor]:
         if form.attention_bias:
             for name, length in (("attn_q", queries), ("attn_k", keys), ("attn_v", keys)):
                 yield vector(f"{block}{name}.bias", length)
-        if form.gemma:
+        if form.normed:
             for name in ("attn_q_norm", "attn_k_norm"):
                 yield vector(f"{block}{name}.weight", form.head)
+        if form.gemma:
             for name in ("post_attention_norm", "post_ffw_norm"):
                 yield vector(f"{block}{name}.weight", form.width)
         yield matrix(block + "attn_output.weight", form.width, queries)

@@ -34,6 +34,11 @@ class ModelShape:
     def gemma(self) -> bool:
         return self.architecture == "gemma3"
 
+    @property
+    def normed(self) -> bool:
+        """Queries and keys are normed, each head for itself."""
+        return self.gemma or self.architecture == "qwen3"
+
 
 SHAPES: dict[str, ModelShape] = {
     "gemma-3-270m": ModelShape(
@@ -43,6 +48,10 @@ SHAPES: dict[str, ModelShape] = {
     "qwen2.5-0.5b": ModelShape(
         architecture="qwen2", layers=24, width=896, inner=4864, heads=14, kv_heads=2, head=64, vocabulary=151936, context=32768,
         rope_base=1e6, epsilon=1e-6, tied=True, attention_bias=True,
+    ),
+    "qwen3-0.6b": ModelShape(
+        architecture="qwen3", layers=28, width=1024, inner=3072, heads=16, kv_heads=8, head=128, vocabulary=151936, context=40960,
+        rope_base=1e6, epsilon=1e-6, tied=True,
     ),
     "llama-3.2-1b": ModelShape(
         architecture="llama", layers=16, width=2048, inner=8192, heads=32, kv_heads=8, head=64, vocabulary=128256, context=131072,
