@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import inspect
 import sys
+from importlib import import_module
 
 from benchmarks.report import Figure, keep, table
 from benchmarks.servers import BUILD
@@ -16,19 +18,14 @@ _TITLES = {
     "gateway": "The way through the gateway",
     "guide": "The built-in guide",
     "engines": "Built engine against wheel",
+    "accuracy": "Memory: what loads took, against the fit pass and arithmetic",
+    "speed": "Speed: predicted against what others published",
+    "calibrated": "Speed: predicted against measured, on this machine",
 }
 
 
 async def _measure(part: str, *, rival: bool) -> list[Figure]:
     BUILD.mkdir(parents=True, exist_ok=True)
-    if part == "startup":
-        from benchmarks import startup
-
-        return await startup.measure()
-    if part == "download":
-        from benchmarks import download
-
-        return await download.measure()
     if part == "gateway":
         from benchmarks import gateway
 
@@ -38,18 +35,13 @@ async def _measure(part: str, *, rival: bool) -> list[Figure]:
         if not large.exists():
             write_shaped(large, "qwen2.5-0.5b", "Q8_0")
         return await gateway.measure(tiny, large, rival=rival)
-    if part == "guide":
-        from benchmarks import guide
-
-        return await guide.measure()
-    from benchmarks import engines
-
-    return await engines.measure()
+    figures = import_module(f"benchmarks.{part}").measure()
+    return list(await figures if inspect.isawaitable(figures) else figures)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("parts", nargs="*", default=list(_TITLES), help="startup, download, gateway, guide, engines; default: all")
+    parser.add_argument("parts", nargs="*", default=list(_TITLES), help=f"{', '.join(_TITLES)}; default: all")
     parser.add_argument("--keep", action="store_true", help="append the figures to docs/lab.md")
     parser.add_argument("--no-rival", action="store_true", help="leave LiteLLM's proxy out")
     chosen = parser.parse_args()

@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp
 
 from hausgeist import web
 from hausgeist.engines import ENGINES, Engine, factory
-from hausgeist.errors import Conflict, HausgeistError
+from hausgeist.errors import Conflict, HausgeistError, NotFound
 from hausgeist.gateway import anthropic, ollama, openai
 from hausgeist.gateway.anthropic.errors import ANTHROPIC
 from hausgeist.gateway.ollama.errors import OLLAMA
@@ -23,7 +24,7 @@ from hausgeist.gateway.services import Services
 from hausgeist.governance.egress import Egress
 from hausgeist.governance.service import Governor
 from hausgeist.governance.usage import UsageLog
-from hausgeist.hardware import probe
+from hausgeist.hardware import cpu, devices, probe
 from hausgeist.http.application import application
 from hausgeist.http.endpoint import Endpoint
 from hausgeist.http.tongues import Tongues
@@ -34,8 +35,9 @@ from hausgeist.library.service import Library
 from hausgeist.library.sources.adoption import discover
 from hausgeist.library.sources.table import Sources, registry_options
 from hausgeist.library.upkeep.parts import Upkeep, upkeep
-from hausgeist.model import InstalledModel
+from hausgeist.model import Footprint, InstalledModel, LaunchPlan
 from hausgeist.serving.door import Door
+from hausgeist.serving.loads import Loads
 from hausgeist.serving.memory import Ledger
 from hausgeist.serving.metering import Meter
 from hausgeist.serving.pool import Pool
@@ -45,6 +47,10 @@ from hausgeist.store.database import Database
 from hausgeist.store.jobs import Jobs
 from hausgeist.telemetry import Metrics
 from hausgeist.workspace.service import Workspace
+
+if TYPE_CHECKING:
+    from hausgeist.engines.llamacpp.providers import Provider
+    from hausgeist.serving.sizing import Sizing
 
 __all__ = ["App", "build"]
 
@@ -75,6 +81,18 @@ class EngineTable:
                 return make(upstreams=self._settings.upstreams, outbound=self._egress)
             case _:
                 return make(home=self._settings.home)
+
+    def llamacpp(self) -> Provider:
+        """The llama.cpp in use, or that would be. Raises `NotFound` where it is not there."""
+        from hausgeist.engines.llamacpp.adapter import LlamaCpp
+        from hausgeist.engines.llamacpp.providers import provider
+
+        made = self._made.get("llamacpp")
+        return made.provider if isinstance(made, LlamaCpp) else provider(self._settings)
+
+    def version(self, name: str) -> str:
+        """Which build of an engine is in use. Raises `NotFound`."""
+        return self.llamacpp().fingerprint if name == "llamacpp" else name
 
     async def models(self) -> list[InstalledModel]:
         """What the engines that are switched on bring themselves."""
@@ -113,6 +131,7 @@ class App:
     engines: EngineTable
     metrics: Metrics
     meter: Meter
+    loads: Loads
     pool: Pool
     door: Door
     ready: bool = False
@@ -141,6 +160,7 @@ class App:
             metrics=self.metrics,
             upkeep=self.upkeep,
             pusher=self.pusher,
+            sizing=lambda: self.sizing,
             ready=lambda: self.ready,
             every=lambda: endpoints,
         )
@@ -153,6 +173,25 @@ class App:
             metrics=self.metrics,
             tongues=tongues,
             owner_token=self.owner_token,
+        )
+
+    @cached_property
+    def sizing(self) -> Sizing:
+        """Answers what fits, how fast it is, what it costs. Nobody's files are read for those who ask over HTTP."""
+        from hausgeist.serving.sizing import local
+        from hausgeist.serving.sizing.fitting import fit_with
+        from hausgeist.serving.sizing.sizing import Sizing
+        from hausgeist.serving.sizing.subjects import Subjects
+
+        return Sizing(
+            subjects=Subjects(self.library.get, lambda: [model.id for model in self.library.models()], files=False),
+            devices=local.load_devices,
+            machine=lambda: local.look_around(self.settings, measuring=False),
+            prices=lambda: local.prices_of(self.settings.home),
+            accuracy=self.loads.accuracy,
+            fit=lambda subject, start: fit_with(self.engines("llamacpp"), subject, start),
+            calibration=lambda: local.calibration(self.settings),
+            about=lambda: local.about(self.settings),
         )
 
     async def start(self, files: Sequence[Path] = (), *, working: bool = True) -> None:
@@ -210,6 +249,18 @@ class App:
                 log.warning("the list of remote models could not be renewed: %s", error)
 
 
+def _estimate(engines: EngineTable, plan: LaunchPlan) -> Footprint:
+    """What a llama.cpp worker takes, by arithmetic; where no llama.cpp is there, one on processors."""
+    from hausgeist.engines.llamacpp.providers import Provider
+    from hausgeist.serving.arithmetic import llamacpp_footprint
+
+    try:
+        provider = engines.llamacpp()
+    except NotFound:
+        provider = Provider("wheel", None, "", ("cpu",))
+    return llamacpp_footprint(plan, provider=provider, cpu=cpu(), devices=devices() if provider.accelerated else ())
+
+
 def build(settings: Settings) -> App:
     """All parts, wired. Opens the home (made, migrated); starts no task and no worker. Raises `StoreError`."""
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -230,7 +281,8 @@ def build(settings: Settings) -> App:
     engines = EngineTable(settings, egress)
     metrics = Metrics()
     meter = Meter(usage=usage, metrics=metrics)
-    pool = Pool(settings=settings, engines=engines, ledger=Ledger(settings, probe.memory), metrics=metrics)
+    loads = Loads(database, metrics=metrics, arithmetic={"llamacpp": partial(_estimate, engines)}, version=engines.version)
+    pool = Pool(settings=settings, engines=engines, ledger=Ledger(settings, probe.memory), metrics=metrics, loads=loads)
     door = Door(settings=settings, library=library, pool=pool, governor=governor, meter=meter, answered=verbs.versions.answered)
     return App(
         settings=settings,
@@ -247,6 +299,7 @@ def build(settings: Settings) -> App:
         engines=engines,
         metrics=metrics,
         meter=meter,
+        loads=loads,
         pool=pool,
         door=door,
     )

@@ -168,7 +168,8 @@ class Door:
 
     def _finisher(self, who: Principal, call: Call, model: InstalledModel, lease: Lease) -> Finish:
         async def finish(usage: Usage, outcome: str, complete: bool) -> None:
-            await self._pool.give_back(lease, complete=complete)
+            tokens = usage.prompt_tokens + usage.completion_tokens // len(lease.slots)
+            await self._pool.give_back(lease, complete=complete, tokens=tokens)
             self._meter.finished(who, call, usage, outcome)
             if self._answered is not None and outcome == "ok":
                 self._answered(model)

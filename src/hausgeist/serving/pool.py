@@ -18,6 +18,8 @@ from hausgeist.engines import Engine, Worker
 from hausgeist.errors import HausgeistError, InvalidRequest, LoadFailed, NotEnoughMemory, Unavailable
 from hausgeist.model import Footprint, LaunchPlan
 from hausgeist.serving.admission import Admission
+from hausgeist.serving.footprints import Footprints
+from hausgeist.serving.loads import Loads
 from hausgeist.serving.memory import Ledger, gib
 from hausgeist.serving.planning import smaller
 from hausgeist.serving.resident import Lease, Loaded, Resident
@@ -41,17 +43,19 @@ _ASTRAY = 2**30
 
 
 class Pool:
-    """All workers of this server. `engines` finds an engine by name."""
+    """All workers of this server. `engines` finds an engine by name; `loads` keeps what they really take."""
 
-    def __init__(self, *, settings: Settings, engines: Callable[[str], Engine], ledger: Ledger, metrics: Metrics) -> None:
+    def __init__(self, *, settings: Settings, engines: Callable[[str], Engine], ledger: Ledger, metrics: Metrics, loads: Loads | None = None) -> None:
         self._settings = settings
         self._engines = engines
         self._ledger = ledger
         self._metrics = metrics
         self._residents: dict[tuple[str, str, str], Resident] = {}
-        self._fits: dict[tuple[object, ...], Footprint] = {}
+        self._loads = loads
+        self._footprints = Footprints(loads)
         self._room = asyncio.Lock()
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._looks: set[asyncio.Task[Any]] = set()
         self._unloading: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._draining = False
@@ -108,15 +112,18 @@ class Pool:
         load_ms = 0.0 if loaded else (time.perf_counter() - started) * 1000
         return Lease(resident, worker, user=user, project=project, prefix=prefix, share=share, load_ms=load_ms)
 
-    async def give_back(self, lease: Lease, *, complete: bool) -> None:
-        """End a lease. An answer that was left early frees its slots only when the engine has let go of them, so that the next request
-        does not queue behind it inside the engine, where no fairness reaches."""
+    async def give_back(self, lease: Lease, *, complete: bool, tokens: int = 0) -> None:
+        """End a lease. An answer that was left early frees its slots only when the engine has let go of them, so that the next request does not
+        queue behind it inside the engine, where no fairness reaches. `tokens`: how many one context held, the answer's with them."""
         if complete:
             lease.resident.crashes = 0
         if complete or not lease.worker.alive:
             self._return(lease)
         else:
             self._spawn(self._until_let_go(lease))
+        observed = lease.resident.observed
+        if observed is not None and observed.worker is lease.worker and observed.due(tokens):
+            self._look(observed.answered())
 
     def changes(self, plan: LaunchPlan, usual: LaunchPlan, *, keep_alive: float | None) -> bool:
         """Whether a lease with this plan and `keep_alive` would change how the model is loaded, or how long it stays. `usual`: the plan of a
@@ -140,12 +147,14 @@ class Pool:
     def start(self) -> None:
         """Begin to watch for idle models. Needs a running event loop."""
         self._unloading = asyncio.create_task(self._unload_idle())
+        if self._loads is not None:
+            self._spawn(self._loads.publish())
 
     async def drain(self, seconds: float) -> None:
-        """Let nobody in any more, and give running answers so many seconds."""
+        """Let nobody in any more, and give running answers, and looks at what they took, so many seconds."""
         self._draining = True
         deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline and any(resident.admission.running for resident in self._residents.values()):
+        while time.monotonic() < deadline and (self._looks or any(resident.admission.running for resident in self._residents.values())):
             await asyncio.sleep(_POLL)
 
     async def close(self) -> None:
@@ -216,7 +225,7 @@ class Pool:
                 # What this request wished for must not become what everybody after it is given.
                 self._residents.pop(resident.key, None)
                 raise
-            plan = replace(plan, memory=footprint.host + max(_ASTRAY, footprint.host // 4))
+            plan = replace(plan, memory=_astray(footprint))
             resident.plan, resident.footprint = plan, footprint
             resident.admission.resize(plan.slots)
         started = time.monotonic()
@@ -232,11 +241,17 @@ class Pool:
         resident.load_succeeded()
         resident.loaded_at = time.time()
         resident.worker, resident.slots = worker, SlotTable(plan.slots)
+        self._observe(resident, worker)
         resident.watching = asyncio.create_task(self._watch(resident, worker))
         self._metrics.loads(name, resident.load_seconds, "ok")
         self._metrics.memory(name, footprint.total)
         log.info("loaded %s in %.1f s: %s, %d x %d tokens", name, resident.load_seconds, gib(footprint.total), plan.slots, plan.context)
         return worker
+
+    def _observe(self, resident: Resident, worker: Worker) -> None:
+        resident.observed = self._loads.begin(worker, self._footprints.said(worker.plan)) if self._loads is not None else None
+        if resident.observed is not None:
+            self._look(resident.observed.loaded())
 
     async def _start_worker(self, engine: Engine, plan: LaunchPlan) -> Worker:
         name = plan.model.id
@@ -282,10 +297,8 @@ class Pool:
         return plan, footprint
 
     async def _fit(self, engine: Engine, plan: LaunchPlan) -> Footprint:
-        key = (plan.model.id, plan.model.digest, plan.task, plan.context, plan.slots)
-        if key not in self._fits:
-            self._fits[key] = await engine.fit(plan)
-        return self._fits[key]
+        said = await self._footprints.of(engine, plan)
+        return self._footprints.trusted(plan, said, most=_astray(said))
 
     def _promised(self) -> list[Footprint]:
         return [one.footprint for one in self._residents.values() if one.footprint is not None]
@@ -409,10 +422,21 @@ class Pool:
                 async with asyncio.timeout(1.0):  # not wait_for: in Python 3.11 it can swallow a cancellation
                     await self._wake.wait()
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _look(self, work: Coroutine[Any, Any, None]) -> None:
+        """Measure a worker, while nobody waits for it."""
+        task = self._spawn(work)
+        self._looks.add(task)
+        task.add_done_callback(self._looks.discard)
+
+
+def _astray(footprint: Footprint) -> int:
+    return footprint.host + max(_ASTRAY, footprint.host // 4)
 
 
 def _key(plan: LaunchPlan) -> tuple[str, str, str]:

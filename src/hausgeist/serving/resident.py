@@ -11,6 +11,7 @@ from hausgeist.engines import Operation, Reply, Worker, WorkerGone
 from hausgeist.errors import EngineFailed, LoadFailed
 from hausgeist.model import Footprint, InstalledModel, LaunchPlan
 from hausgeist.serving.admission import Admission
+from hausgeist.serving.loads import Observed
 from hausgeist.serving.slots import SlotTable
 
 __all__ = ["Lease", "Loaded", "Resident"]
@@ -50,6 +51,8 @@ class Resident:
     slots: SlotTable | None = None
     footprint: Footprint | None = None
     """Memory promised to the worker: set before it is loaded, gone when it has ended."""
+    observed: Observed | None = None
+    """Who notes what the worker takes; of the last one."""
     loading: asyncio.Task[Worker] | None = None
     watching: asyncio.Task[None] | None = None
     loaded_at: float = 0.0

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from prometheus_client import Counter, Gauge, Histogram
 
 __all__ = ["CONTENT_TYPE", "Metrics"]
@@ -56,6 +58,13 @@ class Metrics:
         self._running = Gauge("hausgeist_active_requests", "Requests that a model is answering.", ["model"], registry=registry)
         self._memory = Gauge("hausgeist_model_memory_bytes", "Memory of a loaded model.", ["model"], registry=registry)
         self._loads = Counter("hausgeist_model_loads", "Starts of workers, and how they ended.", ["model", "outcome"], registry=registry)
+        self._plan_loads = Gauge("hausgeist_plan_loads", "Loads by which the planner was checked.", ["method"], registry=registry)
+        self._plan_error = Gauge(
+            "hausgeist_plan_error_ratio",
+            "Error of what was said of loads, against what they took: 0.01 is 1 % too much. The median is of sizes, without signs.",
+            ["method", "of"],
+            registry=registry,
+        )
         self._load_seconds = Histogram("hausgeist_model_load_seconds", "Time to load a model.", ["model"], buckets=_LOAD_SECONDS, registry=registry)
 
     def request(self, dialect: str, operation: str, status: int, seconds: float) -> None:
@@ -99,6 +108,13 @@ class Metrics:
         self._loads.labels(name, outcome).inc()
         if outcome == "ok":
             self._load_seconds.labels(name).observe(seconds)
+
+    def plan_errors(self, method: str, loads: int, errors: Mapping[str, float | None]) -> None:
+        """How true was what `method` (arithmetic, fit) said of so many loads; `errors` by what they are of: median, worst, ..."""
+        self._plan_loads.labels(method).set(loads)
+        for of, error in errors.items():
+            if error is not None:
+                self._plan_error.labels(method, of).set(error)
 
     def render(self) -> bytes:
         """All of it, as Prometheus reads it (`CONTENT_TYPE`)."""

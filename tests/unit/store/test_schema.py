@@ -14,6 +14,7 @@ from sqlalchemy import MetaData, create_engine, inspect
 from hausgeist.errors import SchemaTooNew, StoreError
 from hausgeist.governance import records as governance_records
 from hausgeist.library import records as library_records
+from hausgeist.serving import records as serving_records
 from hausgeist.store import records as store_records
 from hausgeist.store import schema
 from hausgeist.store.database import FILE_NAME, Database
@@ -48,8 +49,8 @@ def test_file_names_say_the_revisions() -> None:
 
 @pytest.mark.parametrize(
     "metadata",
-    [governance_records.metadata, library_records.metadata, store_records.metadata, workspace_records.metadata],
-    ids=["governance", "library", "store", "workspace"],
+    [governance_records.metadata, library_records.metadata, serving_records.metadata, store_records.metadata, workspace_records.metadata],
+    ids=["governance", "library", "serving", "store", "workspace"],
 )
 def test_tables_are_as_their_readers_describe_them(tmp_path: Path, metadata: MetaData) -> None:
     Database.open(tmp_path).close()
@@ -68,8 +69,24 @@ def test_tables_are_as_their_readers_describe_them(tmp_path: Path, metadata: Met
 def test_what_everybody_needs_is_there(tmp_path: Path) -> None:
     Database.open(tmp_path).close()
     assert tables(tmp_path / FILE_NAME) >= {
-        "users", "projects", "project_members", "api_keys", "sessions", "links", "audit", "usage", "models", "jobs",
+        "users", "projects", "project_members", "api_keys", "sessions", "links", "audit", "usage", "models", "jobs", "loads",
     }  # fmt: skip
+
+
+def test_a_home_from_before_the_loads_gets_their_table_and_keeps_its_rows(tmp_path: Path) -> None:
+    database = Database(tmp_path / FILE_NAME)
+    database.path.touch()
+    older = tmp_path / "older"
+    shutil.copytree(schema.MIGRATIONS, older, ignore=shutil.ignore_patterns("__pycache__", "0003_*"))
+    schema.migrate(database._engine, database.path, older)
+    row = "INSERT INTO models (id, engine, definition, modified) VALUES ('m', 'fake', '{}', 1.0)"
+    database.write_sync(lambda connection: connection.exec_driver_sql(row).rowcount)
+    database.close()
+    assert "loads" not in tables(tmp_path / FILE_NAME)
+    database = Database.open(tmp_path)
+    assert database.read(serving_records.recent) == []
+    assert database.read(lambda connection: connection.exec_driver_sql("SELECT id FROM models").scalar_one()) == "m"
+    database.close()
 
 
 def test_the_audit_table_is_append_only(tmp_path: Path) -> None:

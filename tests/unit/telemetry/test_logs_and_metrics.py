@@ -93,6 +93,7 @@ def test_metrics_count() -> None:
     metrics.memory("tiny", 1000)
     metrics.loads("tiny", 1.5, "ok")
     metrics.loads("tiny", 0.0, "crashed")
+    metrics.plan_errors("fit", 3, {"median": 0.01, "worst": -0.02, "worst_full": None})
     text = metrics.render().decode()
     for line in (
         'hausgeist_requests_total{dialect="openai",operation="chat.completions.create",status="200"} 1.0',
@@ -105,6 +106,8 @@ def test_metrics_count() -> None:
         'hausgeist_model_memory_bytes{model="tiny"} 1000.0',
         'hausgeist_model_loads_total{model="tiny",outcome="crashed"} 1.0',
         'hausgeist_model_load_seconds_count{model="tiny"} 1.0',
+        'hausgeist_plan_loads{method="fit"} 3.0',
+        'hausgeist_plan_error_ratio{method="fit",of="worst"} -0.02',
     ):
         assert line in text.splitlines()
     metrics.memory("tiny", None)

@@ -1,0 +1,104 @@
+"""What the planner answers: one plan, several side by side, a ranking, or what to buy. And its JSON, which command and route share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from hausgeist.planner.accuracy import Accuracy
+from hausgeist.planner.costs.footprint import Footprint
+from hausgeist.planner.costs.prices import Figure
+from hausgeist.planner.costs.verdict import Verdict
+from hausgeist.serving.sizing.sheet import Pace, Sheet
+
+__all__ = ["Answer", "Choice"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """Something to buy, and why."""
+
+    title: str
+    reasons: Sequence[str]
+    sheet: Sheet
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """`advice`: a sentence first. Sheets are what was asked for, or, `ranked`, what was found, the best first."""
+
+    advice: str
+    sheets: Sequence[Sheet] = ()
+    choices: Sequence[Choice] = ()
+    ranked: bool = False
+    hints: Sequence[str] = ()
+    """What to do next."""
+    accuracy: Accuracy | None = None
+    """How true predictions were on this machine."""
+
+    def json(self) -> dict[str, Any]:
+        """One model's plan is the object itself; several are an array `plans`, things to buy an array `choices`."""
+        told: dict[str, Any] = {"advice": self.advice}
+        if self.choices:
+            told["choices"] = [{"title": one.title, "reasons": list(one.reasons), **_sheet(one.sheet)} for one in self.choices]
+        elif len(self.sheets) == 1 and not self.ranked:
+            told |= _sheet(self.sheets[0])
+        else:
+            told["plans"] = [_sheet(sheet) for sheet in self.sheets]
+        if self.accuracy is not None:
+            told["accuracy"] = self.accuracy.json(loads=False)
+        return told
+
+
+def _sheet(sheet: Sheet) -> dict[str, Any]:
+    plan = sheet.plan
+    told: dict[str, Any] = {
+        **plan.json(),
+        "placed": plan.placed,
+        "missing_bytes": plan.missing_bytes,
+        "host_bytes": plan.host_bytes,
+        "device_bytes": list(plan.device_bytes),
+        "exact": plan.exact,
+        "says": plan.sentence,
+        "next": sheet.next,
+        "speeds": [_pace(pace) for pace in sheet.paces],
+    }
+    if plan.empty is not None:
+        told |= {
+            "limit": plan.empty.bound,
+            "generate_spread": plan.empty.generate_spread,
+            "prompt_spread": plan.empty.prompt_spread,
+            "speed_basis": plan.empty.basis,
+        }
+    if (spent := plan.expense) is not None:
+        told |= {
+            "volume_tokens_per_month": round(spent.volume.tokens),
+            "eur_per_month": round(spent.own.eur_per_month, 2) if spent.price_known else None,
+            "compared": [_verdict(one) for one in spent.verdicts],
+            "thousand_answers": {"own": _footprint(spent.here), "data_centre": _footprint(spent.data_centre)},
+        }
+    return {**told, "assumptions": [_figure(one) for one in plan.assumptions]}
+
+
+def _verdict(one: Verdict) -> dict[str, Any]:
+    return {
+        "with": one.alternative.name,
+        "pays": one.pays,
+        "break_even_months": None if one.break_even_months is None else round(one.break_even_months, 1),
+        "eur_per_month": round(one.alternative.eur_per_month, 2),
+        "saving_eur_per_month": round(one.saving_eur_per_month, 2),
+        "says": one.answer,
+    }
+
+
+def _pace(pace: Pace) -> dict[str, Any]:
+    return {name: float(f"{value:.4g}") if isinstance(value, float) else value for name, value in asdict(pace).items()}
+
+
+def _footprint(one: Footprint) -> dict[str, float]:
+    return {"watt_hours": round(one.watt_hours, 2), "gco2": round(one.gco2, 2), "litres": round(one.litres, 3)}
+
+
+def _figure(one: Figure) -> dict[str, Any]:
+    return {name: value for name, value in asdict(one).items() if value not in ("", False)}
