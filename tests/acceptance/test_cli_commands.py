@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -362,6 +363,19 @@ def test_engines(home: Path) -> None:
     assert hausgeist(home, "engine", "use", "rocket").returncode == 2
     assert hausgeist(home, "engine", "build", "--cuda", "--vulkan").returncode == 2
     assert hausgeist(home, "engine", "verify", "rocket").returncode == 2
+
+
+def test_a_model_that_cannot_fit_is_not_pulled(home: Path) -> None:
+    """What does not fit is said before gigabytes are fetched, with one that does."""
+    done = hausgeist(home, "run", "llama3.3:70b", "hello", HAUSGEIST_MEMORY=str(4 << 30), HAUSGEIST_OFFLINE="1")
+    assert done.returncode != 0
+    assert "llama3.3:70b (Q4_K_M) does not fit" in done.stderr
+    [instead] = re.findall(r"is \S+ \(\S+\): 'hausgeist run (\S+)'", done.stderr)
+    fitting = data(hausgeist(home, "plan", instead, "--json", HAUSGEIST_MEMORY=str(4 << 30)))
+    assert fitting["fits"]
+    assert fitting["total_bytes"] <= 4 << 30
+    asked = hausgeist(home, "run", "--yes", "llama3.3:70b", "hello", HAUSGEIST_MEMORY=str(4 << 30), HAUSGEIST_OFFLINE="1")
+    assert "could not be pulled" in asked.stderr
 
 
 def test_the_doctor(home: Path, served: Served) -> None:

@@ -8,7 +8,7 @@ import pytest
 import typer.main
 
 from hausgeist.cli.entry import build
-from hausgeist.cli.reference import catalogue_page, cli_page, main, settings_page
+from hausgeist.cli.reference import catalogue_page, claims_page, cli_page, main, settings_page
 from hausgeist.settings import ModelSection, Settings, UpstreamSection
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -48,9 +48,15 @@ def test_the_catalogue_is_documented() -> None:
     assert (DOCS / "catalogue.md").read_text(encoding="utf-8") == catalogue_page(), "run 'make docs'"
 
 
+def test_what_people_are_told_is_answered() -> None:
+    page = claims_page()
+    assert (DOCS / "claims.md").read_text(encoding="utf-8") == page, "run 'make docs'"
+    assert len([line for line in page.splitlines() if "| **" in line]) == 9 + 15 + 3, "each rule, model and card has a verdict"
+
+
 def test_pages_are_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(tmp_path)]) == 0
-    assert {file.name for file in tmp_path.iterdir()} == {"settings.md", "cli.md", "catalogue.md"}
+    assert {file.name for file in tmp_path.iterdir()} == {"settings.md", "cli.md", "catalogue.md", "claims.md"}
     assert main([]) == 2
     capsys.readouterr()
 

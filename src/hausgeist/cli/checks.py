@@ -16,12 +16,15 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from hausgeist.cli.console import size
 from hausgeist.cli.running import find
 from hausgeist.errors import HausgeistError
 from hausgeist.settings import Settings
+
+if TYPE_CHECKING:
+    from hausgeist.hardware import Device
 
 __all__ = ["CHECKS", "Finding", "Status", "examine"]
 
@@ -80,23 +83,37 @@ def _engine(settings: Settings) -> _Found:
     cpu, devices = hardware.cpu(), hardware.devices()
     yield "ok", f"{chosen.name} {chosen.version} ({', '.join(chosen.backends)})", ""
     accelerated = {"cuda", "vulkan", "rocm", "metal"} & set(chosen.backends)
-    if devices and not accelerated:
-        names = ", ".join(device.name for device in devices)
-        yield "warn", f"GPU present ({names}), but the engine is CPU only", "run 'hausgeist engine build --cuda'"
+    idle = [device for device in devices if not device.barred and not set(device.runs) & set(chosen.backends)]
+    if idle:
+        names = ", ".join(device.name for device in idle)
+        build = "--cuda" if any(device.kind == "cuda" for device in idle) else "--vulkan"
+        found = "but the engine is CPU only" if not accelerated else "which this build of the engine does not use"
+        yield "warn", f"GPU present ({names}), {found}", f"run 'hausgeist engine build {build}'"
     wide = sorted(feature for feature in cpu.features if feature.startswith(("avx512", "amx")))
     if chosen.name == "wheel" and sys.platform == "linux" and wide and not accelerated:
         found = f"the processor has {'AVX-512' if wide[-1].startswith('avx512') else 'AVX-512 and AMX'}, but the wheel stops at AVX2"
         yield "warn", found, "run 'hausgeist engine build': prompts are read up to twice as fast"
 
 
+def _described(device: Device) -> str:
+    memory = f"{size(device.free)} of {size(device.total)} free" if device.total else "its driver does not tell its memory"
+    shared = ", shared with the machine" if device.unified else ""
+    rest = "".join(f", {part}" for part in (device.link, device.driver and f"driver {device.driver}") if part)
+    return f"GPU {device.index}: {device.name}, {memory}{shared}{rest}"
+
+
 def _processor(settings: Settings) -> _Found:
     from hausgeist import hardware
+    from hausgeist.hardware import measure
 
     cpu = hardware.cpu()
     limit = f", limited to {cpu.quota:g} by the container" if cpu.quota is not None else ""
     yield "ok", f"{cpu.model}: {cpu.cores} cores{limit}", ""
     for device in hardware.devices():
-        yield "ok", f"GPU {device.index}: {device.name}, {size(device.free)} of {size(device.total)} free, driver {device.driver}", ""
+        yield "warn" if device.barred else "ok", _described(device), device.barred
+    if (known := measure.remembered(settings.home)) is not None:
+        quiet = ", while others were at work" if known.disturbed else ""
+        yield "ok", f"measured: reads memory at {known.memory.best:.3g} GB/s, multiplies at {known.matrix.best:.3g} GFLOPS{quiet}", ""
     if platform.machine() in {"x86_64", "AMD64"} and cpu.features and "avx2" not in cpu.features:
         yield "warn", "the processor has no AVX2; the wheel may not run on it", "run 'hausgeist engine build'"
 

@@ -54,6 +54,7 @@ def build() -> typer.Typer:
         key,
         making,
         models,
+        plan,
         portable,
         project,
         pull,
@@ -84,6 +85,7 @@ def build() -> typer.Typer:
     versions.register(app)
     portable.register(app)
     catalog.register(app)
+    plan.register(app)
     for group in (engine, user, key, project, cert):
         group.register(app)
     doctor.register(app)

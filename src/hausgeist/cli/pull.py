@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from hausgeist.cli.client import Client
     from hausgeist.settings import Settings
 
-__all__ = ["advise", "bars", "fetch", "register"]
+__all__ = ["advise", "bars", "fetch", "misfit", "register"]
 
 _PULL = "/house/v1/models/pull"
 
@@ -53,6 +53,9 @@ def pull(
     with client_for(settings, host) as client:
         for model in models:
             body = {"model": model, **({"name": name} if name else {})}
+            if not as_json:
+                for line in misfit(client, model):
+                    hint(line)
             try:
                 told = fetch(client, _PULL, body, model=model, as_json=as_json)
             except KeyboardInterrupt:
@@ -77,6 +80,17 @@ def fetch(client: Client, path: str, body: Mapping[str, Any], *, model: str, as_
             for event in bars(events, model):
                 _count(event, sizes)
     return sum(sizes.values())
+
+
+def misfit(client: Client, model: str) -> list[str]:
+    """Why the server's machine cannot hold a model of the catalogue, and which one it can; empty where it can, or where nobody knows."""
+    from urllib.parse import urlencode
+
+    try:
+        told = client.ask("GET", f"/house/v1/plan?{urlencode({'model': model})}")
+    except HausgeistError:
+        return []
+    return [str(told[name]) for name in ("says", "next") if told.get(name)] if told.get("fits") is False else []
 
 
 def advise(error: HausgeistError, settings: Settings, host: str | None) -> HausgeistError:

@@ -13,7 +13,7 @@ from hausgeist.cli.exits import INTERRUPTED
 from hausgeist.cli.help import Command, examples
 from hausgeist.cli.options import Address, Home, complete_file_or_model
 from hausgeist.cli.terminal import one_line
-from hausgeist.errors import HausgeistError, InvalidRequest, ModelNotFound, NotFound
+from hausgeist.errors import HausgeistError, InvalidRequest, ModelNotFound, NotEnoughMemory, NotFound
 
 if TYPE_CHECKING:
     from hausgeist.cli.answering import Link
@@ -182,10 +182,10 @@ def _usual(link: Link) -> str:
 
 
 def _bring(link: Link, model: str, settings: Settings, host: str | None, *, yes: bool) -> bool:
-    """Install the model where it is not. False: Ctrl-C. Raises `NotFound` where it cannot be had."""
+    """Install the model where it is not. False: Ctrl-C. Raises `NotFound` where it cannot be had, `NotEnoughMemory` where it would not fit."""
     from hausgeist.cli.console import err, size
     from hausgeist.cli.looking import agree_to_look
-    from hausgeist.cli.pull import advise, fetch
+    from hausgeist.cli.pull import advise, fetch, misfit
 
     with err().status("starting"):
         client = link.client()
@@ -194,6 +194,8 @@ def _bring(link: Link, model: str, settings: Settings, host: str | None, *, yes:
         return True
     except ModelNotFound:
         agree_to_look(client, model, settings, yes=yes)
+        if not yes and (lines := misfit(client, model)):
+            raise NotEnoughMemory("\n".join((*lines, f"'hausgeist run --yes {model}' pulls it all the same"))) from None
         note(f"{one_line(model)} is not installed; pulling it")
     try:
         fetched = fetch(client, "/house/v1/models/pull", {"model": model}, model=model)

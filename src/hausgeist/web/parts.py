@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 
@@ -18,12 +19,15 @@ from hausgeist.settings import Settings
 from hausgeist.telemetry import Metrics
 from hausgeist.workspace.service import Workspace
 
+if TYPE_CHECKING:
+    from hausgeist.serving.sizing import Sizing
+
 __all__ = ["Parts", "acting_in", "demand_in", "origin_of", "who_asks"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """`ready`: whether requests can be answered. `every`: all endpoints of the server, for the OpenAPI document."""
+    """`sizing`: made when it is first asked for. `ready`: whether requests can be answered. `every`: all endpoints, for the OpenAPI document."""
 
     settings: Settings
     workspace: Workspace
@@ -31,6 +35,7 @@ class Parts:
     metrics: Metrics
     upkeep: Upkeep
     pusher: Pusher
+    sizing: Callable[[], Sizing]
     ready: Callable[[], bool]
     every: Callable[[], Sequence[Endpoint]]
 

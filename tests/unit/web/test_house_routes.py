@@ -20,6 +20,7 @@ from hausgeist.http.house import HOUSE
 from hausgeist.http.tongues import Tongues
 from hausgeist.library.push import Pusher
 from hausgeist.library.upkeep.parts import Upkeep
+from hausgeist.serving.sizing import Sizing
 from hausgeist.settings import Settings
 from hausgeist.store.database import Database
 from hausgeist.telemetry import Metrics
@@ -48,6 +49,7 @@ class House:
             metrics=Metrics(),
             upkeep=cast("Upkeep", None),  # models have tests of their own
             pusher=cast("Pusher", None),
+            sizing=lambda: cast("Sizing", None),
             ready=lambda: self.ready,
             every=lambda: routes,
         )

@@ -1,0 +1,64 @@
+"""Numbers of plans for people, on the terminal and on pages alike."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Final
+
+__all__ = ["BASES", "FITS", "euros", "grams", "months", "number", "rate", "seconds", "tokens", "watt_hours"]
+
+BASES: Final[Mapping[str, str]] = {
+    "measured here": "by a measurement on this machine",
+    "published": "by published measurements of such devices",
+    "assumed": "by those of devices of its kind",
+}
+"""What a speed rests on."""
+FITS: Final[Mapping[str, str]] = {"wholly": "fits", "offload": "with offload", "no": "does not fit"}
+
+
+def number(value: float) -> str:
+    """With as many digits as say something: 1,234,000 stays whole, 3.14 keeps one."""
+    if value >= 1e9:
+        return f"{value / 1e9:,.4g} billion"
+    if value >= 10 or value == int(value):
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if value >= 1 else f"{value:.2g}"
+
+
+def rate(value: float) -> str:
+    """Tokens per second."""
+    return f"{value:,.0f}" if value >= 20 else f"{value:.1f}" if value >= 1 else f"{value:.2g}"
+
+
+def euros(value: float | None) -> str:
+    if value is None:
+        return "?"
+    return f"{value:,.0f} EUR" if value >= 100 else f"{value:,.2f} EUR"
+
+
+def watt_hours(value: float) -> str:
+    return f"{number(value / 1000)} kWh" if value >= 10_000 else f"{number(value)} Wh"
+
+
+def grams(value: float) -> str:
+    return f"{number(value / 1000)} kg" if value >= 10_000 else f"{number(value)} g"
+
+
+def months(value: float) -> str:
+    """Until something is over: counted in full."""
+    whole = max(1, math.ceil(value - 1e-9))
+    return f"{whole:,} month{'s' if whole != 1 else ''}"
+
+
+def seconds(value: float) -> str:
+    if value >= 90:
+        return f"{value / 60:,.0f} min"
+    return f"{value:.0f} s" if value >= 10 else f"{value:.1f} s" if value >= 1 else f"{value * 1000:.0f} ms"
+
+
+def tokens(value: float) -> str:
+    """Of contexts: 8k, 128k."""
+    if value >= 1024 and value % 1024 == 0:
+        return f"{value / 1024:.0f}k"
+    return f"{value:,.0f}"

@@ -1,0 +1,159 @@
+"""GET /house/v1/plan: the same JSON as the command's, for whoever may see models; files of this machine are nobody's business."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, cast
+
+import httpx
+import pytest
+
+from hausgeist.errors import ModelNotFound
+from hausgeist.governance import Governor
+from hausgeist.hardware import Cpu, Memory
+from hausgeist.http.application import application
+from hausgeist.http.endpoint import Endpoint
+from hausgeist.http.house import HOUSE
+from hausgeist.http.tongues import Tongues
+from hausgeist.library.push import Pusher
+from hausgeist.library.upkeep.parts import Upkeep
+from hausgeist.model import Footprint, InstalledModel
+from hausgeist.planner.accuracy import Load, accuracy
+from hausgeist.planner.devices.known import load
+from hausgeist.planner.memory import Start
+from hausgeist.serving.sizing import Answer, Question, Sizing
+from hausgeist.serving.sizing.local import prices_of
+from hausgeist.serving.sizing.machine import this_machine
+from hausgeist.serving.sizing.subjects import Subject, Subjects
+from hausgeist.settings import Settings
+from hausgeist.store.database import Database
+from hausgeist.telemetry import Metrics
+from hausgeist.web import Parts, endpoints
+from hausgeist.workspace.service import Workspace
+
+GIB = 2**30
+
+
+def nothing(name: str) -> InstalledModel:
+    raise ModelNotFound(name)
+
+
+async def fit(subject: Subject, start: Start) -> Footprint:
+    return Footprint(host=GIB, parts={"weights": GIB // 2}, source="fit")
+
+
+LOAD = Load(
+    model="m", digest="", architecture="llama", task="generate", context=8, slots=1, cache_type="f16", engine="e", at=1.0,
+    arithmetic=Footprint(host=3 * GIB), peak=Footprint(host=2 * GIB), filled=8,
+)  # fmt: skip
+CPU = Cpu("AMD Ryzen 9 9950X", 16, 32, ("avx2", "avx512f"))
+SIZING = Sizing(
+    subjects=Subjects(nothing, lambda: (), files=False),
+    devices=load,
+    machine=lambda: this_machine(load(), memory=Memory(32 * GIB, 32 * GIB), cpu=CPU, cards=(), measured=None, wheel=True),
+    prices=lambda: prices_of(Path("/nonexistent")),
+    accuracy=lambda: accuracy([LOAD]),
+    fit=fit,
+)
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[tuple[httpx.AsyncClient, Workspace]]:
+    database = Database.open(tmp_path)
+    workspace, governor = Workspace(database), Governor(database)
+    settings, routes = Settings(home=tmp_path, keys_required=True), cast("list[Endpoint]", [])
+    parts = Parts(
+        settings=settings, workspace=workspace, governor=governor, metrics=Metrics(), upkeep=cast("Upkeep", None), pusher=cast("Pusher", None),
+        sizing=lambda: SIZING, ready=lambda: True, every=lambda: routes,
+    )  # fmt: skip
+    routes += endpoints(parts)
+    tongues = Tongues(openai=HOUSE, anthropic=HOUSE, ollama=HOUSE)
+    app = application(routes, settings=settings, workspace=workspace, governor=governor, metrics=parts.metrics, tongues=tongues)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app, client=("127.0.0.1", 1)), base_url="http://localhost") as client:
+        yield client, workspace
+    await governor.flush()
+    database.close()
+
+
+async def ask(house: tuple[httpx.AsyncClient, Workspace], query: str, role: Any = "reader") -> httpx.Response:
+    client, workspace = house
+    _, key = await workspace.create_key(project="default", name=f"{role} {id(query)}", role=role)
+    return await client.get(f"/house/v1/plan?{query}", headers={"authorization": f"Bearer {key}"})
+
+
+async def test_the_same_json_as_the_command(house: tuple[httpx.AsyncClient, Workspace]) -> None:
+    answer = await ask(house, "model=gemma3:4b&context=4096&users=2")
+    assert answer.status_code == 200
+    told = await asyncio.to_thread(asyncio.run, SIZING.answer(Question(models=("gemma3:4b",), context=4096, users=2)))
+    assert answer.json() == told.json()
+    assert answer.json()["context"] == 4096
+    assert answer.json()["accuracy"]["arithmetic"]["loads"] == 1
+
+
+async def test_several_models(house: tuple[httpx.AsyncClient, Workspace]) -> None:
+    answer = await ask(house, "model=gemma3:4b&model=qwen3:8b,gemma3:1b")
+    assert [one["model"] for one in answer.json()["plans"]] == ["gemma3:4b", "qwen3:8b", "gemma3:1b"]
+
+
+async def test_what_is_wrong_is_said(house: tuple[httpx.AsyncClient, Workspace]) -> None:
+    answer = await ask(house, "model=gema3:4b")
+    assert answer.status_code == 404
+    assert "gemma3:4b" in answer.json()["error"]["message"]
+    answer = await ask(house, "model=gemma3:4b&context=-1")
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "context")
+    answer = await ask(house, "model=gemma3:4b&contxt=8")
+    assert (answer.status_code, answer.json()["error"]["message"].endswith("Did you mean context?")) == (400, True)
+
+
+async def test_files_are_not_read_from_afar(house: tuple[httpx.AsyncClient, Workspace], tmp_path: Path) -> None:
+    file = tmp_path / "secret.gguf"
+    file.write_bytes(b"GGUF")
+    answer = await ask(house, f"model={file}")
+    assert answer.status_code == 404
+    assert "neither installed nor in the catalogue" in answer.json()["error"]["message"]
+
+
+async def test_the_engine_is_asked_for_those_only_who_may_load(house: tuple[httpx.AsyncClient, Workspace]) -> None:
+    assert (await ask(house, "model=gemma3:1b&method=fit", "reader")).status_code == 403
+    answer = await ask(house, "model=gemma3:1b&method=fit", "member")
+    assert (answer.status_code, answer.json()["method"], answer.json()["total_bytes"]) == (200, "fit", GIB)
+
+
+async def test_how_true_it_was(house: tuple[httpx.AsyncClient, Workspace]) -> None:
+    told = (await ask(house, "accuracy=true")).json()
+    assert [one["model"] for one in told["loads"]] == ["m"]
+    assert told["arithmetic"]["median_error"] == 0.5
+
+
+async def test_not_without_a_key(house: tuple[httpx.AsyncClient, Workspace]) -> None:
+    assert (await house[0].get("/house/v1/plan?model=gemma3:4b")).status_code == 401
+
+
+async def test_said_twice_differently_is_an_error(house: tuple[httpx.AsyncClient, Workspace]) -> None:
+    answer = await ask(house, "model=gemma3:4b&users=2&users=3")
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "users")
+    assert "once is enough" in answer.json()["error"]["message"]
+
+
+async def test_hundreds_of_models_are_not_planned(house: tuple[httpx.AsyncClient, Workspace]) -> None:
+    for query in ("&".join(["model=gemma3:4b"] * 300), "model=" + ",".join(["gemma3:4b"] * 100)):
+        answer = await ask(house, query)
+        assert answer.status_code == 400
+        assert "too many side by side" in answer.json()["error"]["message"]
+
+
+async def test_a_ranking_that_many_ask_for_at_once_is_made_once(house: tuple[httpx.AsyncClient, Workspace], monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+
+    def ranking(self: Sizing, question: Question) -> Answer:
+        made.append(question)
+        return Answer(advice="the best first", ranked=True)
+
+    monkeypatch.setattr(Sizing, "_ranking", ranking)
+    client, workspace = house
+    _, key = await workspace.create_key(project="default", name="many", role="reader")
+    answers = await asyncio.gather(*(client.get("/house/v1/plan?users=3", headers={"authorization": f"Bearer {key}"}) for _ in range(50)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert len(made) == 1
