@@ -144,6 +144,8 @@ class Footprint:
     parts: Mapping[str, int] = field(default_factory=dict)
     """weights, cache, compute, output, repack, runtime, ... as far as the source tells them."""
     source: Literal["estimate", "fit", "measured", "none"] = "none"
+    alone: int = 0
+    """What a worker without a model takes, counted as what is measured is: of libraries that others use as well, its share. 0: not known."""
 
     @property
     def total(self) -> int:

@@ -57,7 +57,7 @@ class Load:
     def base(self) -> int:
         """Bytes of a worker without a model."""
         said = self.fit or self.arithmetic
-        return 0 if said is None else said.parts.get("runtime", 0)
+        return 0 if said is None else said.alone or said.parts.get("runtime", 0)
 
     @property
     def filled_share(self) -> float:

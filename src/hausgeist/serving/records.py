@@ -88,6 +88,7 @@ def _text(footprint: Footprint | None) -> str | None:
     if footprint is None:
         return None
     told = {"host": footprint.host, "devices": dict(footprint.devices), "parts": dict(footprint.parts), "source": footprint.source}
+    told["alone"] = footprint.alone
     return json.dumps(told, separators=(",", ":"))
 
 
@@ -97,7 +98,8 @@ def _footprint(text: str | None) -> Footprint | None:
     told = json.loads(text)
     sources: tuple[Source, ...] = get_args(Source)
     source: Source = next((one for one in sources if one == told["source"]), "none")
-    return Footprint(host=int(told["host"]), devices=_sizes(told["devices"]), parts=_sizes(told["parts"]), source=source)
+    host, alone = int(told["host"]), int(told.get("alone", 0))
+    return Footprint(host=host, devices=_sizes(told["devices"]), parts=_sizes(told["parts"]), source=source, alone=alone)
 
 
 def _sizes(told: Any) -> dict[str, int]:

@@ -46,6 +46,13 @@ def test_arithmetic_that_takes_the_process_for_larger_is_not_blamed_for_it() -> 
     assert one.arithmetic == pytest.approx(0.01)
 
 
+def test_libraries_that_others_use_too_are_promised_whole_and_compared_by_their_share() -> None:
+    shared = replace(said(1990), alone=RUNTIME - 30 * MB)
+    [one] = accuracy([load(fit=shared, peak=took(2170))]).loads
+    assert one.measured == 2000 * MB
+    assert one.fit == pytest.approx(-0.005)
+
+
 def test_what_was_not_measured_is_listed_and_counted_nowhere() -> None:
     found = accuracy([load(peak=None), load(fit=None), load(arithmetic=None)])
     assert len(found.loads) == 3

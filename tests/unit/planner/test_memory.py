@@ -215,9 +215,9 @@ def test_every_catalogued_model_is_planned_in_time() -> None:
     for entry in load():
         if entry.anatomy.architecture in GRAPHS:
             header = describe(entry.anatomy, lambda tensor: "F16")
-            start = time.perf_counter()
+            start = time.thread_time()
             memory = estimate(header, Start(context=8192, task="embed" if header.cacheless else "generate"))
-            slowest = max(slowest, time.perf_counter() - start)
+            slowest = max(slowest, time.thread_time() - start)
             assert memory.exact
             assert memory.total > 0
             assert memory.compute > 0

@@ -24,9 +24,10 @@ __all__ = ["Report", "fit"]
 
 _MIB = 2**20
 _PATIENCE = 120.0
-_RUNTIME = 2 * _MIB
-"""What a worker takes once it serves beyond the most that it took while laying out: threads, buffers of requests (1 MiB less to 1 MiB more measured).
-"""
+_RUNTIME = 16 * _MIB
+"""What a worker may take beyond its libraries and vocabulary once it serves: threads, samplers, buffers of requests."""
+_USUAL = 2 * _MIB
+"""What of that it takes with few requests (1 to 3 MiB measured)."""
 _SAMPLER = 32
 """Bytes per token of the vocabulary and slot: candidates, logits, penalties."""
 
@@ -36,7 +37,7 @@ async def fit(plan: LaunchPlan, *, provider: Provider, folder: Path, prompt_cach
     took too long or said something else than is understood here: then the file may be good all the same."""
     report = Report()
     done = asyncio.Event()
-    resident = 0
+    resident = (0, 0)
 
     def read(line: str) -> None:
         nonlocal resident
@@ -62,22 +63,27 @@ async def fit(plan: LaunchPlan, *, provider: Provider, folder: Path, prompt_cach
     return report.footprint(plan, resident=resident, prompt_cache=prompt_cache)
 
 
-def _resident(pid: int) -> int:
-    """Most memory that the process has had so far: libraries and the vocabulary. Of libraries that other processes use as well, its share."""
+def _resident(pid: int) -> tuple[int, int]:
+    """Most memory that the process has had so far: libraries and the vocabulary; and the same with only its share of what other processes use too.
+
+    The first is what has to be promised, as others may end; the second is what can be compared with what is measured.
+    """
     try:
         folder = Path("/proc", str(pid))
         most = _kilobytes(folder / "status", "VmHWM")
+        shared = 0
         with contextlib.suppress(OSError, ValueError):
-            return max(0, most - max(0, _kilobytes(folder / "smaps_rollup", "Rss") - _kilobytes(folder / "smaps_rollup", "Pss"))) * 1024
-        return most * 1024
+            shared = max(0, _kilobytes(folder / "smaps_rollup", "Rss") - _kilobytes(folder / "smaps_rollup", "Pss"))
+        return most * 1024, max(0, most - shared) * 1024
     except (OSError, ValueError):
         pass
     import psutil
 
     try:
-        return int(psutil.Process(pid).memory_info().rss)
+        whole = int(psutil.Process(pid).memory_info().rss)
     except psutil.Error:
-        return 64 * _MIB
+        whole = 64 * _MIB
+    return whole, whole
 
 
 def _kilobytes(file: Path, name: str) -> int:
@@ -178,8 +184,8 @@ class Report:
         elif found := _OUTPUT.search(line):
             layout.output += round(float(found.group(2)) * _MIB)
 
-    def footprint(self, plan: LaunchPlan, *, resident: int, prompt_cache: int) -> Footprint:
-        """The sum for the plan; `resident`: bytes of a process that has laid out and loaded nothing."""
+    def footprint(self, plan: LaunchPlan, *, resident: tuple[int, int], prompt_cache: int) -> Footprint:
+        """The sum for the plan; `resident`: bytes of a process that has laid out and loaded nothing, and of these its own share."""
         devices: dict[str, int] = {}
         parts = dict.fromkeys(("weights", "cache", "compute"), 0)
         host = 0
@@ -201,12 +207,13 @@ class Report:
             host += layout.output
             parts["output"] = parts.get("output", 0) + layout.output
         host, devices = self._place(host, devices)
+        samplers = self.vocabulary * _SAMPLER * plan.slots
         extras = {
             "projector": round(self._projector * _MIB),
             "adapters": sum(_size(adapter.path) for adapter in plan.adapters),
             "checkpoints": round(self._rolling * _MIB) * CHECKPOINTS,
             "prompt_cache": prompt_cache,
-            "runtime": resident + _RUNTIME + self.vocabulary * _SAMPLER * plan.slots,
+            "runtime": resident[0] + _RUNTIME + samplers,
         }
         for name, mebibytes in self._projector_devices.items():
             if not _on_host(name):
@@ -214,7 +221,7 @@ class Report:
                 host -= round(mebibytes * _MIB)
         host += sum(extras.values())
         parts |= {name: size for name, size in extras.items() if size}
-        return Footprint(host=host, devices=devices, parts=parts, source="fit")
+        return Footprint(host=host, devices=devices, parts=parts, source="fit", alone=resident[1] + _USUAL + samplers)
 
     def _place(self, host: int, devices: dict[str, int]) -> tuple[int, dict[str, int]]:
         """Where layers did not all fit on the devices, the engine says what it placed there; the rest stays on the host."""
