@@ -180,8 +180,9 @@ async def test_a_worker_takes_about_what_was_told(engine: LlamaCpp, tmp_path: Pa
         measured = worker.measured()
     finally:
         await worker.close()
-    assert 0.55 * told.host < measured.host < 1.1 * told.host
-    assert told.host - measured.host < 100 * MIB
+    assert measured.host < 1.1 * told.host
+    model, took = told.host - told.parts["runtime"], measured.host - told.alone
+    assert 0.5 * model < took < 1.1 * model, (told, measured)  # most of the cache has never been written to
 
 
 @pytest.mark.parametrize(

@@ -211,17 +211,22 @@ def test_all_on_devices_leaves_the_table_and_inputs_on_the_host() -> None:
 
 
 def test_every_catalogued_model_is_planned_in_time() -> None:
-    slowest = 0.0
+    slow = {}
     for entry in load():
         if entry.anatomy.architecture in GRAPHS:
-            header = describe(entry.anatomy, lambda tensor: "F16")
-            start = time.thread_time()
-            memory = estimate(header, Start(context=8192, task="embed" if header.cacheless else "generate"))
-            slowest = max(slowest, time.thread_time() - start)
+            took = []
+            # The garbage of other tests may be collected in the midst of one of them.
+            while not took or (took[-1] > 0.1 and len(took) < 3):
+                header = describe(entry.anatomy, lambda tensor: "F16")
+                start = time.thread_time()
+                memory = estimate(header, Start(context=8192, task="embed" if header.cacheless else "generate"))
+                took.append(time.thread_time() - start)
             assert memory.exact
             assert memory.total > 0
             assert memory.compute > 0
-    assert slowest < 0.5  # 50 ms where nothing else runs
+            if min(took) > 0.25:
+                slow[entry.name] = min(took)
+    assert not slow  # 50 ms where nothing else runs
 
 
 @given(

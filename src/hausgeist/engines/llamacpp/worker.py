@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from importlib import import_module
 from typing import Any, NoReturn
 
@@ -22,6 +23,9 @@ from hausgeist.engines.llamacpp.landlock import confine
 from hausgeist.engines.llamacpp.pages import let_go
 
 __all__ = ["arguments", "main"]
+
+_LAST_WORDS = 0.3
+"""Seconds: the engine says why it failed from a thread of its own, which ends with the process."""
 
 
 def main() -> None:
@@ -48,6 +52,7 @@ def _run_wheel(config: dict[str, Any]) -> NoReturn:
         xllamacpp = import_module("xllamacpp")
         server = xllamacpp.Server(_wheel_parameters(xllamacpp, config))
     except Exception as error:
+        time.sleep(_LAST_WORDS)
         _say(f"{type(error).__name__}: {error}")
         _flush_and_exit(1)
     if sandbox.LINUX:
