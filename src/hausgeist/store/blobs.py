@@ -267,8 +267,7 @@ def _place(path: Path, target: Path, *, shared: bool = False, anew: bool = False
     `shared`: time and mode belong to whoever has the file under another name as well. `anew`: the blob that is there goes."""
     if sys.platform == "win32" and anew and target.exists():
         target.chmod(0o600)
-    if not anew and target.exists() and target.stat().st_size == path.stat().st_size:
-        os.utime(target)
+    if not anew and _renewed(target, path.stat().st_size):
         path.unlink()
         return
     if not shared:
@@ -276,6 +275,17 @@ def _place(path: Path, target: Path, *, shared: bool = False, anew: bool = False
         path.chmod(0o400)
     os.replace(path, target)
     sync_folder(target.parent)
+
+
+def _renewed(blob: Path, size: int) -> bool:
+    """Whether a blob of that size is there, its time now; somebody else may remove it in the same moment."""
+    try:
+        if blob.stat().st_size != size:
+            return False
+        os.utime(blob)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _missing(digest: str) -> NotFound:

@@ -113,6 +113,23 @@ async def test_the_same_content_many_times_at_once(blobs: Blobs) -> None:
     assert [file.name for file in blobs.folder.iterdir()] == [f"sha256-{DIGEST}"]
 
 
+async def test_a_blob_that_goes_while_it_is_added_again_is_there_afterwards(blobs: Blobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever removes it does so between the look whether it is there and the touch that makes it young."""
+    await blobs.add(stream(DATA))
+    real = os.utime
+
+    def gone(path: Path, *rest: object) -> None:
+        if path == blobs.path(DIGEST):
+            monkeypatch.setattr(os, "utime", real)
+            path.unlink()
+        real(path, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "utime", gone)
+    assert await blobs.add(stream(DATA)) == DIGEST
+    assert blobs.has(DIGEST)
+    assert not leftovers(blobs)
+
+
 @pytest.mark.parametrize("copy", [True, False])
 async def test_adopt(blobs: Blobs, tmp_path: Path, copy: bool) -> None:
     file = tmp_path / "model.gguf"
