@@ -6,6 +6,7 @@ import asyncio
 import math
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +15,9 @@ import pytest
 
 from hausgeist.engines.specimen.sparse import write_sparse
 from hausgeist.errors import HausgeistError, InvalidRequest, ModelNotFound, NotFound
-from hausgeist.hardware import Cpu, Device, Memory
+from hausgeist.hardware import Cpu, Device, Memory, measure
+from hausgeist.hardware.measure import Measured
+from hausgeist.hardware.rate import Rate
 from hausgeist.library.catalog import load as load_catalogue
 from hausgeist.model import Footprint, InstalledModel, ModelOptions, Shape
 from hausgeist.planner.accuracy import Accuracy, Load, accuracy
@@ -22,9 +25,10 @@ from hausgeist.planner.devices.known import load as load_devices
 from hausgeist.planner.memory import Start
 from hausgeist.planner.target import Target
 from hausgeist.serving.sizing import Answer, Question, Sizing
-from hausgeist.serving.sizing.local import prices_of
+from hausgeist.serving.sizing.local import about, look_around, prices_of
 from hausgeist.serving.sizing.machine import instructions_of, this_machine
 from hausgeist.serving.sizing.subjects import Subject, Subjects, of_entry, precision_named
+from hausgeist.settings import load_settings
 
 GIB = 2**30
 PARTS = ("weights_bytes", "kv_cache_bytes", "compute_bytes", "output_bytes", "repack_bytes", "overhead_bytes")
@@ -138,6 +142,21 @@ def test_a_machine_that_is_only_named_has_a_price() -> None:
     assert told["price_eur"] > 500
     assert [one["with"] for one in told["compared"]] == ["openai/gpt-5.4-mini"]
     assert told["volume_tokens_per_month"] == 20_000_000
+
+
+def test_a_machine_that_was_measured_while_busy_is_measured_again_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was measured beside other work is kept until a better one is there, and never believed without a word."""
+    rate, slow = Rate.of([40.0]), Rate.of([4.0])
+    calm = Measured(memory=rate, matrix=rate, machine=measure.machine(), read_bytes=1, cache_bytes=0, at=0.0)
+    disturbed = replace(calm, memory=slow, matrix=slow, busy=0.4)
+    settings = load_settings(home=tmp_path)
+    monkeypatch.setattr(measure, "remembered", lambda folder: disturbed)
+    monkeypatch.setattr(measure, "measured", lambda folder: calm)
+    assert look_around(settings, measuring=True).host.bandwidth_gb_s == 40.0
+    assert look_around(settings, measuring=False).host.bandwidth_gb_s == 4.0
+    assert any("40% of this machine" in line for line in about(settings))
+    monkeypatch.setattr(measure, "remembered", lambda folder: calm)
+    assert not any("of this machine" in line for line in about(settings))
 
 
 def test_ones_own_prices_count(tmp_path: Path) -> None:

@@ -83,9 +83,10 @@ def look_around(settings: Settings, *, measuring: bool, patience: Callable[[], N
     from hausgeist.hardware.measure import measured, remembered
 
     provider, known = _provider(settings), remembered(settings.home)
-    if known is None and measuring:
-        patience()
-        known = measured(settings.home)
+    if measuring and (known is None or known.disturbed):
+        if known is None:
+            patience()
+        known = measured(settings.home) or known
     there = this_machine(
         load_devices(),
         memory=hardware.memory(),
@@ -135,13 +136,17 @@ async def calibrate(settings: Settings) -> Calibrated:
 def about(settings: Settings) -> tuple[str, ...]:
     """Why this machine may do better than it was planned with."""
     from hausgeist import hardware
+    from hausgeist.hardware.measure import remembered
 
+    told = []
+    if (known := remembered(settings.home)) is not None and known.disturbed:
+        told.append(f"others took {known.busy:.0%} of this machine while it was measured; at rest it does more: ask again in ten minutes")
     provider = _provider(settings)
     cards = [one for one in hardware.devices() if not one.barred]
-    if provider is None or not cards or provider.accelerated:
-        return ()
-    flag = {"cuda": " --cuda", "vulkan": " --vulkan"}.get(cards[0].kind, "")
-    return (f"planned without {cards[0].name}, for the engine in use computes on the processor only: 'hausgeist engine build{flag}'",)
+    if provider is not None and cards and not provider.accelerated:
+        flag = {"cuda": " --cuda", "vulkan": " --vulkan"}.get(cards[0].kind, "")
+        told.append(f"planned without {cards[0].name}, for the engine in use computes on the processor only: 'hausgeist engine build{flag}'")
+    return tuple(told)
 
 
 def _provider(settings: Settings) -> Provider | None:
