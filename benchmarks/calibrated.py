@@ -10,6 +10,7 @@ import asyncio
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -34,6 +35,8 @@ MODELS: Final[Mapping[str, ModelShape]] = {
     "llama-3.2-3b": SHAPES["llama-3.2-3b"],
 }
 _ROUNDS: Final = 10
+_SMALLER: Final = 2
+"""Rounds of the small model for each of the larger one's: they are short, and each half of them shall hold an undisturbed one."""
 _MEDIAN, _WORST = 0.08, 0.15
 
 
@@ -75,7 +78,7 @@ async def _beside(size: str, precision: Precision, rounds: int, there: Target, e
     expected = host_rates(there.host) if group is None else device_rates(group.device)
     step = PREFILL_BATCH if group is None else 512
     opening = calibrating.launched(BUILD / "calibrated", engine, cards=0 if group is None else group.count)
-    place = local.conditions(engine)
+    place = local.conditions(engine, there)
     with TemporaryDirectory(dir=BUILD) as folder:
         room, other = Path(folder, "small"), Path(folder, "model")
         room.mkdir()
@@ -85,12 +88,14 @@ async def _beside(size: str, precision: Precision, rounds: int, there: Target, e
             calibrating.trials(other, opening, [(size, MODELS[size], precision)], step=step) as (model,),
         ):
             runs: list[Run] = []
+            turns = count()
             await model.trial.run(step, 2)
 
             async def between() -> None:
-                runs.extend(await model.short())
+                if next(turns) % _SMALLER == 0:
+                    runs.extend(await model.short())
 
-            known = await calibrating.calibrated(small, expected, place, rounds=rounds, between=between)
+            known = await calibrating.calibrated(small, expected, place, rounds=rounds * _SMALLER, between=between)
     return [_pair(f"{size} {precision}", [run for run in runs if (run.tokens > 1) is several], known.calibration, there) for several in (False, True)]
 
 

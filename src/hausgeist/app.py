@@ -258,7 +258,8 @@ def _estimate(engines: EngineTable, plan: LaunchPlan) -> Footprint:
         provider = engines.llamacpp()
     except NotFound:
         provider = Provider("wheel", None, "", ("cpu",))
-    return llamacpp_footprint(plan, provider=provider, cpu=cpu(), devices=devices() if provider.accelerated else ())
+    usable = [one for one in devices() if not one.barred and set(one.runs) & set(provider.backends)] if provider.accelerated else []
+    return llamacpp_footprint(plan, provider=provider, cpu=cpu(), devices=usable)
 
 
 def build(settings: Settings) -> App:

@@ -18,7 +18,7 @@ import pytest
 
 from hausgeist.library.guide import FILE, NOTICE
 from starter import knowledge
-from starter.judge import HERE, declines, right
+from starter.judge import HERE, declines, right, wrong_commands
 from tests.acceptance.support import ServerProcess, tiny
 
 MODEL = "guide"
@@ -119,7 +119,7 @@ def test_it_answers_after_other_questions(client: openai.OpenAI) -> None:
         {"role": "assistant", "content": first},
         {"role": "user", "content": INSTALL["en"]},
     ]
-    assert "hausgeist" in (client.chat.completions.create(model=MODEL, messages=messages, temperature=0).choices[0].message.content or "")
+    assert "hausgeist pull" in (client.chat.completions.create(model=MODEL, messages=messages, temperature=0).choices[0].message.content or "")
 
 
 def test_tools_are_refused_with_a_reason(server: ServerProcess, client: openai.OpenAI, other: ollama.Client) -> None:
@@ -206,15 +206,18 @@ def test_it_belongs_to_the_package(server: ServerProcess, http: httpx.Client) ->
 
 @pytest.mark.parametrize("name", LEAST)
 def test_it_knows_what_it_was_made_for(client: openai.OpenAI, name: str) -> None:
-    """Every n-th question of the blind test; a miss or two more than in the whole are chance."""
+    """Every n-th question of the blind test, scored as by `starter.judge`; two misses more than in the whole are chance."""
     asked = [json.loads(line) for line in (HERE / f"{name}.jsonl").read_text("utf-8").splitlines()]
     asked = asked[:: len(asked) // SAMPLE][:SAMPLE]
     intents = knowledge.intents()
     answers = [said(client, one["q"], max_tokens=200) for one in asked]
-    good = sum(
-        right(intents[one["id"]], answer) if "id" in one else declines(answer, one["lang"]) for one, answer in zip(asked, answers, strict=True)
-    )
-    assert good / len(asked) >= LEAST[name] - 0.1
+    good = 0
+    for one, answer in zip(asked, answers, strict=True):
+        if "id" in one:
+            good += right(intents[one["id"]], answer) - bool(wrong_commands(intents[one["id"]], answer))
+        else:
+            good += declines(answer, one["lang"])
+    assert good / len(asked) >= LEAST[name] - 0.05
 
 
 def hausgeist(home: Path, *arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:

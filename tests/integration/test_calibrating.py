@@ -23,7 +23,7 @@ async def test_a_small_model_tells_how_fast_this_machine_is() -> None:
         engine = provider(settings)
         if there.group is not None:
             pytest.skip("has a card")
-        place = local.conditions(engine)
+        place = local.conditions(engine, there)
         found = await calibrating.measured(settings.home, engine, host_rates(there.host), place, shape=TINY, rounds=2)
         assert not list((settings.home / "cache").iterdir())
         assert found.calibration.host is not None

@@ -50,14 +50,17 @@ MODELS = {
     "bge-m3:567m": "F16", "exaone4:1.2b": "Q4_K_M", "seed-oss:36b": "Q4_K_M", "smollm3:3b": "Q4_K_M", "minimax-m2:230b": "Q4_K_M",
     "glm-4.7:355b": "Q4_K_M", "olmoe:7b": "Q4_K_M", "hunyuan:0.5b": "Q8_0", "ernie4.5:21b": "Q4_K_M", "qwen3-embedding:0.6b": "Q8_0",
     "embeddinggemma:300m": "Q8_0", "stable-code:3b": "Q4_K_M", "apertus:8b": "Q4_K_M", "gemma4:31b": "Q4_K_M", "qwen3.5:35b": "Q4_K_M",
+    "trinity-nano:6b": "F16", "trinity-mini:26b": "F16", "ling-mini:16b": "F16", "deepseek-v3.2:671b": "F16", "glm-5:744b": "F16",
+    "kimi-linear:48b": "F16", "granite-embedding-english:149m": "F16",
 }  # fmt: skip
 """By name, at the precision in which they are tried."""
 
 UNQUANTISED = {"dolphin-phi:2.7b", "stable-code:3b", "granite3-moe:1b"}
 """The engine refuses them a quantised cache: keys of 80 numbers; or, of the last, fails because its graph becomes longer than it allows."""
 
-QUICK = ("smollm2:135m", "mixtral:8x7b", "gemma2:9b", "gemma3:12b", "qwen3:0.6b", "gpt-oss:20b", "deepseek-r1:671b", "falcon:7b", "mamba:2.8b",
-         "granite4:1b-h", "nomic-embed-text:v1.5")  # fmt: skip
+QUICK = ("smollm2:135m", "mixtral:8x7b", "gemma:2b", "gemma2:9b", "gemma3:12b", "qwen2:0.5b", "qwen3:0.6b", "qwen3:30b", "dolphin-phi:2.7b",
+         "phi3:3.8b", "gpt-oss:20b", "deepseek-r1:671b", "command-r7b:7b", "falcon:7b", "pythia:1.4b", "starcoder2:3b", "granite4:350m",
+         "glm4-0414:9b", "mamba:2.8b", "granite4:1b-h", "all-minilm:22m", "nomic-embed-text:v1.5", "ling-mini:16b", "kimi-linear:48b")  # fmt: skip
 
 
 @dataclass

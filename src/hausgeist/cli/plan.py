@@ -66,7 +66,7 @@ def plan(
     upkeep_hours: Annotated[str, _text("--upkeep-hours", metavar="H", words="hours of work on it per month.")] = "",
     upkeep_rate: Annotated[str, _text("--upkeep-rate", metavar="EUR", words="what such an hour costs.")] = "",
     accuracy: Annotated[bool, typer.Option("--accuracy", help="compare what was predicted of loads here with what they took.")] = False,
-    calibrate: Annotated[bool, typer.Option("--calibrate", help="first run a small model here, about 30 seconds, so that speeds come true.")] = False,
+    calibrate: Annotated[bool, typer.Option("--calibrate", help="first run a small model here, about 45 seconds, so that speeds come true.")] = False,
     sources: Annotated[bool, typer.Option("--sources", help="print what the figures rest on as well, with dates and sources.")] = False,
     html: Annotated[
         Path | None, typer.Option("--html", metavar="FILE", help="write a page with charts, in one file, to mail or print.", show_default=False)

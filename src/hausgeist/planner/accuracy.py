@@ -116,13 +116,10 @@ class Spread:
     worst: float | None = None
     worst_model: str = ""
 
-    def json(self) -> dict[str, Any]:
-        return {
-            "loads": self.loads,
-            "median_error": _rounded(self.median),
-            "worst_error": _rounded(self.worst),
-            "worst_model": self.worst_model or None,
-        }
+    def json(self, *, named: bool = True) -> dict[str, Any]:
+        """`named`: with whose the worst is."""
+        told = {"loads": self.loads, "median_error": _rounded(self.median), "worst_error": _rounded(self.worst)}
+        return told | ({"worst_model": self.worst_model or None} if named else {})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,11 +139,11 @@ class Accuracy:
         return self.full_fit if full else self.fit
 
     def json(self, *, loads: bool = True) -> dict[str, Any]:
-        """`loads`: with each of them. Errors are fractions: 0.01 is 1 % more said than measured."""
+        """`loads`: with each of them, and names of models. Errors are fractions: 0.01 is 1 % more said than measured."""
         told: dict[str, Any] = {
-            "arithmetic": self.arithmetic.json(),
-            "fit": self.fit.json(),
-            "full": {"arithmetic": self.full_arithmetic.json(), "fit": self.full_fit.json()},
+            "arithmetic": self.arithmetic.json(named=loads),
+            "fit": self.fit.json(named=loads),
+            "full": {"arithmetic": self.full_arithmetic.json(named=loads), "fit": self.full_fit.json(named=loads)},
         }
         return told | ({"loads": [one.json() for one in self.loads]} if loads else {})
 

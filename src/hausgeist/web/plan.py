@@ -36,6 +36,8 @@ def _plan(parts: Parts) -> Handler:
         question = Question.of({name: texts for name, texts in asked.items() if any(texts)})
         sizing = parts.sizing()
         if question.accuracy:
+            # Which models ran here, whoever asked them: as in /metrics.
+            await parts.governor.demand(who_asks(request), "metrics.read", origin=origin_of(request))
             return JSONResponse((await asyncio.to_thread(sizing.accuracy)).json())
         if question.method == "fit":
             # It starts a process, as loading does.

@@ -235,7 +235,10 @@ def test_a_footprint_that_nobody_took_changes_nothing() -> None:
 
 @pytest.mark.parametrize(("name", "seconds"), [("llama3.1:8b", 0.05), ("gemma3:27b", 0.1)])
 def test_a_plan_takes_milliseconds(name: str, seconds: float) -> None:
-    """Of a header that nobody has asked about before, on a card that it does not fit on with all of its context; as this process counts time."""
+    """Of a header that nobody has asked about before, on a card that it does not fit on with all of its context; as this process counts time.
+
+    The goal is 50 ms for all. That of 27B and more is missed (docs/plan.md), and held here to what it takes.
+    """
     entry = load_catalogue().find(name)
     assert entry is not None
     anatomy, there, times = entry.anatomy, card("RTX 3090"), []

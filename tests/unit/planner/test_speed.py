@@ -306,11 +306,13 @@ def test_one_precision_moves_the_others_along() -> None:
     assert found.operation == expected.operation
 
 
-def test_a_busy_machine_voids_the_calibration() -> None:
+def test_a_calibration_that_would_not_come_out_again_is_void() -> None:
     measured = runs(truth(), TYPES)
     late = [replace(run, seconds=run.seconds * 1.3) for run in measured]
     assert not calibrate([*measured, *measured], host_rates(machine())).void
+    assert not calibrate([*measured, *measured, *late, *late, *late, *late], host_rates(machine())).void
     assert calibrate([*measured, *late, *late], host_rates(machine())).void
+    assert calibrate([*measured, *late], host_rates(machine())).spread == pytest.approx(0.3)
     calm, busy = (calibrate(some, host_rates(machine())).host for some in (measured, [*measured, *late]))
     assert calm == busy
 

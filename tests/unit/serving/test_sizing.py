@@ -248,6 +248,10 @@ def test_what_is_wrong_is_said_with_what_is_near(asked: dict[str, str], says: st
         ("1M", "context", 2**20),
         ("20M", "volume", 20e6),
         ("2,5k", "budget", 2500.0),
+        ("2,500", "budget", 2500.0),
+        ("2,5", "budget", 2.5),
+        ("1,200,000", "volume", 1_200_000.0),
+        ("20,000", "users", 20_000),
         ("10", "users", 10),
     ],
 )

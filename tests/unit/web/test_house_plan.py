@@ -121,10 +121,13 @@ async def test_the_engine_is_asked_for_those_only_who_may_load(house: tuple[http
     assert (answer.status_code, answer.json()["method"], answer.json()["total_bytes"]) == (200, "fit", GIB)
 
 
-async def test_how_true_it_was(house: tuple[httpx.AsyncClient, Workspace]) -> None:
-    told = (await ask(house, "accuracy=true")).json()
-    assert [one["model"] for one in told["loads"]] == ["m"]
-    assert told["arithmetic"]["median_error"] == 0.5
+async def test_which_models_ran_here_is_told_to_those_only_who_read_the_metrics(house: tuple[httpx.AsyncClient, Workspace]) -> None:
+    for role in ("reader", "member", "owner"):
+        refused = await ask(house, "accuracy=true", role)
+        assert refused.status_code == 403
+        assert "loads" not in refused.text
+    beside = (await ask(house, "model=gemma3:4b")).json()["accuracy"]
+    assert beside["arithmetic"] == {"loads": 1, "median_error": 0.5, "worst_error": 0.5}
 
 
 async def test_not_without_a_key(house: tuple[httpx.AsyncClient, Workspace]) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from hausgeist.cli.console import Tone, hint, is_terminal, paint, say, size, table
-from hausgeist.cli.planning.words import BASES, FITS, euros, grams, number, rate, seconds, watt_hours
+from hausgeist.cli.planning.words import BASES, FITS, euros, grams, number, rate, seconds, taken, watt_hours
 from hausgeist.cli.terminal import one_line
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def _print_sheet(sheet: Sheet, columns: int, *, brief: bool = False) -> None:
     print(paint(f"{'memory':<{_LABEL}} ", "quiet") + paint(bar, tone))
     estimate = "" if plan.exact else "; the buffers of this architecture are an estimate"
     method = {"fit": ", by the engine's own fit pass", "measured": ", measured"}.get(plan.method, "")
-    _row("", f"{size(plan.parts.total)} of {size(sheet.capacity)}: {FITS[plan.placed]}{method}{estimate}", columns, tone)
+    _row("", f"{taken(sheet)}: {FITS[plan.placed]}{method}{estimate}", columns, tone)
     _flow(legend, columns)
     if len(sheet.places) > 1 and not brief:
         _flow([f"{place.name} {size(place.used)} of {size(place.capacity)}" for place in sheet.places], columns)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from hausgeist.cli.console import size
 from hausgeist.cli.planning import charts
 from hausgeist.cli.planning.style import STYLE
-from hausgeist.cli.planning.words import BASES, FITS, euros, months, number, rate, tokens
+from hausgeist.cli.planning.words import BASES, FITS, euros, months, number, rate, taken, tokens
 
 if TYPE_CHECKING:
     from hausgeist.planner.costs.prices import Figure
@@ -85,7 +85,7 @@ def _body(sheets: Sequence[Sheet], answer: Answer) -> list[str]:
 
 def _tiles(sheet: Sheet) -> str:
     plan = sheet.plan
-    pairs: list[tuple[str, str, str]] = [(FITS[plan.placed], f"{size(plan.parts.total)} of {size(sheet.capacity)}", _TONES[plan.placed])]
+    pairs: list[tuple[str, str, str]] = [(FITS[plan.placed], taken(sheet), _TONES[plan.placed])]
     if plan.empty is not None and plan.full is not None:
         users = f", for each of {number(plan.wish.users)} users" if plan.wish.users > 1 else ""
         if plan.wish.task == "generate":
@@ -111,7 +111,7 @@ def _memory(sheets: Sequence[Sheet], *, left_out: int = 0) -> str:
     rows = []
     for sheet in sheets:
         parts = [charts.Part(name, float(value), _PARTS[name][0]) for name, value in sheet.parts.items() if value > 0]
-        note = f"{size(sheet.plan.parts.total)} of {size(sheet.capacity)}: {FITS[sheet.plan.placed]}"
+        note = f"{taken(sheet)}: {FITS[sheet.plan.placed]}"
         rows.append(charts.Bar(sheet.device if only else _named(sheet, sheets), parts, float(sheet.capacity), note))
     legend = "".join(
         f'<li title="{escape(meaning, quote=True)}"><i class="{kind}"></i>{escape(name)}{f" <b>{size(only.parts[name])}</b>" if only else ""}</li>'

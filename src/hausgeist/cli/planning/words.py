@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-__all__ = ["BASES", "FITS", "euros", "grams", "months", "number", "rate", "seconds", "tokens", "watt_hours"]
+from hausgeist.cli.console import size
+
+if TYPE_CHECKING:
+    from hausgeist.serving.sizing import Sheet
+
+__all__ = ["BASES", "FITS", "euros", "grams", "months", "number", "rate", "seconds", "taken", "tokens", "watt_hours"]
 
 BASES: Final[Mapping[str, str]] = {
     "measured here": "by a measurement on this machine",
@@ -55,6 +60,15 @@ def seconds(value: float) -> str:
     if value >= 90:
         return f"{value / 60:,.0f} min"
     return f"{value:.0f} s" if value >= 10 else f"{value:.1f} s" if value >= 1 else f"{value * 1000:.0f} ms"
+
+
+def taken(sheet: Sheet) -> str:
+    """How much of which memory."""
+    plan = sheet.plan
+    if sheet.cards and plan.placed == "wholly":
+        cards = "cards" if len(plan.device_bytes) > 1 else "card"
+        return f"{size(sum(plan.device_bytes))} of {size(sheet.cards)} on the {cards}"
+    return f"{size(plan.parts.total)} of {size(sheet.capacity)}"
 
 
 def tokens(value: float) -> str:

@@ -70,10 +70,11 @@ def _resident(pid: int) -> tuple[int, int]:
     """
     try:
         folder = Path("/proc", str(pid))
-        most = _kilobytes(folder / "status", "VmHWM")
+        most = _kilobytes((folder / "status").read_text(encoding="ascii"), "VmHWM")
         shared = 0
         with contextlib.suppress(OSError, ValueError):
-            shared = max(0, _kilobytes(folder / "smaps_rollup", "Rss") - _kilobytes(folder / "smaps_rollup", "Pss"))
+            mapped = (folder / "smaps_rollup").read_text(encoding="ascii")
+            shared = max(0, _kilobytes(mapped, "Rss") - _kilobytes(mapped, "Pss"))
         return most * 1024, max(0, most - shared) * 1024
     except (OSError, ValueError):
         pass
@@ -86,9 +87,9 @@ def _resident(pid: int) -> tuple[int, int]:
     return whole, whole
 
 
-def _kilobytes(file: Path, name: str) -> int:
+def _kilobytes(text: str, name: str) -> int:
     """One of the sizes that Linux tells of a process. Raises `ValueError` where it does not."""
-    found = re.search(rf"^{name}:\s+(\d+) kB$", file.read_text(encoding="ascii"), re.MULTILINE)
+    found = re.search(rf"^{name}:\s+(\d+) kB$", text, re.MULTILINE)
     if found is None:
         raise ValueError(name)
     return int(found.group(1))

@@ -61,8 +61,8 @@ def _part(file: str, start: int, end: int, offset: int, advise: Callable[[int, i
     try:
         with open(file, "rb") as stream:
             found = borders(stream)
-    except (OSError, ValueError, KeyError, struct.error):  # the engine could read it, so nothing is wrong but our understanding
-        return
+    except (OSError, ValueError, KeyError, struct.error, OverflowError, MemoryError):
+        return  # the engine could read it, so nothing is wrong but our understanding
     cuts = pieces(found, os.sysconf("SC_PAGE_SIZE"), offset, offset + end - start)
     for first, last in list(pairwise(cuts))[1::2][:_MOST]:
         if not advise(start + first - offset, start + last - offset, _DONTDUMP):

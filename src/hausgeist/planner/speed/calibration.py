@@ -53,7 +53,8 @@ class Calibration:
     device: Rates | None = None
     """The same of the cards, where the small model ran on one."""
     spread: float = 0.05
-    """How far the runs are from what the rates say of them, half of them nearer; or, if that is more, how far runs of one point are from its best."""
+    """How far the best runs are from what the rates say of them, half of them nearer; or, if that is more, how far the best of every other run is
+    from the best of the rest, at the worst point: what a second calibration might have said."""
 
     @property
     def void(self) -> bool:
@@ -71,7 +72,7 @@ def calibrate(measured: Sequence[Run], expected: Rates, *, device: bool = False)
     bandwidth, and runs of a second, smaller model of the same type the time per step of the graph. Families that no run has keep their ratio to those
     that one has. Raises `InvalidRequest` without a run of one token.
     """
-    best, scatter = _best(measured)
+    best, apart = _best(measured)
     passes = [(run, _pass_of(run, expected.tile)) for run in best]
     single = [(run, one) for run, one in passes if run.tokens == 1]
     several = [(run, one) for run, one in passes if run.tokens > FEW]
@@ -88,18 +89,18 @@ def calibrate(measured: Sequence[Run], expected: Rates, *, device: bool = False)
             slower = _factors(several, rates, _products, lambda one: one.multiplied)
             rates = replace(rates, compute=_slower(rates.compute, slower, expected.compute))
     off = [abs(_seconds(one, rates) / run.seconds - 1.0) for run, one in passes]
-    spread = max(statistics.median(off), scatter, 0.02)
+    spread = max(statistics.median(off), apart, 0.02)
     return Calibration(device=rates, spread=spread) if device else Calibration(host=rates, spread=spread)
 
 
 def _best(measured: Sequence[Run]) -> tuple[list[Run], float]:
-    """Of runs of the same point the fastest, and how much longer half of them took at least, at the worst point."""
+    """Of runs of the same point the fastest, and how far two halves of them, taken in turns, disagree on it, at the worst point."""
     points: dict[tuple[int, int, int, str], list[Run]] = {}
     for run in measured:
         points.setdefault((id(run.header), run.tokens, run.filled, run.cache_type), []).append(run)
     best = [min(some, key=lambda run: run.seconds) for some in points.values()]
-    late = [statistics.median(run.seconds for run in some) / one.seconds - 1.0 for some, one in zip(points.values(), best, strict=True)]
-    return best, max(late, default=0.0)
+    halves = [[min(run.seconds for run in some[start::2]) for start in (0, 1)] for some in points.values() if len(some) > 1]
+    return best, max((max(two) / min(two) - 1.0 for two in halves), default=0.0)
 
 
 def _pass_of(run: Run, tile: float) -> Pass:

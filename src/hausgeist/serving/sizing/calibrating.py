@@ -35,16 +35,16 @@ __all__ = ["PRECISIONS", "SECONDS", "SHAPE", "Calibrated", "Conditions", "Specim
 
 SHAPE: Final = replace(SHAPES["qwen3-0.6b"], layers=14)
 PRECISIONS: Final[tuple[Precision, ...]] = ("Q4_K_M", "Q8_0", "F16")
-SECONDS: Final = 30
+SECONDS: Final = 45
 """About as long as it takes on a machine with two cores."""
 
 _NARROWER: Final = 128
 """By so much a fourth model is narrower: rows that k-quants cannot have (of 896 numbers, say) become Q5_0 in the same mix, which is far slower in
 prompts where the engine does not repack it."""
-_METHOD: Final = 1
+_METHOD: Final = 2
 """Counted up whenever other rates would come out on the same machine."""
 _DAYS: Final = 30
-_ROUNDS: Final = 5
+_ROUNDS: Final = 10
 _TOKENS: Final = 9
 """Generated per run. Short runs, many of them: one that nothing disturbed is what counts."""
 _FULL: Final = 1024

@@ -49,13 +49,14 @@ async def read_afar(address: Reference, source: Source, outbound: Outbound) -> S
     if not (weights := parts("weights")):
         raise InvalidRequest(f"'{public(str(address))}' has no weights to plan by.", param="model")
     headers = [await read_remote_header(part, source, outbound) for part in weights]
-    found = await asyncio.to_thread(of_headers, headers, public(str(address)))
+    name = public(str(address))
+    found = await asyncio.to_thread(of_headers, headers, name)
     seen = [await read_remote_header(part, source, outbound) for part in parts("projector")]
     return replace(
         found,
         projector_bytes=sum(projector(header_of((header,))).total for header in seen),
         adapter_bytes=sum(part.size for part in parts("adapter")),
-        install=str(address),
+        install=name if name == str(address) else "",  # an address with a key in it is not to be printed
     )
 
 

@@ -113,12 +113,14 @@ def calibration(settings: Settings) -> Calibration | None:
     from hausgeist.serving.sizing.calibrating import remembered
 
     provider = _provider(settings)
-    found = remembered(settings.home, conditions(provider)) if provider is not None else None
+    if provider is None:
+        return None
+    found = remembered(settings.home, conditions(provider, look_around(settings, measuring=False)))
     return found.calibration if found is not None else None
 
 
 async def calibrate(settings: Settings) -> Calibrated:
-    """Runs a small model and remembers how fast it was, unless the result is void. Takes some thirty seconds with all cores, and 3 GB of memory.
+    """Runs a small model and remembers how fast it was, unless the result is void. Takes some 45 seconds with all cores, and 3 GB of memory.
 
     Raises `NotFound` where no engine is there, `NotEnoughMemory`, `LoadFailed`, `EngineFailed`.
     """
@@ -130,7 +132,7 @@ async def calibrate(settings: Settings) -> Calibrated:
     there = await asyncio.to_thread(look_around, settings, measuring=True)
     group = there.group
     expected = host_rates(there.host) if group is None else device_rates(group.device)
-    return await measured(settings.home, engine, expected, conditions(engine), cards=0 if group is None else group.count)
+    return await measured(settings.home, engine, expected, conditions(engine, there), cards=0 if group is None else group.count)
 
 
 def about(settings: Settings) -> tuple[str, ...]:
@@ -158,14 +160,13 @@ def _provider(settings: Settings) -> Provider | None:
         return None
 
 
-def conditions(provider: Provider) -> Conditions:
-    """Under which a calibration holds: this machine, its card, the engine's build."""
-    from hausgeist import hardware
+def conditions(provider: Provider, there: Target) -> Conditions:
+    """Under which a calibration holds: this machine, the cards that are planned with, the engine's build."""
     from hausgeist.hardware.measure import machine
     from hausgeist.serving.sizing.calibrating import Conditions
 
-    cards = [one.name for one in hardware.devices() if not one.barred] if provider.accelerated else []
-    return Conditions(machine=machine(), engine=f"{provider.fingerprint} {' '.join(provider.backends)}", device=" ".join(cards))
+    device = there.group.title if there.group is not None else ""
+    return Conditions(machine=machine(), engine=f"{provider.fingerprint} {' '.join(provider.backends)}", device=device)
 
 
 class _Shelf:

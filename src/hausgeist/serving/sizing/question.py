@@ -25,6 +25,8 @@ _MOST: Final[Mapping[str, float]] = {
     "upkeep_rate": 10_000,
 }  # fmt: skip
 _AMOUNT: Final = re.compile(r"(\d{1,200}(?:[.,]\d{1,6})?)\s*([kKmMbBgGtT]?)", re.ASCII)
+_GROUPED: Final = re.compile(r"[1-9]\d{0,2}(?:,\d{3})+", re.ASCII)
+"""20,000: thousands, not a decimal comma."""
 _FACTORS: Final = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9, "t": 1e12}
 _WHOLE: Final = frozenset({"context", "users", "slots", "gpus", "nodes"})
 _MOST_TOGETHER: Final = 1024
@@ -167,7 +169,11 @@ def _value(name: str, texts: list[str]) -> Any:
 
 def amount(text: str, name: str) -> float | int:
     """A number as people type it: 8192, 8k, 2.5M. Of tokens a k is 1024 where it is a context's. Raises `InvalidRequest`."""
-    match = _AMOUNT.fullmatch(text.strip().replace("_", ""))
+    text = text.strip()
+    if _GROUPED.fullmatch(text):
+        # As this program and half of the world write it; where the other half means a fraction, it is of no use here.
+        text = text.replace(",", "")
+    match = _AMOUNT.fullmatch(text.replace("_", ""))
     if match is None:
         raise InvalidRequest(f"{name} is a number such as {_SUCH.get(name, '8')}, not '{shown(text, 40)}'.", param=name)
     unit = match[2].lower()

@@ -82,9 +82,10 @@ class Sheet:
 
     @property
     def capacity(self) -> int:
-        """Of the memories that count: the cards', where all of it is to be there; with the machine's, where that helps or neither is enough."""
-        places = self.places
-        return sum(place.capacity for place in places if place.name != "main memory" or self.plan.placed != "wholly" or len(places) == 1)
+        """Of the memories that count: where all layers lie on cards, these and what is needed beside them; else the machine's as well."""
+        if self.cards and self.plan.placed == "wholly":
+            return self.cards + self.plan.host_bytes
+        return sum(place.capacity for place in self.places)
 
     @property
     def cards(self) -> int:

@@ -6,9 +6,9 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 
-from hausgeist.errors import InvalidRequest, NotFound
+from hausgeist.errors import InvalidRequest, NotFound, StoreError
 from hausgeist.model import Footprint
 from hausgeist.planner.accuracy import Accuracy
 from hausgeist.planner.advice.buying import Proposal, what_to_buy
@@ -30,11 +30,15 @@ from hausgeist.serving.sizing.question import Question
 from hausgeist.serving.sizing.remedy import remedy
 from hausgeist.serving.sizing.sheet import Pace, Sheet
 from hausgeist.serving.sizing.subjects import Subject, Subjects
+from hausgeist.store.threads import to_its_end
 
 if TYPE_CHECKING:
     from hausgeist.planner.speed import Calibration
 
 __all__ = ["FitPass", "Sizing"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 FitPass = Callable[[Subject, Start], Awaitable[Footprint]]
 """What the engine itself says that a model takes on this machine. Raises `LoadFailed`."""
@@ -79,26 +83,31 @@ class Sizing:
         self._kept: dict[Question, tuple[float, Answer]] = {}
 
     async def answer(self, question: Question) -> Answer:
-        """One question at a time: a ranking keeps a core busy for seconds.
-
-        Raises `NotFound` and `InvalidRequest` with near names and what to do, `LoadFailed` where the engine cannot lay a file out.
-        """
-        async with self._turn:
-            answer = await self._answer(question)
-        found = await asyncio.to_thread(self.accuracy)
+        """Raises `NotFound` and `InvalidRequest` with near names and what to do, `LoadFailed` where the engine cannot lay a file out."""
+        answer = await self._answer(question)
+        try:
+            found = await asyncio.to_thread(self.accuracy)
+        except StoreError:  # what was asked is answered all the same
+            return answer
         return replace(answer, accuracy=found) if found.loads else answer
 
     async def _answer(self, question: Question) -> Answer:
         if not question.models:
-            return await asyncio.to_thread(self._found, question)
+            return await self._reckoned(self._found, question)
         if question.method == "fit" and self._fit is None:
             raise InvalidRequest("There is no engine here that could lay a model out; the method is arithmetic.", param="method")
         # Names before the machine: that may take seconds to measure, a slip in a name should not.
         subjects = [await self._subject(name, question.precision) for name in question.models]
-        plans = await asyncio.to_thread(self._plans, question, subjects)
+        calibration = await asyncio.to_thread(self._calibrated, question)
+        plans = await self._reckoned(self._plans, question, subjects, calibration)
         if question.method == "fit" and self._fit is not None:
             plans = [(subject, with_footprint(made, await self._fit(subject, made.start))) for subject, made in plans]
-        return await asyncio.to_thread(self._told, question, plans)
+        return await self._reckoned(self._told, question, plans, calibration)
+
+    async def _reckoned(self, work: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
+        """One at a time: a ranking keeps a core busy for seconds, and goes on when whoever asked has left."""
+        async with self._turn:
+            return await to_its_end(work, *given, **named)
 
     async def _subject(self, name: str, precision: str) -> Subject:
         try:
@@ -159,11 +168,10 @@ class Sizing:
         """What was measured here says nothing of a machine that is only named."""
         return None if question.gpu else self._calibration()
 
-    def _plans(self, question: Question, subjects: Sequence[Subject]) -> list[tuple[Subject, Plan]]:
+    def _plans(self, question: Question, subjects: Sequence[Subject], calibration: Calibration | None) -> list[tuple[Subject, Plan]]:
         prices = self._prices()
         terms = self._terms(question, prices)
         there = self._target(question, prices)
-        calibration = self._calibrated(question)
         return [(subject, plan(_wish(subject, question, prices), there, prices, terms, calibration=calibration)) for subject in subjects]
 
     def _target(self, question: Question, prices: Prices) -> Target:
@@ -178,19 +186,12 @@ class Sizing:
             against = (prices.cloud(question.cloud).name,)
         return Terms(country=country, upkeep_hours=question.upkeep_hours, upkeep_rate=question.upkeep_rate, against=against)
 
-    def _told(self, question: Question, plans: Sequence[tuple[Subject, Plan]]) -> Answer:
-        sheets = [self._sheet(question, subject, made) for subject, made in plans]
+    def _told(self, question: Question, plans: Sequence[tuple[Subject, Plan]], calibration: Calibration | None) -> Answer:
+        sheets = [_sheet(question, subject, made, calibration) for subject, made in plans]
         if len(plans) == 1:
             made = plans[0][1]
             return Answer(advice=_most(made) if question.max_context else made.sentence, sheets=sheets, hints=self._hints(question, plans))
         return Answer(advice=_side_by_side([made for _, made in plans]), sheets=sheets, hints=self._hints(question, plans))
-
-    def _sheet(self, question: Question, subject: Subject, made: Plan) -> Sheet:
-        calibration = self._calibrated(question)
-        if not made.fits:
-            return Sheet(plan=made, next=_instead(question, subject, made, calibration))
-        missing = subject.install and subject.installed is None and not question.gpu
-        return Sheet(plan=made, paces=tuple(_paces(made, calibration)), next=f"get it with 'hausgeist pull {subject.install}'" if missing else "")
 
     def _hints(self, question: Question, plans: Sequence[tuple[Subject, Plan]] = ()) -> tuple[str, ...]:
         told = [
@@ -201,6 +202,13 @@ class Sizing:
         if question.method == "arithmetic":
             told += filter(None, (remedy(made) for _, made in plans))
         return (*told, *(self._about() if not question.gpu else ()))
+
+
+def _sheet(question: Question, subject: Subject, made: Plan, calibration: Calibration | None) -> Sheet:
+    if not made.fits:
+        return Sheet(plan=made, next=_instead(question, subject, made, calibration))
+    missing = subject.install and subject.installed is None and not question.gpu
+    return Sheet(plan=made, paces=tuple(_paces(made, calibration)), next=f"get it with 'hausgeist pull {subject.install}'" if missing else "")
 
 
 def _instead(question: Question, subject: Subject, made: Plan, calibration: Calibration | None) -> str:
