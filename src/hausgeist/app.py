@@ -33,6 +33,8 @@ from hausgeist.library.download import Downloads
 from hausgeist.library.push import Pusher, Registries
 from hausgeist.library.service import Library
 from hausgeist.library.sources.adoption import discover
+from hausgeist.library.sources.base import Variant
+from hausgeist.library.sources.precisions import Chooser, Chosen, Look
 from hausgeist.library.sources.table import Sources, registry_options
 from hausgeist.library.upkeep.parts import Upkeep, upkeep
 from hausgeist.model import Footprint, InstalledModel, LaunchPlan
@@ -262,6 +264,19 @@ def _estimate(engines: EngineTable, plan: LaunchPlan) -> Footprint:
     return llamacpp_footprint(plan, provider=provider, cpu=cpu(), devices=usable)
 
 
+def _choosing(settings: Settings) -> Chooser:
+    """The planner's choice among precisions; the planner is imported when there is one to make."""
+
+    async def choose(variants: Sequence[Variant], look: Look) -> Chosen:
+        from hausgeist.serving.sizing import local
+        from hausgeist.serving.sizing.choosing import choosing
+
+        here = choosing(lambda: local.look_around(settings, measuring=False), lambda: local.calibration(settings))
+        return await here(variants, look)
+
+    return choose
+
+
 def build(settings: Settings) -> App:
     """All parts, wired. Opens the home (made, migrated); starts no task and no worker. Raises `StoreError`."""
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -273,7 +288,7 @@ def build(settings: Settings) -> App:
     library = Library(database, blobs, settings.models)
     jobs = Jobs(database)
     found = partial(discover, os.environ, Path(os.path.expanduser("~")), ollama_models=settings.ollama_models, hf_home=settings.hf_home)
-    source, downloads = Sources(settings, egress), Downloads(blobs, egress)
+    source, downloads = Sources(settings, egress, choose=_choosing(settings)), Downloads(blobs, egress)
     verbs = upkeep(database=database, library=library, blobs=blobs, jobs=jobs, source=source, downloads=downloads, discover=found)
     verbs.installer.register()
     registries = Registries(egress, **registry_options(settings))

@@ -204,6 +204,19 @@ def test_ctrl_c_keeps_what_has_come(home: Path, hub: Hub) -> None:
     assert not partials(home)
 
 
+def test_a_pull_says_which_precision_it_takes_and_why_and_keeps_to_it(home: Path, hub: Hub, weights: Path) -> None:
+    hub.add("owner/two", {"tiny-Q4_K_M.gguf": weights, "tiny-Q8_0.gguf": weights})
+    pulled = hausgeist(home, "pull", "hf.co/owner/two", HF_ENDPOINT=hub.url, HAUSGEIST_ALLOW="localhost")
+    assert pulled.returncode == 0, pulled.stderr
+    assert "Q8_0: it fits on " in pulled.stderr
+    hub.seen.clear()
+    again = hausgeist(home, "pull", "hf.co/owner/two", HF_ENDPOINT=hub.url, HAUSGEIST_ALLOW="localhost")
+    assert "is up to date" in again.stderr
+    assert not hub.requests("cdn")
+    shown = data(hausgeist(home, "show", "hf.co/owner/two", "--json", HAUSGEIST_FAKE=""))
+    assert shown["reference"] == "hf.co/owner/two:Q8_0"
+
+
 def test_a_killed_server_goes_on_with_its_pulls(home: Path, hub: Hub) -> None:
     hub.fault("slow", rate=20_000, times=1000)
     variables = environment(home, HF_ENDPOINT=hub.url, HAUSGEIST_ALLOW="localhost")

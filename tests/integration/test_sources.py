@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ from hausgeist.errors import EgressRefused, HausgeistError, InvalidRequest, NotA
 from hausgeist.governance import Egress, Governor
 from hausgeist.identity import LOCAL_OWNER, Origin
 from hausgeist.library.reference import Reference
-from hausgeist.library.sources import Part, Release, Source
+from hausgeist.library.sources import Part, Release, Source, Variant
+from hausgeist.library.sources.precisions import Chosen, Look
 from hausgeist.library.sources.table import Sources
 from hausgeist.settings import RegistrySection, Settings
 from hausgeist.store.database import Database
@@ -401,8 +402,13 @@ async def test_a_repository_of_the_hub(hub: Hub, sources: Any) -> None:
     assert [(one.name, one.size) for one in await here(reference).variants(reference)] == [
         ("IQ3_XXS", len(WEIGHTS) + 7), ("Q4_K_M", len(WEIGHTS) + 6), ("Q8_0", len(WEIGHTS) + 4),
     ]  # fmt: skip
-    smallest = sources(hf_endpoint=hub.url, choose=lambda variants: min(variants, key=lambda one: one.size).name)
-    assert (await find(smallest, "hf.co/owner/tiny-GGUF")).parts[0].filename == "tiny-Q8_0.gguf"
+    assert release.reference == Reference.parse("hf.co/owner/tiny-GGUF:Q4_K_M")
+
+    async def smallest(variants: Sequence[Variant], look: Look) -> Chosen:
+        return Chosen(min(variants, key=lambda one: one.size).name, "it is small")
+
+    chosen = await find(sources(hf_endpoint=hub.url, choose=smallest), "hf.co/owner/tiny-GGUF")
+    assert (chosen.parts[0].filename, chosen.choice) == ("tiny-Q8_0.gguf", "it is small")
 
 
 async def test_a_new_readme_is_no_new_version(hub: Hub, sources: Any) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from hausgeist.cli.client import Client
     from hausgeist.settings import Settings
 
-__all__ = ["advise", "bars", "fetch", "misfit", "register"]
+__all__ = ["advise", "bars", "fetch", "misfit", "outlook", "register"]
 
 _PULL = "/house/v1/models/pull"
 
@@ -54,7 +54,7 @@ def pull(
         for model in models:
             body = {"model": model, **({"name": name} if name else {})}
             if not as_json:
-                for line in misfit(client, model):
+                for line in outlook(client, model):
                     hint(line)
             try:
                 told = fetch(client, _PULL, body, model=model, as_json=as_json)
@@ -78,19 +78,35 @@ def fetch(client: Client, path: str, body: Mapping[str, Any], *, model: str, as_
                 _count(event, sizes)
         else:
             for event in bars(events, model):
+                if event.get("note"):
+                    hint(str(event["note"]))
                 _count(event, sizes)
     return sum(sizes.values())
 
 
+def outlook(client: Client, model: str) -> list[str]:
+    """How a model of the catalogue would do on the server's machine, and if it cannot hold it, which one it can; empty where nobody knows."""
+    told = _planned(client, model)
+    return _lines(told) if told.get("fits") is False else _lines(told)[:1]
+
+
 def misfit(client: Client, model: str) -> list[str]:
-    """Why the server's machine cannot hold a model of the catalogue, and which one it can; empty where it can, or where nobody knows."""
+    """The same, only where it cannot."""
+    told = _planned(client, model)
+    return _lines(told) if told.get("fits") is False else []
+
+
+def _lines(told: Mapping[str, Any]) -> list[str]:
+    return [str(told[name]) for name in ("says", "next") if told.get(name)]
+
+
+def _planned(client: Client, model: str) -> Mapping[str, Any]:
     from urllib.parse import urlencode
 
     try:
-        told = client.ask("GET", f"/house/v1/plan?{urlencode({'model': model})}")
+        return client.ask("GET", f"/house/v1/plan?{urlencode({'model': model})}")
     except HausgeistError:
-        return []
-    return [str(told[name]) for name in ("says", "next") if told.get(name)] if told.get("fits") is False else []
+        return {}
 
 
 def advise(error: HausgeistError, settings: Settings, host: str | None) -> HausgeistError:

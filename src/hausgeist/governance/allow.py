@@ -25,7 +25,7 @@ Address = IPv4Address | IPv6Address
 _LOCAL_SUFFIXES = (".local", ".lan", ".internal", ".home.arpa", ".localhost")
 """Names that no public name server answers for (RFC 6761, 6762, 8375, ICANN's .internal; .lan by custom)."""
 
-_PULLS = frozenset({"model source", "model download"})
+_PULLS = frozenset({"model source", "model header", "model download"})
 """Purposes for which the places that models come from may be contacted."""
 
 _PUSHES = frozenset({"model push"})

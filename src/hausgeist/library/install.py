@@ -116,16 +116,20 @@ class Installer:
         reference, name = Reference.parse(str(payload["reference"])), str(payload["name"])
         who, origin = asked_by(payload)
         pull.tell(Progress(stage="resolving", name=public(str(reference))))
-        source, release = await self._found(reference, who, origin)
-        if (known := self._library.stored(name)) is None or not self._is(known, release):
+        known = self._library.stored(name)
+        source, release = await self._found(reference, known, who, origin)
+        if release.choice:
+            pull.tell(Progress(stage="resolving", name=public(str(reference)), note=release.choice))
+        if known is None or not self._is(known, release):
             known = await self._bring(source, release, name, pull, who, origin)
         pull.tell(Progress(stage="done", name=name, digest=known.digest))
         return known.digest
 
-    async def _found(self, reference: Reference, who: Principal | None, origin: Origin | None) -> tuple[Source, Release]:
+    async def _found(self, reference: Reference, known: Definition | None, who: Principal | None, origin: Origin | None) -> tuple[Source, Release]:
         """What was meant. Raises `NotFound`, with names that are near."""
         missing: list[NotFound] = []
         for meant in await asyncio.to_thread(meanings, reference):
+            meant = _as_before(meant, known)
             source = self.source(meant)
             try:
                 return source, await source.find(meant, who=who, origin=origin)
@@ -170,6 +174,14 @@ class Installer:
                 pull.tell(Progress(stage="downloading", name=part.filename, digest=done[part.url], done=size, total=size))
             digests.append(done[part.url])
         return Fetched.of(release, digests)
+
+
+def _as_before(meant: Reference, known: Definition | None) -> Reference:
+    """A repository without a precision stands for the one that is installed: who pulls again wants what is new, not another file."""
+    if meant.kind != "hub" or meant.tag or known is None or not known.reference:
+        return meant
+    was = Reference.parse(known.reference)
+    return was if (was.kind, was.path.lower()) == (meant.kind, meant.path.lower()) else meant
 
 
 def _named(pull: Followed, part: Part) -> Callable[[Progress], None]:

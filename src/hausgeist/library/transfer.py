@@ -25,3 +25,5 @@ class Progress:
     """0: not known."""
     rate: float = 0.0
     left: float | None = None
+    note: str = ""
+    """What people should know at this point, in a sentence."""

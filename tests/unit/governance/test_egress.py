@@ -274,7 +274,7 @@ async def test_offline_knows_only_configured_upstreams_on_this_machine(out: Any,
 )
 async def test_where_models_come_from_may_be_asked_for_models_only(out: Any, fields: dict[str, Any], url: str, permitted: bool) -> None:
     egress = out(**fields)
-    for purpose in ("model source", "model download"):
+    for purpose in ("model source", "model header", "model download"):
         if permitted:
             assert egress.permit(url, purpose=purpose).host
         else:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hausgeist.errors import InvalidRequest, NotFound
 from hausgeist.library.sources import Variant
-from hausgeist.library.sources.precisions import Entry, choose_usual, pick, precision_of, projector_for, variants_of
+from hausgeist.library.sources.precisions import Entry, pick, precision_of, projector_for, usual, variants_of
 
 
 @pytest.mark.parametrize(
@@ -77,14 +77,14 @@ def test_models_among_files() -> None:
 )
 def test_which_is_taken(there: str, taken: str) -> None:
     variants = [Variant(name=name, size=100 - place if name != "large" else 1000) for place, name in enumerate(there.split())]
-    assert choose_usual(variants) == taken
+    assert usual(variants).name == taken
 
 
 def test_which_is_meant() -> None:
     choices = variants_of([Entry(path, 1) for path in ("a-Q4_0.gguf", "b-Q4_0.gguf", "b-UD-Q4_K_XL.gguf", "x.gguf")])
 
     def meant(text: str) -> str:
-        return pick(choices, text, choose_usual, "hf.co/a/b").stem
+        return pick(choices, text, "hf.co/a/b").stem
 
     assert [meant(text) for text in ("a-Q4_0.gguf", "A-q4_0", "ud-q4_k_xl", "Q4_K_XL", "x", "X.GGUF")] == [
         "a-Q4_0", "a-Q4_0", "b-UD-Q4_K_XL", "b-UD-Q4_K_XL", "x", "x",

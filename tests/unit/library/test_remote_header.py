@@ -12,11 +12,11 @@ from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
 
 from hausgeist.errors import HausgeistError, InvalidRequest, NotAllowed, NotFound, Unavailable
-from hausgeist.library.gguf import remote
 from hausgeist.library.gguf.header import Header, read_header
-from hausgeist.library.gguf.remote import read_remote_header
 from hausgeist.library.reference import Reference
 from hausgeist.library.sources import Part, Release, Variant
+from hausgeist.library.sources import remote_header as remote
+from hausgeist.library.sources.remote_header import read_remote_header
 from tests.unit.library.gguf_builder import Gguf, model
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

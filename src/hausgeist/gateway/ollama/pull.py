@@ -33,7 +33,7 @@ class PullLines:
     def feed(self, told: Progress) -> list[dict[str, Any]]:
         match told.stage:
             case "resolving":
-                return [{"status": "pulling manifest"}]
+                return [{"status": told.note or "pulling manifest"}]
             case "downloading":
                 found: dict[str, Any] = {"status": f"pulling {told.digest[:12] or told.name}"}
                 if told.digest:

@@ -56,6 +56,8 @@ class Release:
     """For people: where this came from."""
     notice: str = ""
     """What whoever installs this should know, in a sentence."""
+    choice: str = ""
+    """Why these weights and no others of the same model, in a sentence; empty: there was no choice."""
 
     @property
     def size(self) -> int:

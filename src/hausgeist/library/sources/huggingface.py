@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
 from hausgeist.errors import HausgeistError, InvalidRequest, NotAllowed, NotFound, shown
 from hausgeist.identity import Origin, Principal
+from hausgeist.library.gguf.header import Header
 from hausgeist.library.reference import HUB, Reference
 from hausgeist.library.sources.base import Part, Release, Role, Variant
 from hausgeist.library.sources.outbound import Document, Errand, Outbound, ask, origin_of
-from hausgeist.library.sources.precisions import Choice, Chooser, Entry, choose_usual, pick, projector_for, variants_of, version_of
+from hausgeist.library.sources.precisions import Choice, Chooser, Chosen, Entry, choose_usual, pick, projector_for, variants_of, version_of
+from hausgeist.library.sources.remote_header import read_remote_header
 
 __all__ = ["HuggingFace", "read_token"]
 
@@ -53,25 +56,40 @@ class HuggingFace:
         errand = Errand(who, origin)
         about, repository, entries = await self._described(reference, errand)
         choices = _choices(repository, entries)
-        choice = pick(choices, reference.tag, self._choose, f"{HUB}/{repository}")
+        commit = about.get("sha")
+        if not isinstance(commit, str) or not _COMMIT.fullmatch(commit):
+            raise InvalidRequest(f"The hub names no commit of {repository}.")
+        choice = pick(choices, reference.tag, f"{HUB}/{repository}") if reference.tag else choices[0]
         if choice.missing:
             raise InvalidRequest(f"{HUB}/{repository} lacks {choice.missing} of the parts of '{shown(choice.stem)}'; choose another precision.")
         if about.get("gated") or about.get("private"):
             await self._admitted(repository, errand)
-        commit = about.get("sha")
-        if not isinstance(commit, str) or not _COMMIT.fullmatch(commit):
-            raise InvalidRequest(f"The hub names no commit of {repository}.")
+        why = ""
+        if not reference.tag:
+            chosen = await self._chosen(choices, repository, commit)
+            why, choice = chosen.why, next(one for one in choices if one.name == chosen.name)
         projector = projector_for(entries, choice)
         parts = [self._part(repository, commit, entry, "weights") for entry in choice.entries]
         if projector is not None:
             parts.append(self._part(repository, commit, projector, "projector"))
         return Release(
-            reference=reference,
+            # What was chosen once stays chosen: newer versions are asked for at this precision.
+            reference=_at(reference, choice.name),
             version=version_of(parts, commit),
             parts=tuple(parts),
             licence=_licence(about),
             source=f"{HUB}/{repository}:{choice.name}",
+            choice=why,
         )
+
+    async def _chosen(self, choices: Sequence[Choice], repository: str, commit: str) -> Chosen:
+        by_name = {choice.name: choice for choice in choices}
+
+        async def look(variant: Variant) -> list[Header]:
+            parts = [self._part(repository, commit, entry, "weights") for entry in by_name[variant.name].entries]
+            return [await read_remote_header(part, self, self._outbound) for part in parts]
+
+        return await self._choose([Variant(name=choice.name, size=choice.size) for choice in choices], look)
 
     async def variants(self, reference: Reference, *, who: Principal | None = None, origin: Origin | None = None) -> Sequence[Variant]:
         _, repository, entries = await self._described(reference, Errand(who, origin))
@@ -153,6 +171,15 @@ def _choices(repository: str, entries: Sequence[Entry]) -> tuple[Choice, ...]:
         )
     whole = tuple(choice for choice in choices if not choice.missing)
     return whole or choices
+
+
+def _at(reference: Reference, name: str) -> Reference:
+    """With the precision in it, where a reference can hold its name."""
+    named = replace(reference, tag=reference.tag or name)
+    try:
+        return named if Reference.parse(str(named)) == named else reference
+    except InvalidRequest:
+        return reference
 
 
 def _licence(about: Mapping[str, Any]) -> str:

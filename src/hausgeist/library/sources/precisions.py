@@ -8,17 +8,31 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from hausgeist.errors import InvalidRequest, NotFound, shown
+from hausgeist.library.gguf.header import Header
 from hausgeist.library.sources.base import Part, Variant
 
-__all__ = ["Choice", "Chooser", "Entry", "choose_usual", "pick", "precision_of", "projector_for", "variants_of", "version_of"]
+__all__ = ["Choice", "Chooser", "Chosen", "Entry", "Look", "choose_usual", "pick", "precision_of", "projector_for", "usual", "variants_of",
+           "version_of"]  # fmt: skip
 
-Chooser = Callable[[Sequence[Variant]], str]
-"""Of several precisions, the name of the one to take."""
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The name of a variant, and why it was taken, in a sentence."""
+
+    name: str
+    why: str = ""
+
+
+Look = Callable[[Variant], Awaitable[Sequence[Header]]]
+"""Reads the heads of a variant's files where they lie, some megabytes each. Raises what `read_remote_header` does."""
+
+Chooser = Callable[[Sequence[Variant], Look], Awaitable[Chosen]]
+"""Takes one of several precisions."""
 
 _PRECISION: Final = re.compile(
     r"(?<![A-Za-z0-9])(?P<name>(?:UD-)?(?:I?Q[1-8]_(?:K_(?:XXS|XS|S|M|L|XL|P)|K|XXS|XS|NL_XL|NL|S|M|L|XL|0_[48]_[48]|[01])"
@@ -98,20 +112,22 @@ def variants_of(entries: Iterable[Entry]) -> tuple[Choice, ...]:
     return tuple(Choice(c.stem, c.stem, c.entries, c.missing) if names[c.name] > 1 else c for c in found)
 
 
-def choose_usual(variants: Sequence[Variant]) -> str:
+def usual(variants: Sequence[Variant]) -> Variant:
     """The usual precision: see `_USUAL`; where none of those is there, the largest."""
     by_name = {variant.name.upper(): variant for variant in variants}
     for name in _USUAL:
         if name in by_name:
-            return by_name[name].name
-    return max(variants, key=lambda variant: (variant.size, variant.name)).name
+            return by_name[name]
+    return max(variants, key=lambda variant: (variant.size, variant.name))
 
 
-def pick(choices: Sequence[Choice], wanted: str, choose: Chooser, repository: str) -> Choice:
-    """The model that is asked for (a precision, or a file name), or the one that `choose` takes. Raises `NotFound` with what is there."""
-    if not wanted:
-        name = choose([Variant(name=choice.name, size=choice.size) for choice in choices])
-        return next(choice for choice in choices if choice.name == name)
+async def choose_usual(variants: Sequence[Variant], look: Look) -> Chosen:
+    """Whatever machine this is."""
+    return Chosen(usual(variants).name)
+
+
+def pick(choices: Sequence[Choice], wanted: str, repository: str) -> Choice:
+    """The model that is asked for: a precision, or a file name. Raises `NotFound` with what is there."""
     said = wanted.lower()
     stem = said.removesuffix(".gguf")
     for test in (

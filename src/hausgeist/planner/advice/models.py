@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
 from hausgeist.errors import InvalidRequest, shown
+from hausgeist.model import Task
 from hausgeist.planner.costs.prices import Figure
 from hausgeist.planner.fitting import Fit, fit, largest_context, room
 from hausgeist.planner.memory import Header
@@ -240,8 +241,8 @@ class Choice:
 
 
 def choose_precision(
-    available: Sequence[str], header: Callable[[str], Header], target: Target, *, model: str = "the model", context: int | None = None,
-    users: int = 1, trained: int | None = None, calibration: Calibration | None = None, run: Speeds | None = None,
+    available: Sequence[str], header: Callable[[str], Header], target: Target, *, model: str = "the model", task: Task = "generate",
+    context: int | None = None, users: int = 1, trained: int | None = None, calibration: Calibration | None = None, run: Speeds | None = None,
 ) -> Choice:  # fmt: skip
     """Eight bits where they fit with room to spare and are fast enough, else the finest of which that is true; four bits where they fit at all.
 
@@ -255,10 +256,13 @@ def choose_precision(
     where, space = target.title, room(target)
     found: dict[str, Fit] = {}
 
+    def wish(name: str) -> Wish:
+        return Wish(model=model, header=header(name), precision=name, context=context, trained=trained, users=users, task=task)
+
     def placed(name: str) -> Fit:
         if name not in found:
-            wish = Wish(model=model, header=header(name), precision=name, context=context, trained=trained, users=users)
-            found[name] = fit(wish.header, starting(wish, target), space)
+            wanted = wish(name)
+            found[name] = fit(wanted.header, starting(wanted, target), space)
         return found[name]
 
     finer = [name for name in names if _FLOOR < _bits(name) <= 8]
@@ -266,8 +270,8 @@ def choose_precision(
         one = placed(name)
         if one.placed != "wholly" or _share(one, target) > _SPARE:
             continue
-        wish = Wish(model=model, header=header(name), precision=name, context=context, trained=trained, users=users)
-        if running(wish, target, one, calibration=calibration, run=run).generate_tokens_per_second < GOOD_SPEED.value:
+        slow = task == "generate" and running(wish(name), target, one, calibration=calibration, run=run).generate_tokens_per_second < GOOD_SPEED.value
+        if slow:
             continue
         loss = "next to nothing is lost by it" if _bits(name) == 8 else "finer ones would leave too little room"
         reason = f"{name}: it fits on {where} with room to spare ({gib(one.memory.total)}), and {loss}."

@@ -11,9 +11,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hausgeist.errors import InvalidRequest
-from hausgeist.library.gguf.remote import Outbound, read_remote_header
 from hausgeist.library.reference import Reference, public
 from hausgeist.library.sources.base import Part, Role, Source
+from hausgeist.library.sources.remote_header import Outbound, read_remote_header
 from hausgeist.planner.memory import projector
 from hausgeist.serving.sizing.subjects import Subject, header_of, of_headers
 
@@ -49,6 +49,7 @@ async def read_afar(address: Reference, source: Source, outbound: Outbound) -> S
     if not (weights := parts("weights")):
         raise InvalidRequest(f"'{public(str(address))}' has no weights to plan by.", param="model")
     headers = [await read_remote_header(part, source, outbound) for part in weights]
+    address = release.reference
     name = public(str(address))
     found = await asyncio.to_thread(of_headers, headers, name)
     seen = [await read_remote_header(part, source, outbound) for part in parts("projector")]
