@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import os
 import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +22,8 @@ _XE: Final = 0xC0286440
 _XE_REGIONS: Final = 1
 _OF_CARD: Final = 1
 """Class of a region; 0 is main memory."""
+_REGION: Final = 88
+"""Bytes of one region in either answer."""
 _LONGEST: Final = 1 << 16
 _UNKNOWN: Final = 1 << 50
 """i915 writes -1 for a size that it does not know."""
@@ -49,43 +52,36 @@ def _call(descriptor: int, request: int, argument: ctypes.Array[ctypes.c_char]) 
 
 
 def _i915(descriptor: int) -> list[tuple[int, int]]:
-    """Asked twice, as ever with these calls: how long the answer is, then the answer."""
-    answer = ctypes.create_string_buffer(0)
-    for _ in range(2):
-        place = ctypes.addressof(answer) if len(answer) else 0
-        item = ctypes.create_string_buffer(struct.pack("=QiIQ", _I915_REGIONS, len(answer), 0, place), 24)
+    def ask(place: int, length: int) -> int:
+        item = ctypes.create_string_buffer(struct.pack("=QiIQ", _I915_REGIONS, length, 0, place), 24)
         _call(descriptor, _I915, ctypes.create_string_buffer(struct.pack("=IIQ", 1, 0, ctypes.addressof(item)), 16))
-        (length,) = struct.unpack_from("=i", item, 8)
-        if not 16 <= length <= _LONGEST:
-            return []
-        if len(answer):
-            break
-        answer = ctypes.create_string_buffer(length)
-    (count,) = struct.unpack_from("=I", answer, 0)
-    found = []
-    for at in range(16, min(16 + count * 88, len(answer) - 87), 88):
-        kind, size, free = struct.unpack_from("=H6xQQ", answer, at)
-        if kind == _OF_CARD and size < _UNKNOWN:
-            found.append((size, free))
-    return found
+        return int(struct.unpack_from("=i", item, 8)[0])
+
+    return _found(_answer(ask), 16)
 
 
 def _xe(descriptor: int) -> list[tuple[int, int]]:
-    answer = ctypes.create_string_buffer(0)
-    for _ in range(2):
-        place = ctypes.addressof(answer) if len(answer) else 0
-        query = ctypes.create_string_buffer(struct.pack("=QIIQQQ", 0, _XE_REGIONS, len(answer), place, 0, 0), 40)
+    def ask(place: int, length: int) -> int:
+        query = ctypes.create_string_buffer(struct.pack("=QIIQQQ", 0, _XE_REGIONS, length, place, 0, 0), 40)
         _call(descriptor, _XE, query)
-        (length,) = struct.unpack_from("=I", query, 12)
-        if not 8 <= length <= _LONGEST:
-            return []
-        if len(answer):
-            break
-        answer = ctypes.create_string_buffer(length)
+        return int(struct.unpack_from("=I", query, 12)[0])
+
+    return [(size, max(0, size - used)) for size, used in _found(_answer(ask), 8)]
+
+
+def _answer(ask: Callable[[int, int], int]) -> bytes:
+    """Asked twice, as ever with these calls: how long the answer is, then the answer. Empty: there is none, or none that can be true."""
+    length = ask(0, 0)
+    if not 8 <= length <= _LONGEST:
+        return b""
+    answer = ctypes.create_string_buffer(length)
+    return answer.raw if 8 <= ask(ctypes.addressof(answer), length) <= _LONGEST else b""
+
+
+def _found(answer: bytes, start: int) -> list[tuple[int, int]]:
+    """Of each region on the card its size and the number behind it."""
+    if len(answer) < start:
+        return []
     (count,) = struct.unpack_from("=I", answer, 0)
-    found = []
-    for at in range(8, min(8 + count * 88, len(answer) - 87), 88):
-        kind, size, used = struct.unpack_from("=H6xQQ", answer, at)
-        if kind == _OF_CARD and size < _UNKNOWN:
-            found.append((size, max(0, size - used)))
-    return found
+    each = (struct.unpack_from("=H6xQQ", answer, at) for at in range(start, min(start + count * _REGION, len(answer) - _REGION + 1), _REGION))
+    return [(size, other) for kind, size, other in each if kind == _OF_CARD and size < _UNKNOWN]

@@ -11,19 +11,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
-from hashlib import sha256
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, Final
 
 from hausgeist.hardware.capacity import Memory, memory
+from hausgeist.hardware.kept import keep, place
 from hausgeist.hardware.probe import cpu
 from hausgeist.hardware.rate import Rate
 from hausgeist.hardware.reading import text
 
 __all__ = ["Machine", "Measured", "machine", "measured", "remembered"]
 
+_KIND: Final = "machine"
 _METHOD: Final = 1
 """Counted up whenever other figures would come out on the same machine."""
 _DAYS: Final = 30
@@ -85,7 +86,7 @@ def machine(root: Path = Path("/")) -> Machine:
 def remembered(folder: Path, of: Machine | None = None) -> Measured | None:
     """What was measured on this machine within the last month, if `folder` has it. Takes no time."""
     of = of or machine()
-    found = _decode(text(folder / _name(of)))
+    found = _decode(text(place(folder, _KIND, of)))
     fresh = found is not None and found.machine == of and -60 < time.time() - found.at < _DAYS * 86400
     return found if fresh else None
 
@@ -100,7 +101,8 @@ def measured(folder: Path, *, anew: bool = False) -> Measured | None:
     of, begun = machine(), time.time()
     if not anew and (found := remembered(folder, of)) and not _again(found):
         return found
-    with _alone(folder / f"{_name(of)}.lock"):
+    file = place(folder, _KIND, of)
+    with _alone(file.with_name(f"{file.name}.lock")):
         # What came meanwhile is as good.
         before = remembered(folder, of)
         if before and (before.at >= begun if anew else not _again(before)):
@@ -110,7 +112,7 @@ def measured(folder: Path, *, anew: bool = False) -> Measured | None:
             return before
         if before and not anew and found.disturbed and before.memory.best > found.memory.best:
             found = replace(before, at=found.at)
-        _keep(folder / _name(of), found)
+        keep(file, found)
         return found
 
 
@@ -152,11 +154,6 @@ def _last_caches(root: Path = Path("/")) -> int:
     return sum(size for (level, _), size in last.items() if level == highest)
 
 
-def _name(of: Machine) -> str:
-    """Each machine has its file, where several share the folder."""
-    return f"machine-{sha256(json.dumps(asdict(of), sort_keys=True).encode()).hexdigest()[:12]}.json"
-
-
 def _decode(content: str) -> Measured | None:
     """`None` for whatever was not written here."""
     try:
@@ -169,18 +166,6 @@ def _decode(content: str) -> Measured | None:
         return Measured(memory=reading, matrix=product, machine=of, read_bytes=read, cache_bytes=caches, at=at, busy=busy)
     except (ValueError, KeyError, TypeError, OverflowError):
         return None
-
-
-def _keep(path: Path, found: Measured) -> None:
-    """At once or not at all: nobody reads half a file."""
-    draft = path.with_name(f"{path.name}.{os.getpid()}.new")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_text(json.dumps(asdict(found), indent=1) + "\n", encoding="utf-8")
-        os.replace(draft, path)
-    except OSError:
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ import pytest
 
 from hausgeist.hardware import measure, rounds
 from hausgeist.hardware.capacity import Memory
+from hausgeist.hardware.kept import keep, place
 from hausgeist.hardware.measure import Machine, Measured, measured, remembered
 from hausgeist.hardware.rate import Rate
 from tests.unit.hardware.trees import tree
@@ -80,13 +81,13 @@ def test_of_another_machine_nothing_is_remembered(tmp_path: Path, runs: list[int
 
 @pytest.mark.parametrize("best", [30.0, 12.0])
 def test_what_was_disturbed_is_tried_again_later(tmp_path: Path, runs: list[int], best: float) -> None:
-    path = tmp_path / measure._name(measure.machine())
-    measure._keep(path, found(time.time() - 60, best, busy=0.5))
+    path = place(tmp_path, "machine", measure.machine())
+    keep(path, found(time.time() - 60, best, busy=0.5))
     now = measured(tmp_path)
     assert now is not None
     assert now.disturbed
     assert not runs, "not at once"
-    measure._keep(path, found(time.time() - 3600, best, busy=0.5))
+    keep(path, found(time.time() - 3600, best, busy=0.5))
     assert remembered(tmp_path) is not None, "better than nothing"
     now = measured(tmp_path)
     assert now is not None
@@ -96,7 +97,7 @@ def test_what_was_disturbed_is_tried_again_later(tmp_path: Path, runs: list[int]
 
 def test_of_two_disturbed_ones_the_better_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for before, after, kept in ((30.0, 20.0, 30.0), (20.0, 30.0, 30.0)):
-        measure._keep(tmp_path / measure._name(measure.machine()), found(time.time() - 3600, before + 10, busy=0.5))
+        keep(place(tmp_path, "machine", measure.machine()), found(time.time() - 3600, before + 10, busy=0.5))
         monkeypatch.setattr(measure, "_measure", lambda of, held, after=after: found(None, after + 10, busy=0.6))
         now = measured(tmp_path)
         assert now is not None
@@ -107,7 +108,7 @@ def test_of_two_disturbed_ones_the_better_is_kept(tmp_path: Path, monkeypatch: p
 
 @pytest.mark.parametrize("age", [31 * 86400, -3600])
 def test_what_is_old_or_from_the_future_is_measured_anew(tmp_path: Path, runs: list[int], age: int) -> None:
-    measure._keep(tmp_path / measure._name(measure.machine()), found(time.time() - age))
+    keep(place(tmp_path, "machine", measure.machine()), found(time.time() - age))
     assert remembered(tmp_path) is None
     assert measured(tmp_path) is not None
     assert len(runs) == 1

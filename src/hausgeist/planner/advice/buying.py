@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from hausgeist.errors import InvalidRequest
 from hausgeist.planner.advice.models import CONTEXTS, Model, Ranked, Use, promising, quality, ranked, suited, use_of, wished
 from hausgeist.planner.costs.prices import Figure, Prices
-from hausgeist.planner.costs.purchase import base_machine, device_price_eur
+from hausgeist.planner.costs.purchase import VAT, base_machine, device_price_eur, with_tax
 from hausgeist.planner.devices.device import Device
 from hausgeist.planner.devices.known import Devices
 from hausgeist.planner.fitting import least_bytes, room
@@ -25,7 +25,7 @@ from hausgeist.planner.wish import GOOD_SPEED, Speeds, starting
 if TYPE_CHECKING:
     from hausgeist.planner.speed import Calibration
 
-__all__ = ["AT_ONCE", "CARDS", "USUAL_BUDGET", "VAT", "Offer", "Proposal", "offers", "what_to_buy"]
+__all__ = ["AT_ONCE", "CARDS", "USUAL_BUDGET", "Offer", "Proposal", "offers", "what_to_buy"]
 
 Kind = Literal["thrifty", "balanced", "roomy"]
 Condition = Literal["new", "used"]
@@ -35,11 +35,6 @@ CARDS: Final = (1, 2, 3, 4, 6, 8)
 AT_ONCE: Final = Figure(
     value=0.2, unit="of the people", what="who ask at the same moment, at most", date="2026-11", source="assumption of this planner", estimate=True
 )
-VAT: Final = Figure(
-    value=0.19, unit="of the price", what="value added tax on prices from the United States, which are before tax",
-    source="German Umsatzsteuergesetz, section 12 (1)",
-)  # fmt: skip
-
 USUAL_BUDGET: Final = Figure(
     value=5000, unit="EUR", what="budget where none is named", date="2026-11", source="assumption of this planner", estimate=True
 )
@@ -143,7 +138,7 @@ def _priced(device: Device, prices: Prices, devices: Devices, tax: Figure | None
         # What its maker asks for stands for what shops do, as long as it is young.
         new = device_price_eur(device, "launch", prices, devices=devices)
     if new is not None and _fresh(new):
-        yield "new", _taxed(new, tax)
+        yield "new", with_tax(new, tax)
     used = device_price_eur(device, "used", prices, devices=devices)
     if used is not None and _fresh(used):
         yield "used", used
@@ -151,13 +146,6 @@ def _priced(device: Device, prices: Prices, devices: Devices, tax: Figure | None
 
 def _fresh(price: Figure) -> bool:
     return not price.date or price.date >= _FRESH
-
-
-def _taxed(price: Figure, tax: Figure | None) -> Figure:
-    """American prices are before tax; a user's own is what it is."""
-    if tax is None or " USD at " not in price.source or price.source.startswith("prices.toml"):
-        return price
-    return replace(price, value=price.value * (1 + tax.value), note=f"with {tax.value:.0%} value added tax")
 
 
 def _offer(device: Device, count: int, condition: Condition, price: Figure, prices: Prices, devices: Devices, around: Host) -> Offer:

@@ -41,6 +41,8 @@ class Figure:
     estimate: bool = False
     """Nobody published it in this form."""
     note: str = ""
+    before_tax: bool = False
+    """A price to which value added tax comes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,12 @@ from hausgeist.planner.devices.device import Device, Price
 from hausgeist.planner.devices.known import Devices, load
 from hausgeist.planner.devices.naming import key
 
-__all__ = ["Base", "base_machine", "check_device_prices", "device_price_eur"]
+__all__ = ["VAT", "Base", "base_machine", "check_device_prices", "device_price_eur", "with_tax"]
+
+VAT: Final = Figure(
+    value=0.19, unit="of the price", what="value added tax on prices from the United States, which are before tax",
+    source="German Umsatzsteuergesetz, section 12 (1)",
+)  # fmt: skip
 
 _SIZES: Final = (2, 4, 8)
 """Cards that a machine has room for, as `base_..._cards` in [assumptions] names them."""
@@ -38,7 +43,17 @@ def device_price_eur(
             if (own := prices.device_price(name, kind)) is not None:
                 return own
     found = next((price for kind in kinds if (price := device.price(kind)) is not None), None)
-    return None if found is None else prices.in_euros(_figure(device, found, known), found.currency)
+    if found is None:
+        return None
+    # American prices are before tax; used things are sold by people who ask for none.
+    return replace(prices.in_euros(_figure(device, found, known), found.currency), before_tax=found.currency == "USD" and found.kind != "used")
+
+
+def with_tax(price: Figure, tax: Figure | None = VAT) -> Figure:
+    """What the price is in a shop here."""
+    if tax is None or not price.before_tax:
+        return price
+    return replace(price, value=price.value * (1 + tax.value), note=f"with {tax.value:.0%} value added tax", before_tax=False)
 
 
 def check_device_prices(prices: Prices, devices: Devices | None = None) -> None:

@@ -7,12 +7,10 @@ started as it is for real models. What the seconds say of other models is `plann
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, replace
-from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -20,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from hausgeist.engines import Engine, Worker, factory
 from hausgeist.engines.specimen import NAME, SHAPES, ModelShape, Precision, write_shaped
 from hausgeist.errors import EngineFailed, NotEnoughMemory
+from hausgeist.hardware import kept
 from hausgeist.hardware.measure import Machine
 from hausgeist.library.gguf.header import read_header
 from hausgeist.model import InstalledModel, LaunchPlan
@@ -41,6 +40,7 @@ SECONDS: Final = 45
 _NARROWER: Final = 128
 """By so much a fourth model is narrower: rows that k-quants cannot have (of 896 numbers, say) become Q5_0 in the same mix, which is far slower in
 prompts where the engine does not repack it."""
+_KIND: Final = "calibration"
 _METHOD: Final = 2
 """Counted up whenever other rates would come out on the same machine."""
 _DAYS: Final = 30
@@ -240,7 +240,7 @@ async def measured(
 def remembered(home: Path, place: Conditions) -> Calibrated | None:
     """What was found in this place within the last month. Takes no time."""
     try:
-        found = _decode((home / _name(place)).read_text("utf-8"), place)
+        found = _decode(kept.place(home, _KIND, place).read_text("utf-8"), place)
     except (OSError, UnicodeDecodeError):
         return None
     fresh = found is not None and -60 < time.time() - found.at < _DAYS * 86400 and not found.calibration.void
@@ -248,20 +248,8 @@ def remembered(home: Path, place: Conditions) -> Calibrated | None:
 
 
 def keep(home: Path, found: Calibrated) -> None:
-    """At once or not at all. A folder that cannot be written is no obstacle."""
-    path = home / _name(found.place)
-    draft = path.with_name(f"{path.name}.{os.getpid()}.new")
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-        draft.write_text(json.dumps(asdict(found), indent=1) + "\n", encoding="utf-8")
-        os.replace(draft, path)
-    except OSError:
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)
-
-
-def _name(place: Conditions) -> str:
-    return f"calibration-{sha256(json.dumps(asdict(place), sort_keys=True).encode()).hexdigest()[:12]}.json"
+    """For `remembered`."""
+    kept.keep(kept.place(home, _KIND, found.place), found)
 
 
 def _decode(content: str, place: Conditions) -> Calibrated | None:

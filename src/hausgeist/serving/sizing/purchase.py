@@ -6,10 +6,8 @@ from dataclasses import replace
 from typing import Final
 
 from hausgeist.errors import InvalidRequest
-from hausgeist.planner.advice.buying import VAT
 from hausgeist.planner.costs.prices import Figure, Prices
-from hausgeist.planner.costs.purchase import base_machine, device_price_eur
-from hausgeist.planner.devices.device import Device
+from hausgeist.planner.costs.purchase import base_machine, device_price_eur, with_tax
 from hausgeist.planner.devices.known import Devices
 from hausgeist.planner.target import USUAL_HOST, Host, Target, host, target
 
@@ -27,7 +25,8 @@ def bought(devices: Devices, prices: Prices, name: str, *, count: int = 1, nodes
     device = devices.find(name)
     if count < 1 or nodes < 1:
         raise InvalidRequest(f"{min(count, nodes)} is no number of cards or machines; 1 and more is.", param="gpus")
-    price = _price(device, prices, devices)
+    price = device_price_eur(device, ("new", "used", "launch"), prices, devices=devices)
+    price = with_tax(price) if price is not None else None
     around: Host | str = USUAL_HOST
     rest = 0.0
     if device.kind == "gpu":
@@ -42,13 +41,6 @@ def bought(devices: Devices, prices: Prices, name: str, *, count: int = 1, nodes
     if used is not None and not price.what.endswith("used"):
         note += f"; used {used.value:,.0f}{' each' if count * nodes > 1 else ''}{f', {used.date}' if used.date else ''}"
     return replace(made, price_eur=(price.value * count + rest) * nodes, price_note=note)
-
-
-def _price(device: Device, prices: Prices, devices: Devices) -> Figure | None:
-    price = device_price_eur(device, ("new", "used", "launch"), prices, devices=devices)
-    if price is not None and " USD at " in price.source and not price.source.startswith("prices.toml") and not price.what.endswith("used"):
-        return replace(price, value=price.value * (1 + VAT.value), note=f"with {VAT.value:.0%} value added tax")
-    return price
 
 
 def _note(price: Figure, count: int, rest: float) -> str:
