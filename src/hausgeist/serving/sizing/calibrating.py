@@ -6,6 +6,7 @@ started as it is for real models. What the seconds say of other models is `plann
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -130,8 +131,6 @@ def models(shape: ModelShape = SHAPE) -> list[Model]:
 @asynccontextmanager
 async def trials(folder: Path, opening: Opening, some: Sequence[Model], *, step: int) -> AsyncIterator[list[Specimen]]:
     """Written to `folder` and loaded side by side. Raises `NotEnoughMemory`, `LoadFailed`."""
-    import asyncio
-
     async with AsyncExitStack() as stack:
         found = []
         for name, shape, precision in some:

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from hausgeist.engines import Engine, factory
-from hausgeist.model import Footprint, InstalledModel, LaunchPlan, Shape
+from hausgeist.model import Footprint, InstalledModel, LaunchPlan, ModelOptions, Shape
 from hausgeist.planner.memory import Header, Start
 from hausgeist.serving.sizing.subjects import Subject
 from hausgeist.settings import Settings
@@ -34,7 +34,8 @@ def fit_pass(settings: Settings) -> Callable[[Subject, Start], Awaitable[Footpri
 
 
 async def fit_with(engine: Engine, subject: Subject, start: Start) -> Footprint:
-    """Layers go onto this machine's cards as the engine decides. Raises `LoadFailed`."""
+    """Started as the model's own options have it; without any, layers go onto this machine's cards as the engine decides. Raises `LoadFailed`."""
+    options = subject.installed.options if subject.installed is not None else ModelOptions()
     with TemporaryDirectory(prefix="hausgeist-fit-") as folder:
         path = subject.path if subject.path is not None and not subject.cut else await asyncio.to_thread(_sparse, subject.header, Path(folder))
         plan = LaunchPlan(
@@ -43,8 +44,14 @@ async def fit_with(engine: Engine, subject: Subject, start: Start) -> Footprint:
             context=start.context,
             slots=start.slots,
             cache_type=start.cache_type,
-            projector=subject.installed.options.projector if subject.installed is not None else None,
-            adapters=subject.installed.options.adapters if subject.installed is not None else (),
+            flash_attention=options.flash_attention,
+            threads=options.threads,
+            gpu_layers=options.gpu_layers,
+            tensor_split=options.tensor_split,
+            projector=options.projector,
+            adapters=options.adapters,
+            draft=options.draft,
+            speculation=options.speculation,
             pooling=start.pooling if start.task != "generate" else None,
         )
         said = await engine.fit(plan)
