@@ -26,7 +26,7 @@ INSTALL = {"en": "How do I install a model?", "de": "Wie installiere ich ein Mod
 WEATHER = "What will the weather be in Paris tomorrow?"
 COLOUR = {"type": "object", "properties": {"colour": {"enum": ["red", "green"]}, "count": {"type": "integer"}}, "required": ["colour", "count"]}
 TOOL = {"name": "clock", "description": "The time.", "parameters": {"type": "object", "properties": {}}}
-SAMPLE = 40
+SAMPLE = 100
 """Questions of each set that are asked here; `python -m starter.judge` asks all."""
 LEAST = {"en": 0.85, "de": 0.75, "es": 0.6, "fr": 0.6, "zh": 0.6, "off-topic": 0.9, "near-topic": 0.9}
 
