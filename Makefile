@@ -55,6 +55,7 @@ starter: $(VENV)/.for-starter ## train the built-in guide (76 minutes of two cor
 docs: $(VENV)/.for-test ## generate the pages of docs/ that come from the code
 	$(BIN)/python -m hausgeist.cli.reference docs
 	$(BIN)/python -m hausgeist.gateway.coverage docs/coverage.md tests/data/openai_surface.py
+	$(BIN)/python -m benchmarks.accuracy_page docs/accuracy.md
 
 wheel: $(VENV)/.for-run ## build the wheel into dist/
 	@$(BIN)/python -m pip --disable-pip-version-check --no-input --quiet wheel --no-deps --wheel-dir dist .

@@ -12,14 +12,20 @@ from benchmarks.report import Figure, keep, table
 from benchmarks.servers import BUILD
 from hausgeist.engines.specimen import write_shaped, write_specimen
 
-_TITLES = {
+__all__ = ["TITLES", "main"]
+
+TITLES = {
     "startup": "The server at rest",
     "download": "A download against curl",
     "gateway": "The way through the gateway",
     "guide": "The built-in guide",
     "engines": "Built engine against wheel",
     "accuracy": "Memory: what loads took, against the fit pass and arithmetic",
+    "memory": "Memory: arithmetic against the engine's fit pass",
+    "fit_pass": "The engine's fit pass of a large header",
+    "vllm_memory": "Memory under vLLM: planned against what vLLM logged",
     "speed": "Speed: predicted against what others published",
+    "speed_fit": "Speed: what was fitted, and devices left out of the fit",
     "calibrated": "Speed: predicted against measured, on this machine",
 }
 
@@ -41,19 +47,19 @@ async def _measure(part: str, *, rival: bool) -> list[Figure]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("parts", nargs="*", default=list(_TITLES), help=f"{', '.join(_TITLES)}; default: all")
+    parser.add_argument("parts", nargs="*", default=list(TITLES), help=f"{', '.join(TITLES)}; default: all")
     parser.add_argument("--keep", action="store_true", help="append the figures to docs/lab.md")
     parser.add_argument("--no-rival", action="store_true", help="leave LiteLLM's proxy out")
     chosen = parser.parse_args()
     missed = 0
     for part in chosen.parts:
-        if part not in _TITLES:
-            parser.error(f"there is no part {part!r}; choose from {', '.join(_TITLES)}")
+        if part not in TITLES:
+            parser.error(f"there is no part {part!r}; choose from {', '.join(TITLES)}")
         figures = asyncio.run(_measure(part, rival=not chosen.no_rival))
         missed += sum(one.met is False for one in figures)
-        print(f"\n{_TITLES[part]}\n\n{table(figures)}", flush=True)
+        print(f"\n{TITLES[part]}\n\n{table(figures)}", flush=True)
         if chosen.keep:
-            keep(_TITLES[part], f"make bench  # python -m benchmarks {part}", figures)
+            keep(TITLES[part], f"make bench  # python -m benchmarks {part}", figures)
     if missed:
         print(f"\n{missed} goals missed", file=sys.stderr)
 

@@ -2,22 +2,26 @@
 
 Seconds are a sum of features, each of them known from header and device, times one constant per kind of kernels: bytes over bandwidth, operations
 over peak, steps of the graph. Errors are relative and weighted so that outliers count little; constants are not negative, and nobody reads faster
-than 96 % of the bandwidth. What no row tells stays as it is expected. `python -m benchmarks.speed_fit` prints what goes into the table, but that the
+than 96 % of the bandwidth. What no row tells stays as it is expected. `python -m benchmarks speed_fit` prints what goes into the table, but that the
 cache of the kind "cuda", of which one row tells, is not read faster than weights, and that "gcn" generates like "cdna".
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
 from itertools import combinations
 from typing import Any, Final
 
 import numpy as np
 
-from benchmarks.report import median, quantile
+from benchmarks.report import Figure, median, quantile
 from benchmarks.speed import Row, predicted, rows
 from hausgeist.planner.speed import FAMILIES, KINDS, Calibration, Rates
 from hausgeist.planner.speed.rates import peaks as peaks_of
+
+__all__ = ["Kind", "features", "fit", "kinds", "measure"]
 
 _GENERATION: Final = ("bandwidth", "cache", "vector", "operation")
 _PROMPT: Final = ("compute", "attention")
@@ -134,23 +138,45 @@ def _without(some: Sequence[tuple[Row, Mapping[str, float]]], kind: str) -> list
     return found
 
 
-def _said(some: Sequence[float]) -> str:
-    return f"{median(some):.1%}, nine of ten {quantile(some, 0.9):.1%} ({len(some)})" if some else "none"
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """Constants of a kind of kernels, and errors by "tg" and "pp": of what they were fitted to, and of each device without its own rows."""
+
+    name: str
+    constants: Mapping[str, float]
+    fitted: Mapping[str, Sequence[float]]
+    left_out: Mapping[str, Sequence[float]]
 
 
-def main() -> None:
-    kinds: dict[str, list[tuple[Row, Mapping[str, float]]]] = {}
+@cache
+def kinds() -> tuple[Kind, ...]:
+    """Some ten seconds of one core."""
+    found: dict[str, list[tuple[Row, Mapping[str, float]]]] = {}
     for row in rows():
         if not row.held and not row.old:
             name, one = features(row)
-            kinds.setdefault(name, []).append((row, one))
-    for name, some in sorted(kinds.items()):
-        known = fit(some)
-        print(name, {key: round(value if key == "operation" else 1 / value if value else 0.0, 3) for key, value in known.items()})
-        for kind in ("tg", "pp"):
-            fitted = [_off(one, known) for row, one in some if row.kind == kind]
-            print(f"  {kind}: median {_said(fitted)}; device left out: {_said(_without(some, kind))}")
+            found.setdefault(name, []).append((row, one))
+    return tuple(_kind(name, some) for name, some in sorted(found.items()))
 
 
-if __name__ == "__main__":
-    main()
+def _kind(name: str, some: Sequence[tuple[Row, Mapping[str, float]]]) -> Kind:
+    known = fit(some)
+    fitted = {kind: [_off(one, known) for row, one in some if row.kind == kind] for kind in ("tg", "pp")}
+    return Kind(name, known, fitted, {kind: _without(some, kind) for kind in ("tg", "pp")})
+
+
+def _said(some: Sequence[float]) -> str:
+    return f"median {median(some):.1%}, nine of ten {quantile(some, 0.9):.1%} ({len(some)})" if some else "none"
+
+
+def measure() -> list[Figure]:
+    """What goes into the table, and errors."""
+    figures = []
+    for kind in kinds():
+        told = {name: value if name == "operation" else 1 / value if value else 0.0 for name, value in kind.constants.items()}
+        figures.append(Figure(f"{kind.name}: constants", ", ".join(f"{name} {value:.3g}" for name, value in told.items())))
+        for test, name in (("tg", "generation"), ("pp", "prompt")):
+            if kind.fitted[test]:
+                figures.append(Figure(f"  {name}, fitted", _said(kind.fitted[test])))
+                figures.append(Figure(f"  {name}, device left out", _said(kind.left_out[test])))
+    return figures

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +15,7 @@ from hausgeist.cli.options import Home, Json, complete_file_or_model
 from hausgeist.errors import HausgeistError, InvalidRequest, shown
 
 if TYPE_CHECKING:
+    from hausgeist.planner.accuracy import Accuracy
     from hausgeist.serving.sizing import Answer
     from hausgeist.settings import Settings
 
@@ -89,8 +91,6 @@ def plan(
         "accuracy": "yes" if accuracy else "",
     }  # fmt: skip
     question = Question.of({name: value for name, value in given.items() if value})
-    if accuracy and html is not None:
-        raise InvalidRequest("--accuracy is about all loads of this machine; leave --html out.")
     if calibrate and gpu:
         raise InvalidRequest("--calibrate measures this machine; leave --gpu out.", param="gpu")
     settings = load_settings(home=home)
@@ -98,13 +98,7 @@ def plan(
         _calibrate(settings)
     with opened(settings, patience=_foretell) as sizing:
         if accuracy:
-            from hausgeist.cli.planning import print_accuracy
-
-            report = sizing.accuracy()
-            if as_json:
-                print_json(report.json())
-            else:
-                print_accuracy(report)
+            _show_accuracy(sizing.accuracy(), html=html, as_json=as_json)
             return
         answer = asyncio.run(sizing.answer(question))
     _show(answer, html=html, as_json=as_json, sources=sources)
@@ -130,7 +124,9 @@ def _foretell() -> None:
 
 def _show(answer: Answer, *, html: Path | None, as_json: bool, sources: bool) -> None:
     if html is not None:
-        _write(html, answer)
+        from hausgeist.cli.planning import report
+
+        _write(html, lambda **about: report(answer, **about))
     if as_json:
         print_json(answer.json())
     elif html is None:
@@ -142,13 +138,27 @@ def _show(answer: Answer, *, html: Path | None, as_json: bool, sources: bool) ->
         hint(f"the page is in {html}")
 
 
-def _write(path: Path, answer: Answer) -> None:
+def _show_accuracy(known: Accuracy, *, html: Path | None, as_json: bool) -> None:
+    from hausgeist.cli.planning import accuracy_report, print_accuracy, truth
+
+    if html is not None:
+        _write(html, lambda **about: accuracy_report(known, **about))
+    if as_json:
+        print_json(known.json())
+    elif html is None:
+        print_accuracy(known)
+    else:
+        note(truth(known) or "no model was measured on this machine yet")
+        hint(f"the page is in {html}")
+
+
+def _write(path: Path, page: Callable[..., str]) -> None:
+    """`page` is told `date` and `version`."""
     from datetime import UTC, datetime
 
     from hausgeist import __version__
-    from hausgeist.cli.planning import report
 
-    text = report(answer, date=datetime.now(UTC).strftime("%d %B %Y"), version=__version__)
+    text = page(date=datetime.now(UTC).strftime("%d %B %Y"), version=__version__)
     try:
         path.expanduser().write_text(text, "utf-8", errors="replace")
     except (OSError, RuntimeError) as error:  # RuntimeError: the home of somebody who is not known here

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from dataclasses import replace
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -22,9 +24,11 @@ from hausgeist.model import Footprint
 from hausgeist.planner.accuracy import Load, accuracy
 from hausgeist.planner.devices.known import load
 from hausgeist.planner.target import Target
+from hausgeist.serving import records
 from hausgeist.serving.sizing import local
 from hausgeist.serving.sizing.machine import this_machine
 from hausgeist.settings import Settings
+from hausgeist.store.database import Database
 
 GIB = 2**30
 CARD = Device(0, "NVIDIA GeForce RTX 3060", "cuda", 12 * GIB, 12 * GIB)
@@ -129,6 +133,7 @@ def test_json_of_one_and_of_several(capsys: pytest.CaptureFixture[str]) -> None:
         (["--accuracy", "--gpu", "RTX 4090"], 2, "leave 'gpu' out"),
         (["gemma3:4b", "--slots", "1000"], 2, "1 to 256"),
         (["--accuracy", "gemma3:4b"], 2, "leave 'model' out"),
+        (["--accuracy", "--html", "/nonexistent/plan.html"], 1, "Name a file in a folder that is there"),
         (["gemma3:4b", "--html", "/nonexistent/plan.html"], 1, "Name a file in a folder that is there"),
         (["gemma3:4b", "--html", "/"], 1, "cannot be written"),
         (["gemma3:4b", "--html", "~nobody-of-that-name/plan.html"], 1, "cannot be written"),
@@ -270,6 +275,60 @@ def test_accuracy_shows_each_load_and_the_medians(capsys: pytest.CaptureFixture[
     assert re.search(r"gemma3:4b +4,096 +2 +100% +2.9 GiB +\+1.00% +-1.00%", out)
     assert "median error 1.00%" in out
     assert re.search(r"qwen3:8b +4,096 +2 +100%$", out, re.MULTILINE)
+
+
+def remember(home: Path, *loads: Load) -> None:
+    """As if these had been made on this machine."""
+    database = Database.open(home)
+    try:
+        for load in loads:
+            asyncio.run(database.write(partial(records.put, load_id=f"{load.model} {load.at}", plan=load.model, load=load)))
+    finally:
+        database.close()
+
+
+def test_a_page_of_accuracy(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    odd = loaded(model="<b>odd</b>", at=4.0, fit=None, peak=Footprint(host=2000 * 2**20), filled=12)
+    remember(tmp_path / "home", loaded(), loaded(model="qwen3:8b", at=2.0, peak=None), loaded(at=3.0), odd)
+    text = page(capsys, tmp_path, "--accuracy")
+    checked(text)
+    assert "<h1>On this machine: 3 loads, median error 1.0% by arithmetic, 1.0% by the engine&#x27;s fit pass.</h1>" in text
+    assert text.count("<svg") == 2
+    assert text.count("<circle") == 2 * (3 + 2)
+    assert text.count("s0 hollow") == 2
+    assert "arithmetic, of 3 loads; worst +52% (&lt;b&gt;odd&lt;/b&gt;)" in text
+    assert "arithmetic, of 2 loads of 1 GB and more whose context was full; worst +1.0%" in text
+    assert re.search(r"gemma3:4b</td>.*?\+1\.0%</td>.*?-1\.0%</td>.*?2\.9 GiB</td>.*?4,096</td>", text)
+    assert re.search(r'qwen3:8b</td><td class="n"></td><td class="n"></td><td class="n"></td><td class="n">4,096', text)
+
+
+def test_a_page_of_accuracy_where_nothing_was_measured(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    text = page(capsys, tmp_path, "--accuracy")
+    checked(text)
+    assert "No model was measured on this machine yet." in text
+    assert "<svg" not in text
+    assert "hausgeist run" in text
+
+
+def test_a_page_and_json_of_accuracy(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    remember(tmp_path / "home", loaded())
+    file = tmp_path / "accuracy.html"
+    code, out, _ = run(capsys, "--accuracy", "--json", "--html", str(file))
+    assert code == 0
+    assert json.loads(out)["fit"]["loads"] == 1
+    assert "On this machine: 1 load, median error" in file.read_text("utf-8")
+
+
+def test_a_page_of_a_plan_says_how_true_predictions_were(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    said = "on the machine where this was asked: 1 load, median error 1.0% by arithmetic, 1.0% by the engine&#x27;s fit pass."
+    assert "where this was asked:" not in page(capsys, tmp_path, "gemma3:4b")
+    remember(tmp_path / "home", loaded(peak=None))
+    assert "where this was asked:" not in page(capsys, tmp_path, "gemma3:4b")
+    remember(tmp_path / "home", loaded())
+    for asked in (["gemma3:4b"], ["gemma3:4b", "qwen3:8b"], ["gemma3:4b", "--gpu", "RTX 3090"]):
+        text = page(capsys, tmp_path, *asked)
+        checked(text)
+        assert text.count(said) == 1
 
 
 def test_accuracy_where_nothing_was_loaded(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,7 @@ from itertools import combinations
 
 import pytest
 
-from hausgeist.cli.planning.charts import BROAD, SLIM, Bar, Line, Mark, Part, bars, lines
+from hausgeist.cli.planning.charts import BROAD, SLIM, Bar, Dot, Dots, Line, Mark, Part, bars, dots, lines
 from hausgeist.cli.planning.style import STYLE
 from hausgeist.cli.planning.words import months
 
@@ -77,6 +77,56 @@ def test_a_line_alone_has_no_name() -> None:
     text = lines([Line("", [(0.0, 1.0), (1.0, 2.0)], "s0")], title="t", x_name="x", y_name="y", x_show=str, y_show=str)
     assert "legend" not in text
     assert "<title>1.0 at 0.0</title>" in text
+
+
+def percent(value: float) -> str:
+    return f"{value:+.1%}"
+
+
+def circles(drawn: ET.Element) -> list[tuple[float, float, str]]:
+    return [(float(one.attrib["cx"]), float(one.attrib["cy"]), one.attrib["class"]) for one in drawn.iter("circle")]
+
+
+@pytest.mark.parametrize("width", [BROAD, SLIM])
+@pytest.mark.parametrize("name", NAMES)
+def test_dots_lie_where_their_values_are_and_hide_none(width: float, name: str) -> None:
+    values = [-0.02, 0.0, 0.0, 0.0001, 0.01, 0.02]
+    rows = [Dots(name, [Dot(value, f"load {place}", hollow=value < 0) for place, value in enumerate(values)], "s0", "6 loads, median 0.5%")] * 2
+    drawn = picture(dots(rows, title="Errors", show=percent, width=width))
+    tidy(drawn, width)
+    found = circles(drawn)
+    assert len(found) == 12
+    for (x, y, _), (other, at, _) in combinations(found[:6], 2):
+        assert (x - other) ** 2 + (y - at) ** 2 >= 9**2
+    places = [x for x, _, _ in found[:6]]
+    assert places == sorted(places)
+    assert places[1] == width / 2
+    assert places[5] - width / 2 == pytest.approx(width / 2 - places[0], abs=0.2)
+    assert [kind for _, _, kind in found[:2]] == ["dot s0 hollow", "dot s0"]
+    assert [one.text for one in drawn.iter("title")][:2] == ["load 0: -2.0%", "load 1: +0.0%"]
+    assert "load 0 -2.0%, load 1 +0.0%" in (drawn.get("aria-label") or "")
+
+
+@pytest.mark.parametrize("width", [BROAD, SLIM])
+def test_one_dot_far_off_does_not_press_the_others_together(width: float) -> None:
+    values = [place / 1000 for place in range(-9, 11)] + [5.0]
+    drawn = picture(dots([Dots("all", [Dot(value, "m") for value in values], "s1")], title="Errors", show=percent, width=width))
+    places = [x for x, _, _ in circles(drawn)]
+    assert places[-1] <= width
+    assert places[-1] - places[0] > 0.6 * width
+    assert "m: +500.0%" in [one.text for one in drawn.iter("title")]
+
+
+def test_a_hundred_dots_on_one_place_stay_on_the_page() -> None:
+    drawn = picture(dots([Dots("all", [Dot(0.01, "m")] * 100, "s0")], title="Errors", show=percent))
+    high = float(drawn.attrib["viewBox"].split()[3])
+    assert high < 250
+    assert all(0 < y < high for _, y, _ in circles(drawn))
+    assert len(circles(drawn)) == 100
+
+
+def test_no_dots_are_no_chart() -> None:
+    assert dots([Dots("all", [], "s0")], title="Errors", show=percent) == ""
 
 
 def luminance(colour: str) -> float:

@@ -1,4 +1,5 @@
-"""Charts as SVG text: bars of several parts, lines over an axis. Colours are classes, which the page around them gives; no script, nothing fetched.
+"""Charts as SVG text: bars of several parts, lines over an axis, dots along one. Colours are classes, which the page around them gives; no
+script, nothing fetched.
 
 Every mark carries its figure as a title, which browsers show on touching it; every chart says in words what it shows, for those who do not see it.
 """
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Final, Literal
 
-__all__ = ["BROAD", "SLIM", "Bar", "Line", "Mark", "Part", "bars", "lines", "ticks"]
+__all__ = ["BROAD", "SLIM", "Bar", "Dot", "Dots", "Line", "Mark", "Part", "bars", "dots", "lines", "ticks"]
 
 BROAD: Final = 720.0
 SLIM: Final = 340.0
@@ -24,6 +25,8 @@ _BOLD: Final = 0.94
 """Letters of bold text are so much wider."""
 _APART: Final = 15.0
 """Between lines of text."""
+_PILE: Final = 110.0
+"""Height of a pile of dots at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,25 @@ class Mark:
 
     x: float
     name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Dot:
+    """`hollow`: it says less than others do."""
+
+    x: float
+    name: str
+    hollow: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Dots:
+    """A row of them. `note`: what they come to."""
+
+    name: str
+    dots: Sequence[Dot]
+    tone: str
+    note: str = ""
 
 
 def bars(rows: Sequence[Bar], *, title: str, show: Callable[[float], str], width: float = BROAD) -> str:
@@ -184,6 +206,69 @@ def _keyed(series: Sequence[Line], keys: Mapping[str, str]) -> str:
         return ""
     items = "".join(f'<li><b class="{line.tone}">{keys[line.name]}</b> {escape(line.name)}</li>' for line in series)
     return f'<ul class="legend keys">{items}</ul>'
+
+
+def dots(rows: Sequence[Dots], *, title: str, show: Callable[[float], str], width: float = BROAD) -> str:
+    """Values around nothing, each a dot on its row's axis; those that would hide each other are piled up, and what is off the axis lies at its end.
+
+    The axis reaches as far as nine of ten do, so that one that is far off does not press all others together. Piles get no higher than some lines
+    of text: dots of a high one overlap.
+    """
+    values = sorted(abs(dot.x) for row in rows for dot in row.dots)
+    if not values:
+        return ""
+    steps = ticks(max(values[min(len(values) - 1, int(len(values) * 0.9))], 1e-6), 2 if width < BROAD else 4)
+    reach, margin, radius, top = steps[-1], 22.0, 4.5, 6.0
+    middle, scale = width / 2, (width / 2 - margin) / steps[-1]
+    marks = [sign * step for step in steps for sign in ((1,) if not step else (-1, 1))]
+    body: list[str] = []
+    y = top
+    for row in rows:
+        piles = _piles([middle + max(-reach, min(reach, dot.x)) * scale for dot in row.dots], 2 * radius + 1)
+        y += 16
+        body.append(_text(2, y - 5, _cut(row.name, width), "name"))
+        if row.note and (len(row.name) + len(row.note) + 3) * _LETTER <= width:
+            body.append(_text(width - 2, y - 5, row.note, "note", anchor="end"))
+        elif row.note:
+            y += _APART
+            body.append(_text(2, y - 5, _cut(row.note, width), "note"))
+        most = max((level for _, level in piles), default=0)
+        step = min(2 * radius + 1, _PILE / (most or 1))
+        base = y + most * step + 2 * radius + 9
+        body += [_grid(middle + mark * scale, y, base, strong=not mark) for mark in marks]
+        for dot, (x, level) in zip(row.dots, piles, strict=True):
+            name = escape(f"{dot.name}: {show(dot.x)}")
+            kind = f"dot {row.tone}{' hollow' if dot.hollow else ''}"
+            cy = base - radius - 2 - level * step
+            body.append(f'<circle class="{kind}" cx="{x:.1f}" cy="{cy:.1f}" r="{radius}"><title>{name}</title></circle>')
+        y = base + 10
+    body += [_text(middle + mark * scale, y + 6, show(mark), "tick", anchor="middle") for mark in marks]
+    told = " ".join(f"{row.name}{f' ({row.note})' if row.note else ''}: {_listed(row, show)}." for row in rows)
+    return _svg(width, y + 14, f"{title}. {told}", body)
+
+
+def _piles(places: Sequence[float], apart: float) -> list[tuple[float, int]]:
+    """Each place with the lowest level on which it is so far from all others; in the order of the places."""
+    taken: list[list[float]] = []
+    levels = [0] * len(places)
+    for place in sorted(range(len(places)), key=places.__getitem__):
+        x = places[place]
+        level = next((number for number, row in enumerate(taken) if x - row[-1] >= apart), len(taken))
+        if level == len(taken):
+            taken.append([])
+        taken[level].append(x)
+        levels[place] = level
+    return list(zip(places, levels, strict=True))
+
+
+def _grid(x: float, top: float, bottom: float, *, strong: bool) -> str:
+    return f'<line class="{"edge" if strong else "grid"}" x1="{x:.1f}" x2="{x:.1f}" y1="{top:.1f}" y2="{bottom:.1f}"/>'
+
+
+def _listed(row: Dots, show: Callable[[float], str]) -> str:
+    """The first of them in words."""
+    more = len(row.dots) - _SPOKEN
+    return ", ".join(f"{dot.name} {show(dot.x)}" for dot in row.dots[:_SPOKEN]) + (f", and {more} more" if more > 0 else "")
 
 
 @dataclass(frozen=True, slots=True)

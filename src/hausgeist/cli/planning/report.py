@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from html import escape
+from statistics import median
 from typing import TYPE_CHECKING, Final
 
 from hausgeist.cli.console import size
@@ -17,11 +18,12 @@ from hausgeist.cli.planning.style import STYLE
 from hausgeist.cli.planning.words import BASES, FITS, euros, months, number, rate, taken, tokens
 
 if TYPE_CHECKING:
+    from hausgeist.planner.accuracy import Accuracy, Comparison, Method, Spread
     from hausgeist.planner.costs.prices import Figure
     from hausgeist.planner.costs.verdict import Verdict
     from hausgeist.serving.sizing import Answer, Pace, Sheet
 
-__all__ = ["report"]
+__all__ = ["accuracy_report", "report", "truth"]
 
 _TONES: Final = {"wholly": "good", "offload": "careful", "no": "bad"}
 _PARTS: Final = {
@@ -36,6 +38,9 @@ _PARTS: Final = {
 _SERIES: Final = 8
 _COSTED: Final = 3
 """Machines whose costs have a chart of their own."""
+_DOTS: Final = 100
+"""Loads that are drawn."""
+_FIRST: Final = "<p>What a load takes is measured after each answer. Run a model, <code>hausgeist run</code>, ask it something, and come back.</p>"
 _LONGEST: Final = 60
 """Letters of an address that are shown."""
 _URL: Final = re.compile(r"https?://[^\s,;)<>\"']+")
@@ -46,14 +51,19 @@ def report(answer: Answer, *, date: str, version: str) -> str:
     sheets = [choice.sheet for choice in answer.choices] or list(answer.sheets)
     title = sheets[0].title if len(sheets) == 1 else "Models and machines"
     body = "\n".join(part for part in (*_body(sheets, answer), _assumptions(sheets)) if part)
+    foot = "Sizes are binary: 1 GiB has 1,073,741,824 bytes. <code>hausgeist plan --accuracy</code> compares predictions with what loads really take."
+    return _document(f"{title}: what it takes", _kicker(sheets), answer.advice, body, foot, date=date, version=version)
+
+
+def _document(title: str, kicker: str, heading: str, body: str, foot: str, *, date: str, version: str) -> str:
+    """The page around its `body`; that and `foot` are HTML, the others text."""
     policy = "default-src 'none'; style-src 'unsafe-inline'"
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}"><meta name="referrer" content="no-referrer">'
-        f"<title>{escape(title)}: what it takes</title><style>{STYLE}</style></head>\n<body><main>\n"
-        f'<header><p class="kicker">{escape(_kicker(sheets))}</p><h1>{escape(answer.advice)}</h1></header>\n{body}\n'
-        f"<footer>Worked out by Hausgeist {escape(version)} on {escape(date)}, where it was asked; nothing was sent anywhere. "
-        "Sizes are binary: 1 GiB has 1,073,741,824 bytes. <code>hausgeist plan --accuracy</code> compares predictions with what loads really take."
+        f"<title>{escape(title)}</title><style>{STYLE}</style></head>\n<body><main>\n"
+        f'<header><p class="kicker">{escape(kicker)}</p><h1>{escape(heading)}</h1></header>\n{body}\n'
+        f"<footer>Worked out by Hausgeist {escape(version)} on {escape(date)}, where it was asked; nothing was sent anywhere. {foot}"
         "</footer>\n</main></body></html>\n"
     )
 
@@ -68,7 +78,7 @@ def _body(sheets: Sequence[Sheet], answer: Answer) -> list[str]:
     if not sheets:
         return []
     if len(sheets) == 1 and not answer.choices:
-        return [_tiles(sheets[0]), _memory(sheets), _speed(sheets), _cost(sheets[0]), _energy(sheets[0])]
+        return [_tiles(sheets[0]), _memory(sheets, known=answer.accuracy), _speed(sheets), _cost(sheets[0]), _energy(sheets[0])]
     chosen = [_choice(choice.title, choice.reasons, choice.sheet) for choice in answer.choices]
     drawn = sheets[:_SERIES]
     # Of several models on one machine the costs are hardly different.
@@ -76,7 +86,7 @@ def _body(sheets: Sequence[Sheet], answer: Answer) -> list[str]:
     return [
         _comparison(sheets),
         *chosen,
-        _memory(drawn, left_out=len(sheets) - len(drawn)),
+        _memory(drawn, left_out=len(sheets) - len(drawn), known=answer.accuracy),
         _speed(drawn),
         *(_cost(sheet, named=True) for sheet in costed),
         _energy(drawn[0]),
@@ -106,7 +116,7 @@ def _tiles(sheet: Sheet) -> str:
     return f'<ul class="tiles">{items}</ul>'
 
 
-def _memory(sheets: Sequence[Sheet], *, left_out: int = 0) -> str:
+def _memory(sheets: Sequence[Sheet], *, left_out: int = 0, known: Accuracy | None = None) -> str:
     only = sheets[0] if len(sheets) == 1 else None
     rows = []
     for sheet in sheets:
@@ -125,6 +135,8 @@ def _memory(sheets: Sequence[Sheet], *, left_out: int = 0) -> str:
             f'<div class="scroll" tabindex="0"><table><tr><th>where</th><th class="n">taken</th><th class="n">there</th></tr>{cells}</table></div>'
         )
     note = "" if all(sheet.plan.exact for sheet in sheets) else '<p class="soft small">Buffers of an architecture here are an estimate.</p>'
+    if known is not None and (told := truth(known, where="Predicted and measured on the machine where this was asked")):
+        note += f'<p class="soft small">{escape(told)}</p>'
     lead = "The frame is the memory that is there; what goes past it does not fit."
     lead += f" Drawn are the first {len(sheets)} of {len(sheets) + left_out}." if left_out else ""
     bars = _drawn(lambda width: charts.bars(rows, title="Memory by part", show=size, width=width))
@@ -310,3 +322,99 @@ def _right(*cells: str) -> str:
 def _section(title: str, lead: str, body: str) -> str:
     said = f'<p class="soft">{escape(lead)}</p>' if lead else ""
     return f"<section><h2>{escape(title)}</h2>{said}{body}</section>"
+
+
+# --- was it true? ---
+
+
+def truth(known: Accuracy, *, where: str = "On this machine") -> str:
+    """What came of predictions here, in a sentence; nothing where nothing was measured."""
+    told = [f"{_size(one.median)} by {name}" for name, one in _spreads(known) if one.median is not None]
+    if not told:
+        return ""
+    return f"{where}: {_counted(max(one.loads for _, one in _spreads(known)))}, median error {', '.join(told)}."
+
+
+def accuracy_report(known: Accuracy, *, date: str, version: str) -> str:
+    """The page of all loads on this machine: what was predicted of each, and what it took."""
+    compared = [one for one in known.loads if one.measured]
+    heading = truth(known) or "No model was measured on this machine yet."
+    parts = [
+        _error_tiles(known),
+        _errors(compared),
+        _loads(known.loads),
+        "" if compared else _section("How to go on", "", _FIRST),
+    ]
+    foot = "Errors are of what the model takes, without the process around it; + is: more was predicted. "
+    foot += "Sizes are binary: 1 GiB has 1,073,741,824 bytes."
+    body = "\n".join(part for part in parts if part)
+    return _document("Was it true?", "Memory: predicted and measured, on this machine", heading, body, foot, date=date, version=version)
+
+
+def _spreads(known: Accuracy, *, full: bool = False) -> tuple[tuple[str, Spread], tuple[str, Spread]]:
+    return ("arithmetic", known.spread("arithmetic", full=full)), ("the engine's fit pass", known.spread("fit", full=full))
+
+
+def _error_tiles(known: Accuracy) -> str:
+    pairs = []
+    for full, which in ((False, ""), (True, " of 1 GB and more whose context was full")):
+        for name, one in _spreads(known, full=full):
+            if one.median is not None and one.worst is not None:
+                pairs.append((_size(one.median), f"{name}, of {_counted(one.loads)}{which}; worst {_signed(one.worst)} ({one.worst_model})"))
+    items = "".join(f"<li><b>{escape(value)}</b><span>{escape(name)}</span></li>" for value, name in pairs)
+    return f'<ul class="tiles">{items}</ul>' if items else ""
+
+
+def _errors(compared: Sequence[Comparison]) -> str:
+    drawn = compared[:_DOTS]
+
+    def row(name: str, method: Method, tone: str) -> charts.Dots:
+        some = [(one, error) for one in drawn if (error := one.error(method)) is not None]
+        sizes = [abs(error) for _, error in some]
+        note = f"{_counted(len(some))}, median {_size(median(sizes))}" if some else ""
+        return charts.Dots(name, [charts.Dot(error, _named_load(one), not one.full) for one, error in some], tone, note)
+
+    rows = [row("arithmetic", "arithmetic", "s0"), row("the engine's fit pass", "fit", "s1")]
+    rows = [one for one in rows if one.dots]
+    if not rows:
+        return ""
+    lead = "Each dot is a load; filled ones took 1 GB or more and had their context full once. Left of the line less was predicted than it took."
+    lead += " At the ends of the axis lies what is that far off or further."
+    lead += f" Drawn are the last {_DOTS} of {len(compared)}." if len(compared) > _DOTS else ""
+    return _section("Errors", lead, _drawn(lambda width: charts.dots(rows, title="Errors of predictions of memory", show=_signed, width=width)))
+
+
+def _named_load(one: Comparison) -> str:
+    return f"{one.load.model}, {number(one.load.context)} x {one.load.slots}"
+
+
+def _loads(compared: Sequence[Comparison]) -> str:
+    if not compared:
+        return ""
+    names = ("arithmetic", "fit&nbsp;pass", "measured", "context", "slots", "filled")
+    columns = "".join(f'<th class="n">{name}</th>' for name in names)
+    head = f"<tr><th>model</th>{columns}</tr>"
+    rows = "".join(f'<tr><td class="model">{escape(one.load.model)}</td>{_right(*_load(one))}</tr>' for one in compared)
+    lead = "The last one first. Without figures: it ended before it was measured."
+    return _section("All loads", lead, f'<div class="scroll" tabindex="0"><table>{head}{rows}</table></div>')
+
+
+def _load(one: Comparison) -> tuple[str, ...]:
+    load = one.load
+    errors = ("" if error is None else _signed(error) for error in (one.arithmetic, one.fit))
+    return *errors, size(one.measured) if one.measured else "", number(load.context), str(load.slots), f"{load.filled_share:.0%}"
+
+
+def _counted(loads: int) -> str:
+    return f"{loads} load{'s' if loads != 1 else ''}"
+
+
+def _size(error: float) -> str:
+    return f"{abs(error):.1%}"
+
+
+def _signed(error: float) -> str:
+    """With a sign, and as many digits as say something."""
+    if abs(error) < 0.0005:
+        return "0%"
+    return f"{error:+.0%}" if abs(error) >= 0.095 else f"{error:+.1%}"

@@ -43,7 +43,8 @@ line.edge{stroke:var(--ink);stroke-width:2}line.grid{stroke:var(--grid)}line.mar
 polyline.line{fill:none;stroke-width:2.4;stroke-linejoin:round}polyline.dashed{stroke-dasharray:7 5}
 polyline.s0{stroke:var(--s0)}polyline.s1{stroke:var(--s1)}polyline.s2{stroke:var(--s2)}polyline.s3{stroke:var(--s3)}
 polyline.s4{stroke:var(--s4)}polyline.s5{stroke:var(--s5)}polyline.s6{stroke:var(--s6)}polyline.s7{stroke:var(--s7)}
-circle.dot{stroke:var(--card);stroke-width:1}
+circle.dot{stroke:var(--card);stroke-width:1}circle.dot.hollow{fill:var(--card)!important;stroke-width:1.8}
+circle.dot.hollow.s0{stroke:var(--s0)}circle.dot.hollow.s1{stroke:var(--s1)}
 circle.s0,text.s0{fill:var(--s0)!important}circle.s1,text.s1{fill:var(--s1)!important}circle.s2,text.s2{fill:var(--s2)!important}
 circle.s3,text.s3{fill:var(--s3)!important}circle.s4,text.s4{fill:var(--s4)!important}circle.s5,text.s5{fill:var(--s5)!important}
 circle.s6,text.s6{fill:var(--s6)!important}circle.s7,text.s7{fill:var(--s7)!important}
