@@ -189,6 +189,7 @@ class App:
             subjects=Subjects(self.library.get, lambda: [model.id for model in self.library.models()], files=False),
             devices=local.load_devices,
             machine=lambda: local.look_around(self.settings, measuring=False),
+            carded=lambda: local.look_around(self.settings, measuring=False, carded=True),
             prices=lambda: local.prices_of(self.settings.home),
             accuracy=self.loads.accuracy,
             fit=lambda subject, start: fit_with(self.engines("llamacpp"), subject, start),

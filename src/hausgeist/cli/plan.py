@@ -29,6 +29,7 @@ def register(app: typer.Typer) -> None:
         "hausgeist plan gemma3:12b qwen3:14b --gpu 'RTX 4090' --users 4",
         "hausgeist plan llama3.3:70b --gpu 'RTX 3090' --gpus 2 --context 16k --html plan.html",
         "hausgeist plan ./model.gguf --max-context            how much context fits",
+        "hausgeist plan llama3.3:70b --engine vllm --gpu 'H100 SXM' --gpus 2 --users 40",
         "hausgeist plan --for documents --users 10 --budget 2500",
         "hausgeist plan gemma3:4b --volume 20M --cloud gpt-5.4-mini --country DE",
     )
@@ -50,11 +51,14 @@ def plan(
         ),
     ] = None,
     *,
-    precision: Annotated[str, _text("--precision", metavar="NAME", words="such as Q4_K_M, Q8_0 or F16.")] = "",
+    precision: Annotated[str, _text("--precision", metavar="NAME", words="such as Q4_K_M, Q8_0 or F16; under vLLM BF16, FP8 or AWQ.")] = "",
     context: Annotated[str, _text("--context", metavar="TOKENS", words="tokens per request, such as 8192 or 32k.")] = "",
     users: Annotated[str, _text("--users", metavar="N", words="people who ask at the same time.")] = "",
     slots: Annotated[str, _text("--slots", metavar="N", words="requests side by side; default: one per user.")] = "",
-    kv: Annotated[str, _text("--kv", metavar="TYPE", words="precision of the KV cache: f16, q8_0, q4_0, ...")] = "",
+    kv: Annotated[str, _text("--kv", metavar="TYPE", words="precision of the KV cache: f16, q8_0, q4_0, ...; under vLLM f16 or fp8.")] = "",
+    engine: Annotated[str, _text("--engine", metavar="NAME", words="llama.cpp (default), or vllm: on cards only, for many users.")] = "",
+    draft: Annotated[str, _text("--draft", metavar="MODEL", words="a small model beside it that guesses ahead.")] = "",
+    prompt_cache: Annotated[str, _text("--prompt-cache", metavar="SIZE", words="memory that keeps conversations, such as 2GiB.")] = "",
     gpu: Annotated[str, _text("--gpu", metavar="NAME", words="another machine: a card, chip or processor: 'RTX 4090', 'm4 max 64gb'.")] = "",
     gpus: Annotated[str, _text("--gpus", metavar="N", words="how many of these cards in a machine.")] = "",
     nodes: Annotated[str, _text("--nodes", metavar="N", words="how many such machines together.")] = "",
@@ -85,7 +89,8 @@ def plan(
     from hausgeist.settings import load_settings
 
     given: dict[str, str | list[str]] = {
-        "models": list(models or []), "precision": precision, "context": context, "users": users, "slots": slots, "kv": kv, "gpu": gpu,
+        "models": list(models or []), "precision": precision, "context": context, "users": users, "slots": slots, "kv": kv, "engine": engine,
+        "draft": draft, "prompt_cache": prompt_cache, "gpu": gpu,
         "gpus": gpus, "nodes": nodes, "method": method, "for": purpose, "budget": budget, "volume": volume, "cloud": cloud, "country": country,
         "upkeep_hours": upkeep_hours, "upkeep_rate": upkeep_rate, "max_context": "yes" if max_context else "",
         "accuracy": "yes" if accuracy else "",

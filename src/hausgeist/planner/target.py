@@ -1,16 +1,19 @@
-"""What a model is to run on: a machine, and the cards in it, as values. How fast it runs there is decided in `speed`, what it costs in `money`."""
+"""What a model is to run on: a machine, the cards in it, the engine, as values. How fast it is there is `speed`'s, what it costs `money`'s."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from hausgeist.errors import InvalidRequest
 from hausgeist.planner.devices.device import Device, Group
 from hausgeist.planner.devices.known import Devices
 from hausgeist.planner.memory.weights import InstructionSet
 
-__all__ = ["USUAL_HOST", "Host", "Target", "host", "target"]
+__all__ = ["USUAL_HOST", "Engine", "Host", "Target", "host", "target"]
+
+Engine = Literal["llamacpp", "vllm"]
+"""What runs the model there."""
 
 USUAL_HOST: Final = "DDR5-5600, 2 channels"
 """The machine that is assumed around cards where nothing is said of it."""

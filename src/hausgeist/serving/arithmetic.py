@@ -13,6 +13,7 @@ from hausgeist.hardware import Cpu, Device
 from hausgeist.library.gguf.contents import inspect
 from hausgeist.model import Footprint, LaunchPlan, Speculation
 from hausgeist.planner.memory import Header, Memory, Start, estimate, projector
+from hausgeist.planner.wish import DRAFTED
 from hausgeist.serving.sizing.machine import instructions_of
 from hausgeist.serving.sizing.subjects import header_of
 
@@ -28,7 +29,7 @@ _SAMPLER: Final = 32
 _LEFT_FREE: Final = 2**30
 """Bytes of each device that the engine leaves free where it places layers by itself (`fit_params_target` in llama.cpp's common/common.h)."""
 
-_DRAFTED: Final[Mapping[Speculation, int]] = {"none": 0, "draft": 3, "ngram": 48}
+_DRAFTED: Final[Mapping[Speculation, int]] = {"none": 0, "draft": DRAFTED, "ngram": 48}
 """Tokens that are guessed at once: the engine's own choices (`n_max` and `size_m` of `CommonParams().speculative`)."""
 
 Pooling = Literal["none", "mean", "cls", "last", "rank"]

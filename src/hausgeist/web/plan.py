@@ -15,8 +15,8 @@ __all__ = ["endpoints"]
 
 _PATH = "/house/v1/plan"
 _ASKED = (
-    "model", "precision", "context", "users", "slots", "kv", "gpu", "gpus", "nodes", "method", "max_context", "for", "budget", "country",
-    "volume", "cloud", "upkeep_hours", "upkeep_rate", "accuracy",
+    "model", "precision", "context", "users", "slots", "kv", "engine", "draft", "prompt_cache", "gpu", "gpus", "nodes", "method", "max_context",
+    "for", "budget", "country", "volume", "cloud", "upkeep_hours", "upkeep_rate", "accuracy",
 )  # fmt: skip
 _LONGEST = 1000
 

@@ -121,6 +121,58 @@ def test_json_of_one_and_of_several(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(json.loads(out)["plans"]) == 2
 
 
+def test_under_vllm(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, "llama3.3:70b", "--engine", "vllm", "--gpu", "H100 SXM", "--gpus", "4", "--users", "20")
+    assert code == 0
+    said = " ".join(out.split())
+    assert said.startswith(
+        "llama3.3:70b (BF16) fits on 4 x NVIDIA H100 SXM under vLLM with a context of 8,192 tokens for each of 20 requests at once"
+    )
+    assert re.search(r"vLLM takes 7\d\.\d GiB of each card in any case; its cache then holds 4\d\d,\d{3} tokens, 5\d requests of 8,192", said)
+    assert "tensor parallel 4, pipeline parallel 1" in said
+    assert "main memory" not in said
+    assert re.search(r"up to 5\d users at once at 10 tokens per second each \(memory is the limit\)", said)
+    assert "of writing only" in err
+    assert "hausgeist pull" not in err
+    assert max(map(len, out.splitlines())) <= 100
+
+
+def test_engines_have_the_names_that_people_type(capsys: pytest.CaptureFixture[str]) -> None:
+    told = []
+    for name in ("llama.cpp", "llamacpp", "LLAMA-CPP", "vLLM"):
+        _, out, _ = run(capsys, "gemma3:4b", "--engine", name, "--json")
+        told.append(json.loads(out)["engine"])
+    assert told == ["llamacpp"] * 3 + ["vllm"]
+
+
+def test_how_many_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = run(capsys, "gemma3:4b", "--users", "3")
+    said = " ".join(out.split())
+    assert re.search(r"users 3 users at once: \d+ tokens/s each, \d+ together the last one's first word comes after \d+ ms", said)
+    assert re.search(r"up to \d+ users at once at 10 tokens per second each \(memory is the limit\)", said)
+    _, out, _ = run(capsys, "qwen3:32b")
+    assert "not even one user gets 10 tokens per second" in out
+    _, out, _ = run(capsys, "gemma3:1b", "--users", "300", "--context", "256")
+    assert "300 users at once, 256 of them answered side by side" in " ".join(out.split())
+
+
+def test_a_draft_and_a_prompt_cache_are_parts_of_the_bar(capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, err = run(capsys, "gemma3:4b", "--draft", "gemma3:270m", "--prompt-cache", "4GiB")
+    [bar] = [line for line in out.splitlines() if line.startswith("memory")]
+    assert "▚" in bar
+    assert "▤" in bar
+    assert "prompt cache 4.0 GiB" in out
+    assert "where a conversation of that length goes on" in out
+    assert "speeds are without gemma3:270m" in err
+    _, out, _ = run(capsys, "gemma3:4b", "--draft", "gemma3:270m", "--prompt-cache", "4GiB", "--json")
+    told = json.loads(out)
+    assert told["draft_bytes"] + told["prompt_cache_bytes"] < told["overhead_bytes"]
+    assert told["prompt_cache_bytes"] == 4 * GIB
+    assert any("speeds are without gemma3:270m" in hint for hint in told["hints"])
+    _, _, err = run(capsys, "qwen3:8b", "--draft", "llama3.2:1b")
+    assert "different vocabularies" in err
+
+
 @pytest.mark.parametrize(
     ("asked", "code", "says"),
     [
@@ -132,6 +184,15 @@ def test_json_of_one_and_of_several(capsys: pytest.CaptureFixture[str]) -> None:
         (["gemma3:4b", "--cloud", "gpt"], 2, "Did you mean openai/gpt"),
         (["--accuracy", "--gpu", "RTX 4090"], 2, "leave 'gpu' out"),
         (["gemma3:4b", "--slots", "1000"], 2, "1 to 256"),
+        (["gemma3:4b", "--users", "100001"], 2, "1 to 100,000"),
+        (["gemma3:4b", "--engine", "vlm"], 2, "Did you mean vllm"),
+        (["--engine", "vllm"], 2, "goes with a model"),
+        (["gemma3:4b", "--engine", "vllm", "--precision", "Q4_K_M"], 2, "BF16, F16, FP8, INT8, AWQ, GPTQ are possible"),
+        (["gemma3:4b", "--engine", "vllm", "--gpu", "DDR5-5600 64GB"], 2, "Name one with 'gpu'"),
+        (["gemma3:4b", "--draft", "gema3:270m"], 3, "Did you mean gemma3:270m"),
+        (["gemma3:4b", "--draft", "gemma3:12b"], 2, "is not smaller than"),
+        (["gemma3:4b", "--prompt-cache", "2000"], 2, "a size with its unit"),
+        (["gemma3:4b", "--prompt-cache", "99TiB"], 2, "is not possible"),
         (["--accuracy", "gemma3:4b"], 2, "leave 'model' out"),
         (["--accuracy", "--html", "/nonexistent/plan.html"], 1, "Name a file in a folder that is there"),
         (["gemma3:4b", "--html", "/nonexistent/plan.html"], 1, "Name a file in a folder that is there"),
@@ -231,10 +292,23 @@ def checked(text: str) -> _Page:
 def test_a_page_is_one_file_that_loads_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     text = page(capsys, tmp_path, "qwen3:8b", "--gpu", "RTX 3090", "--volume", "300M", "--cloud", "claude-sonnet-5-5")
     checked(text)
-    assert text.count("<svg") == 2 * 4
+    assert text.count("<svg") == 2 * 5
     for said in ("Memory", "Speed over context", "Does it pay?", "Electricity, carbon, water", "Assumptions and sources", "paid back after"):
         assert said in text
     assert 'href="https://' in text
+
+
+def test_a_page_of_many_users_under_vllm(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    text = page(capsys, tmp_path, "qwen3:8b", "--engine", "vllm", "--gpu", "RTX 3090", "--gpus", "2", "--users", "3")
+    checked(text)
+    for said in ("How many at once", "users at once</b>", "asked for: 3", "tensor parallel 2, pipeline parallel 1", "memory is the limit"):
+        assert said in text
+    text = page(capsys, tmp_path, "qwen3:8b", "--gpu", "RTX 3090", "--draft", "qwen3:0.6b", "--prompt-cache", "1GB")
+    checked(text)
+    assert "Without the draft model" in text
+    for kind in ("draft", "remembered"):
+        assert f'<i class="{kind}"></i>' in text
+        assert f"i.{kind}{{background" in text
 
 
 def test_a_page_of_several_and_of_what_to_buy(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from hausgeist.library.catalog.reader import load
 from hausgeist.planner.advice.models import Model
 from hausgeist.planner.memory import Header, Start, describe
 from hausgeist.planner.speed import Speed
-from hausgeist.planner.target import Target
+from hausgeist.planner.target import Engine, Target
 
 if TYPE_CHECKING:
     from hausgeist.planner.speed import Calibration
@@ -36,8 +36,9 @@ def model_of(name: str) -> Model:
 
 
 def paced(
-    header: Header, start: Start, target: Target, *, gpu_layers: int, filled: int, users: int = 1, calibration: Calibration | None = None
-) -> Speed:
+    header: Header, start: Start, target: Target, *, gpu_layers: int, filled: int, users: int = 1, calibration: Calibration | None = None,
+    engine: Engine = "llamacpp", ways: int = 0, cached: int = 0,
+) -> Speed:  # fmt: skip
     """Every weight that a token passes is read once, and a byte more per token that is there already."""
     used = float(header.get("expert_used_count", 0)) / (header.get("expert_count", 0) or 1)
     read = sum(tensor.nbytes * (used if "_exps" in tensor.name else 1.0) for tensor in header.tensors.values()) + filled

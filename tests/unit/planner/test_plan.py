@@ -24,9 +24,9 @@ from tests.unit.planner.paced import header_of, paced
 
 DEVICES, PRICES = load(), decode(packaged())
 KEYS = [
-    "model", "precision", "context", "slots", "users", "device", "weights_bytes", "kv_cache_bytes", "compute_bytes", "output_bytes", "repack_bytes",
-    "overhead_bytes", "total_bytes", "fits", "gpu_layers", "max_context", "prompt_tokens_per_second", "generate_tokens_per_second", "price_eur",
-    "watt_hours_per_1k_tokens", "eur_per_1m_tokens", "break_even_months", "method",
+    "model", "precision", "engine", "context", "slots", "users", "device", "weights_bytes", "kv_cache_bytes", "compute_bytes", "output_bytes",
+    "repack_bytes", "overhead_bytes", "total_bytes", "fits", "gpu_layers", "max_context", "prompt_tokens_per_second", "generate_tokens_per_second",
+    "price_eur", "watt_hours_per_1k_tokens", "eur_per_1m_tokens", "break_even_months", "method",
 ]  # fmt: skip
 PARTS = ["weights_bytes", "kv_cache_bytes", "compute_bytes", "output_bytes", "repack_bytes", "overhead_bytes"]
 MIB = 2**20
@@ -107,10 +107,91 @@ def test_a_shorter_context_is_offered_where_it_helps() -> None:
     assert f"with a context of {made.max_context:,} tokens it would" in made.sentence
 
 
+# --- many users, a draft, a prompt cache ---
+
+
+def test_more_users_than_the_engine_has_slots_wait() -> None:
+    made = planned(context=256, users=300)
+    told = made.json()
+    assert (told["users"], told["slots"], made.working) == (300, 256, 256)
+    assert made.sentence.endswith("44 of 300 users wait for their turn.")
+    assert made.together_seconds is not None
+    assert made.empty is not None
+    reading, answer = made.empty.first_token_seconds, 400 / made.empty.generate_tokens_per_second
+    assert made.together_seconds == pytest.approx(300 * reading + answer)
+    assert planned(context=256, users=100_000).fits
+
+
+def test_who_has_no_slot_slows_nobody_down() -> None:
+    made, alone = planned(context=2048, users=8, slots=2), planned(context=2048, users=2)
+    assert made.empty == alone.empty
+    assert made.together_seconds is not None
+    assert alone.together_seconds is not None
+    assert made.together_seconds > 3 * alone.together_seconds
+
+
+def test_a_draft_model_comes_on_top_with_a_context_as_long() -> None:
+    draft = header_of("llama3.2:1b")
+    bare, made, longer = planned(), planned(draft=draft), planned(draft=draft, context=16384)
+    weights = sum(tensor.nbytes for tensor in draft.tensors.values())
+    assert made.parts.draft > weights + 2**28  # 16 layers of 8,192 tokens, 2 KiB each
+    assert longer.parts.draft - made.parts.draft == pytest.approx(2**28, rel=0.1)  # and a mask
+    assert made.parts.overhead - bare.parts.overhead == made.parts.draft
+    assert made.parts.total == sum(made.device_bytes) + made.host_bytes
+    assert made.max_context <= bare.max_context
+    assert made.json()["total_bytes"] == sum(made.json()[part] for part in PARTS)
+    # A speed with it would be a guess at how many guesses hold.
+    assert made.empty == bare.empty
+
+
+def test_the_longest_context_leaves_room_for_the_draft_s() -> None:
+    draft, there = header_of("llama3.2:1b"), card("RTX 3090")
+    made = planned("gemma3:27b", there, draft=draft)
+    assert made.placed == "wholly"
+    assert 8192 < made.max_context < 131072
+    assert planned("gemma3:27b", there, draft=draft, context=made.max_context).placed == "wholly"
+    assert planned("gemma3:27b", there, draft=draft, context=made.max_context + 512).placed != "wholly"
+
+
+@pytest.mark.parametrize("there", ["DDR5-5600 64GB", "m4 max (40-core gpu) 64gb", "RTX 4090"])
+def test_a_draft_is_where_the_model_is(there: str) -> None:
+    bare, made = planned(there=card(there)), planned(there=card(there), draft=header_of("llama3.2:1b"))
+    assert made.placed == "wholly"
+    grown = [sum(one.device_bytes) if sum(one.device_bytes) else one.host_bytes for one in (made, bare)]
+    assert grown[0] - grown[1] == pytest.approx(made.parts.draft, rel=0.25)  # but for the table of tokens, which stays in the machine's memory
+    assert made.host_bytes + sum(made.device_bytes) == made.parts.total
+
+
+def test_a_draft_takes_layers_from_a_model_that_hardly_fits() -> None:
+    bare, made = planned("llama3.1:70b"), planned("llama3.1:70b", draft=header_of("llama3.1:8b"))
+    assert made.placed == "offload"
+    assert made.gpu_layers < bare.gpu_layers
+
+
+def test_a_prompt_cache_lies_in_the_machine_s_memory() -> None:
+    bare, made = planned(), planned(prompt_cache=2 * 2**30)
+    assert made.parts.prompt_cache == made.parts.overhead - bare.parts.overhead == made.host_bytes - bare.host_bytes == 2 * 2**30
+    assert made.device_bytes == bare.device_bytes
+
+
+def test_what_is_remembered_is_not_read_again() -> None:
+    values: dict[str, Any] = {"model": "llama3.1:8b", "header": header_of("llama3.1:8b"), "precision": "Q4_K_M", "trained": 131072}
+    bare, made, small = (plan(Wish(**values, prompt_cache=size), card(), PRICES) for size in (0, 2**30, 2**29))
+    assert bare.resumed_seconds is None
+    assert small.resumed_seconds is None  # not one context of 1 GiB
+    assert made.resumed_seconds is not None
+    assert made.full is not None
+    assert made.full.first_token_seconds / 20 < made.resumed_seconds < made.full.first_token_seconds / 5
+
+
 @pytest.mark.parametrize(
     ("changes", "param"),
     [
         ({"users": 0}, "users"),
+        ({"users": 100_001}, "users"),
+        ({"prompt_cache": -1}, "prompt_cache"),
+        ({"prompt_cache": 2**45}, "prompt_cache"),
+        ({"draft": header_of("llama3.2:1b"), "task": "embed"}, "draft"),
         ({"context": -1}, "context"),
         ({"slots": 1000}, "slots"),
         ({"gpu_layers": -1}, "gpu_layers"),

@@ -210,6 +210,23 @@ def test_most_users_is_the_last_that_is_fast_enough() -> None:
         most_users(model, START, where, gpu_layers=ALL, filled=2048, rate=0.0)
 
 
+@pytest.mark.parametrize("device", ["RTX 3090", "H100 SXM", "m4 max 64", "RX 7900 XTX"])
+@pytest.mark.parametrize("name", ["llama3.1:8b", "qwen3:30b"])
+def test_one_more_user_never_makes_it_faster(device: str, name: str) -> None:
+    """Kernels for few tokens are taken where they are faster than those for many, not beyond."""
+    model, where = header(name), on(device)
+    steps = [1 / speed(model, START, where, gpu_layers=ALL, filled=512, users=users).generate_tokens_per_second for users in range(1, 40)]
+    assert steps == sorted(steps)
+
+
+def test_cards_that_share_layers_read_at_once_and_a_pipeline_does_not() -> None:
+    model, where = header("llama3.1:70b", "BF16"), on("H100 SXM", 4)
+    rates = [speed(model, START, where, gpu_layers=ALL, filled=512, engine="vllm", ways=ways).generate_tokens_per_second for ways in (1, 2, 4)]
+    assert rates == sorted(rates)
+    assert rates[2] > 2 * rates[0]
+    assert speed(model, START, where, gpu_layers=ALL, filled=512, engine="vllm").generate_tokens_per_second == rates[2]
+
+
 @pytest.mark.parametrize(("name", "value"), [("gpu_layers", -1), ("filled", -1), ("users", 0), ("users", 10**6), ("cached", 600)])
 def test_numbers_that_make_no_sense(name: str, value: int) -> None:
     numbers = {"gpu_layers": ALL, "filled": 512, "users": 1, "cached": 0, name: value}

@@ -443,3 +443,93 @@ def test_what_was_found_a_moment_ago_is_found_again(monkeypatch: pytest.MonkeyPa
     assert ask(where, users="2").sheets is not first.sheets
     now = 1061.0
     assert ask(where).sheets is not first.sheets
+
+
+# --- vLLM, drafts ---
+
+
+@pytest.mark.parametrize(
+    ("asked", "gpu", "precision"),
+    [
+        ("llama3.1:8b", "H100 SXM", "BF16"),
+        ("gpt-oss:20b", "H100 SXM", "MXFP4"),
+        ("deepseek-r1:671b", "H100 SXM", "FP8"),
+        ("deepseek-r1:70b", "H100 SXM", "BF16"),
+        ("kimi-k2:1t", "H100 SXM", "FP8"),
+        ("kimi-k2-thinking:1t", "H100 SXM", "GPTQ"),
+        ("llama3.1:8b", "T4", "F16"),
+    ],
+)
+def test_vllm_runs_what_makers_publish(asked: str, gpu: str, precision: str) -> None:
+    told = ask(sizing(), model=asked, engine="vllm", gpu=gpu).json()
+    assert (told["precision"], told["engine"]) == (precision, "vllm")
+
+
+@pytest.mark.parametrize(
+    ("said", "precision"),
+    [("fp16", "F16"), ("bf16", "BF16"), ("8bit", "FP8"), ("fp8_e4m3", "FP8"), ("w8a8", "INT8"), ("int4", "AWQ"), ("gptq-int4", "GPTQ")],
+)
+def test_precisions_of_vllm_have_several_spellings(said: str, precision: str) -> None:
+    assert ask(sizing(), model="llama3.1:8b", engine="vllm", gpu="RTX 4090", precision=said).json()["precision"] == precision
+
+
+def test_a_precision_in_the_name_counts() -> None:
+    assert ask(sizing(), model="llama3.1:8b-instruct-fp16", engine="vllm", gpu="RTX 4090").json()["precision"] == "F16"
+    with pytest.raises(InvalidRequest, match="GGUF files"):
+        ask(sizing(), model="llama3.1:8b-instruct-q4_K_M", engine="vllm", gpu="RTX 4090")
+    with pytest.raises(InvalidRequest, match="precision of vLLM"):
+        ask(sizing(), model="llama3.1:8b", precision="fp8")
+
+
+def test_a_file_is_planned_by_its_shape(tmp_path: Path) -> None:
+    entry = load_catalogue().find("smollm2:135m")
+    assert entry is not None
+    header = of_entry(entry, "Q4_K_M").header
+    file = write_sparse(tmp_path / "small.gguf", header.metadata, header.tensors.values())
+    here, known = (ask(sizing(), model=name, engine="vllm", gpu="RTX 4090").json() for name in (str(file), "smollm2:135m"))
+    assert here["precision"] == known["precision"] == "BF16"
+    assert here["weights_bytes"] == pytest.approx(known["weights_bytes"], rel=0.03)
+    assert here["next"] == known["next"] == ""
+
+
+def test_cards_count_under_vllm_even_if_llama_cpp_cannot_use_them() -> None:
+    where = Sizing(
+        subjects=Subjects(nothing, lambda: ()), devices=load_devices, machine=desktop, carded=lambda: desktop(CARD),
+        prices=lambda: prices_of(Path("/nonexistent")), accuracy=lambda: accuracy(()), about=lambda: ("build it for the card",),
+    )  # fmt: skip
+    told = ask(where, model="qwen3:4b", engine="vllm").json()
+    assert (told["device"], told["price_eur"]) == ("NVIDIA RTX 4090", 0)
+    assert "build it for the card" not in told["hints"]
+    assert ask(where, model="qwen3:4b").json()["device"] == "AMD Ryzen 9 9950X"
+    with pytest.raises(InvalidRequest, match="Name one with 'gpu'"):
+        ask(sizing(), model="qwen3:4b", engine="vllm")
+
+
+def test_what_does_not_fit_under_vllm_is_told_what_would() -> None:
+    hints = ask(sizing(), model="qwen3:32b", engine="vllm", gpu="RTX 4090").hints
+    assert "qwen3:32b (BF16) would fit on 4 such cards (--gpus 4)" in hints
+    assert ask(sizing(), model="qwen3:32b", engine="vllm", gpu="RTX 4090", gpus="4").sheets[0].plan.fits
+    hints = ask(sizing(), model="qwen3:14b", engine="vllm", gpu="RTX 4090").hints
+    assert any("with --precision FP8, or on 2 such cards" in hint for hint in hints)
+    assert ask(sizing(), model="qwen3:14b", engine="vllm", gpu="RTX 4090", precision="FP8").sheets[0].plan.fits
+
+
+def test_a_draft_is_found_by_its_name() -> None:
+    answer = ask(sizing(CARD), model="qwen3:8b,qwen3:14b", draft="qwen3:0.6b", prompt_cache="2GB")
+    for told in answer.json()["plans"]:
+        assert told["prompt_cache_bytes"] == 2_000_000_000
+        assert told["draft_bytes"] > 10**9
+    assert sum("speeds are without qwen3:0.6b" in hint for hint in answer.hints) == 1
+    with pytest.raises(NotFound, match=r"qwen3:0\.6b"):
+        ask(sizing(CARD), model="qwen3:8b", draft="qwen3:0.6")
+
+
+def test_many_users_are_told_whether_memory_or_speed_ends_it() -> None:
+    told = ask(sizing(CARD), model="qwen3:8b").json()
+    assert (told["most_users_limit"], told["by_users"][-1]["users"]) == ("memory", told["most_users"])
+    assert told["by_users"][0]["generate_tokens_per_second"] == pytest.approx(told["generate_tokens_per_second"], rel=1e-3)
+    slow = ask(sizing(), model="qwen3:1.7b").json()
+    assert slow["most_users_limit"] == "speed"
+    rates = {point["users"]: point["generate_tokens_per_second"] for point in slow["by_users"]}
+    assert rates[slow["most_users"]] >= 10
+    assert min(rates.values()) < 10

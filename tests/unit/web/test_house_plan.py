@@ -107,6 +107,53 @@ async def test_what_is_wrong_is_said(house: tuple[httpx.AsyncClient, Workspace])
     assert (answer.status_code, answer.json()["error"]["message"].endswith("Did you mean context?")) == (400, True)
 
 
+async def test_under_vllm(house: tuple[httpx.AsyncClient, Workspace]) -> None:
+    told = (await ask(house, "model=llama3.3:70b&engine=vllm&gpu=H100+SXM&gpus=4&users=20&precision=fp8")).json()
+    parts = ("weights_bytes", "kv_cache_bytes", "compute_bytes", "output_bytes", "repack_bytes", "overhead_bytes")
+    assert told["total_bytes"] == sum(told[part] for part in parts) == sum(told["device_bytes"])
+    assert (told["engine"], told["precision"], told["fits"], told["repack_bytes"], told["method"]) == ("vllm", "FP8", True, 0, "arithmetic")
+    assert (told["tensor_parallel"], told["pipeline_parallel"], told["slots"]) == (4, 1, 20)
+    assert told["requests_at_once"] == told["most_users"] == told["kv_cache_tokens"] // 8192
+    assert told["most_users_limit"] == "memory"
+    assert [point["users"] for point in told["by_users"]][:3] == [1, 2, 4]
+    assert told["first_token_seconds_together"] == pytest.approx(20 * told["first_token_seconds"], rel=1e-3)
+    assert all(used <= kept for used, kept in zip(told["device_bytes"], told["reserved_bytes"], strict=True))
+
+
+@pytest.mark.parametrize(
+    ("query", "param"),
+    [
+        ("model=gemma3:4b&engine=vllm", "engine"),  # there is no card
+        ("model=gemma3:4b&engine=tensorrt", "engine"),
+        ("engine=vllm", "engine"),
+        ("model=gemma3:4b&engine=vllm&gpu=RTX+4090&precision=Q4_K_M", "precision"),
+        ("model=gemma3:4b&engine=vllm&gpu=RTX+4090&slots=5000", "slots"),
+        ("model=gemma3:4b&engine=vllm&gpu=RTX+4090&kv=q8_0", "kv"),
+        ("model=gemma3:4b&engine=vllm&method=fit", "method"),
+        ("model=gemma3:4b&draft=gemma3:270m&method=fit", "draft"),
+        ("model=gemma3:4b&draft=gemma3:27b", "draft"),
+        ("model=gemma3:4b&draft=all-minilm:22m", "draft"),
+        ("model=all-minilm:22m&draft=gemma3:270m", "draft"),
+        ("model=gemma3:4b&prompt_cache=-1", "prompt_cache"),
+        ("model=gemma3:4b&prompt_cache=1e9999", "prompt_cache"),
+        ("model=gemma3:4b&prompt_cache=17TiB", "prompt_cache"),
+        ("draft=gemma3:270m", "draft"),
+        ("model=gemma3:4b&users=100001", "users"),
+    ],
+)
+async def test_what_cannot_be_is_a_bad_request(house: tuple[httpx.AsyncClient, Workspace], query: str, param: str) -> None:
+    answer = await ask(house, query)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, param), answer.text
+
+
+async def test_a_draft_s_file_is_not_read_from_afar(house: tuple[httpx.AsyncClient, Workspace], tmp_path: Path) -> None:
+    file = tmp_path / "secret.gguf"
+    file.write_bytes(b"GGUF")
+    answer = await ask(house, f"model=gemma3:4b&draft={file}")
+    assert answer.status_code == 404
+    assert "neither installed nor in the catalogue" in answer.json()["error"]["message"]
+
+
 async def test_files_are_not_read_from_afar(house: tuple[httpx.AsyncClient, Workspace], tmp_path: Path) -> None:
     file = tmp_path / "secret.gguf"
     file.write_bytes(b"GGUF")

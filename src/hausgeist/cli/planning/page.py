@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from hausgeist.cli.console import Tone, hint, is_terminal, paint, say, size, table
-from hausgeist.cli.planning.words import BASES, FITS, euros, grams, number, rate, seconds, taken, watt_hours
+from hausgeist.cli.planning.words import BASES, FITS, euros, grams, held, number, rate, reserved, seconds, taken, watt_hours
 from hausgeist.cli.terminal import one_line
 
 if TYPE_CHECKING:
@@ -19,10 +19,14 @@ if TYPE_CHECKING:
 __all__ = ["memory_bar", "print_accuracy", "print_answer", "width"]
 
 _TONES: Final[Mapping[str, Tone]] = {"wholly": "good", "offload": "careful", "no": "bad"}
-_GLYPHS: Final = {"weights": "█", "repack": "▓", "KV cache": "▒", "compute": "░", "output": "▪", "overhead": "■"}
-_LETTERS: Final = {"weights": "#", "repack": "=", "KV cache": "+", "compute": "-", "output": "o", "overhead": "%"}
+_GLYPHS: Final = {
+    "weights": "█", "repack": "▓", "KV cache": "▒", "compute": "░", "output": "▪", "draft": "▚", "prompt cache": "▤", "overhead": "■",
+}  # fmt: skip
+_LETTERS: Final = {
+    "weights": "#", "repack": "=", "KV cache": "+", "compute": "-", "output": "o", "draft": "d", "prompt cache": "p", "overhead": "%",
+}  # fmt: skip
 """The same where the terminal has letters only."""
-_LIMITS: Final = {
+_BOUNDS: Final = {
     "memory": "memory bandwidth is the limit",
     "compute": "computing is the limit",
     "link": "the connection between machine and cards is the limit",
@@ -105,6 +109,8 @@ def _print_sheet(sheet: Sheet, columns: int, *, brief: bool = False) -> None:
     _flow(legend, columns)
     if len(sheet.places) > 1 and not brief:
         _flow([f"{place.name} {size(place.used)} of {size(place.capacity)}" for place in sheet.places], columns)
+    for line in reserved(plan):
+        _row("", line, columns)
     if 0 < plan.gpu_layers < plan.all_layers:
         cards = "cards" if len(plan.target.device_bytes) > 1 else "card"
         _row("", f"{plan.gpu_layers} of {plan.all_layers} layers on the {cards}", columns)
@@ -118,7 +124,7 @@ def _lines(sheet: Sheet, *, brief: bool) -> Iterator[tuple[str, str]]:
     """Label and text."""
     plan = sheet.plan
     yield from _speed(sheet)
-    slots = f", {plan.wish.at_once} requests side by side" if plan.wish.at_once > 1 else ""
+    slots = f", {number(plan.slots)} requests side by side" if plan.slots > 1 else ""
     most = f"; up to {number(plan.max_context)} fit" if plan.max_context else "; no context fits"
     yield "context", f"{number(plan.wish.tokens)} tokens per request{slots}{most}"
     price, note = plan.target.price_eur, one_line(plan.target.price_note)
@@ -155,9 +161,23 @@ def _speed(sheet: Sheet) -> Iterator[tuple[str, str]]:
     slower = f", {rate(end)} with the context full" if rate(end) != rate(begin) else ""
     yield "speed", f"writes {rate(begin)} tokens/s{slower}; reads {rate(plan.empty.prompt_tokens_per_second)} tokens/s"
     yield "", f"give or take {plan.empty.generate_spread:.0%}, {BASES[plan.empty.basis]}"
-    yield "", f"a prompt that fills the context takes {seconds(plan.full.first_token_seconds)}; {_LIMITS.get(plan.empty.bound, '')}".rstrip("; ")
-    if plan.wish.users > 1:
-        yield "", f"{number(plan.wish.users)} users at once: {rate(begin)} tokens/s each, {rate(plan.empty.total_tokens_per_second)} together"
+    yield "", f"a prompt that fills the context takes {seconds(plan.full.first_token_seconds)}; {_BOUNDS.get(plan.empty.bound, '')}".rstrip("; ")
+    if plan.resumed_seconds is not None:
+        known = f"; {number(plan.wish.prompt_cache // plan.cache_per_request)} such are remembered" if plan.wish.prompt_cache else ""
+        yield "", f"{seconds(plan.resumed_seconds)} where a conversation of that length goes on{known}"
+    yield from _users(sheet)
+
+
+def _users(sheet: Sheet) -> Iterator[tuple[str, str]]:
+    plan, label = sheet.plan, "users"
+    if plan.wish.users > 1 and plan.empty is not None and plan.together_seconds is not None:
+        each, together = rate(plan.empty.generate_tokens_per_second), rate(plan.empty.total_tokens_per_second)
+        turns = f", {number(plan.working)} of them answered side by side" if plan.working < plan.wish.users else ""
+        yield label, f"{number(plan.wish.users)} users at once{turns}: {each} tokens/s each, {together} together"
+        yield "", f"the last one's first word comes after {seconds(plan.together_seconds)} where all begin at the same moment"
+        label = ""
+    if (crowd := sheet.crowd) is not None:
+        yield label, held(crowd)
 
 
 def _row(label: str, text: str, columns: int, tone: Tone = "") -> None:

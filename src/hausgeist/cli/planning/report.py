@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from hausgeist.cli.console import size
 from hausgeist.cli.planning import charts
 from hausgeist.cli.planning.style import STYLE
-from hausgeist.cli.planning.words import BASES, FITS, euros, months, number, rate, taken, tokens
+from hausgeist.cli.planning.words import BASES, FITS, LIMITS, euros, held, months, number, rate, reserved, taken, tokens
 
 if TYPE_CHECKING:
     from hausgeist.planner.accuracy import Accuracy, Comparison, Method, Spread
@@ -32,6 +32,8 @@ _PARTS: Final = {
     "KV cache": ("cache", "what the model remembers of the text so far; grows with context and users"),
     "compute": ("compute", "intermediate results"),
     "output": ("output", "the scores of the next word"),
+    "draft": ("draft", "the small model that guesses ahead"),
+    "prompt cache": ("remembered", "beginnings of conversations, kept to be taken up again"),
     "overhead": ("overhead", "the program, pictures, saved states"),
 }
 """Part -> its class, which is its colour, and what it is."""
@@ -78,7 +80,7 @@ def _body(sheets: Sequence[Sheet], answer: Answer) -> list[str]:
     if not sheets:
         return []
     if len(sheets) == 1 and not answer.choices:
-        return [_tiles(sheets[0]), _memory(sheets, known=answer.accuracy), _speed(sheets), _cost(sheets[0]), _energy(sheets[0])]
+        return [_tiles(sheets[0]), _memory(sheets, known=answer.accuracy), _speed(sheets), _users(sheets), _cost(sheets[0]), _energy(sheets[0])]
     chosen = [_choice(choice.title, choice.reasons, choice.sheet) for choice in answer.choices]
     drawn = sheets[:_SERIES]
     # Of several models on one machine the costs are hardly different.
@@ -88,6 +90,7 @@ def _body(sheets: Sequence[Sheet], answer: Answer) -> list[str]:
         *chosen,
         _memory(drawn, left_out=len(sheets) - len(drawn), known=answer.accuracy),
         _speed(drawn),
+        _users(drawn),
         *(_cost(sheet, named=True) for sheet in costed),
         _energy(drawn[0]),
     ]
@@ -97,10 +100,13 @@ def _tiles(sheet: Sheet) -> str:
     plan = sheet.plan
     pairs: list[tuple[str, str, str]] = [(FITS[plan.placed], taken(sheet), _TONES[plan.placed])]
     if plan.empty is not None and plan.full is not None:
-        users = f", for each of {number(plan.wish.users)} users" if plan.wish.users > 1 else ""
+        users = f", for each of {number(plan.working)} users at once" if plan.working > 1 else ""
         if plan.wish.task == "generate":
             pairs.append((f"{rate(plan.empty.generate_tokens_per_second)} tokens/s", f"writing{users}", ""))
         pairs.append((f"{rate(plan.empty.prompt_tokens_per_second)} tokens/s", "reading", ""))
+    if (crowd := sheet.crowd) is not None:
+        pace = f"at {number(crowd.rate)} tokens/s{' each' if crowd.most > 1 else ''}; {LIMITS[crowd.limit]}"
+        pairs.append((f"{number(crowd.most)} user{'s' if crowd.most != 1 else ''} at once", pace, "" if crowd.most else "careful"))
     if plan.max_context:
         pairs.append((f"{number(plan.max_context)} tokens", "of context fit, for each request", ""))
     if plan.target.price_eur:
@@ -134,9 +140,10 @@ def _memory(sheets: Sequence[Sheet], *, left_out: int = 0, known: Accuracy | Non
         places = (
             f'<div class="scroll" tabindex="0"><table><tr><th>where</th><th class="n">taken</th><th class="n">there</th></tr>{cells}</table></div>'
         )
-    note = "" if all(sheet.plan.exact for sheet in sheets) else '<p class="soft small">Buffers of an architecture here are an estimate.</p>'
-    if known is not None and (told := truth(known, where="Predicted and measured on the machine where this was asked")):
-        note += f'<p class="soft small">{escape(told)}</p>'
+    told = "".join(f'<p class="soft small">{escape(line)}.</p>' for line in reserved(only.plan)) if only is not None else ""
+    note = told if all(sheet.plan.exact for sheet in sheets) else f'{told}<p class="soft small">Buffers of an architecture here are an estimate.</p>'
+    if known is not None and (truly := truth(known, where="Predicted and measured on the machine where this was asked")):
+        note += f'<p class="soft small">{escape(truly)}</p>'
     lead = "The frame is the memory that is there; what goes past it does not fit."
     lead += f" Drawn are the first {len(sheets)} of {len(sheets) + left_out}." if left_out else ""
     bars = _drawn(lambda width: charts.bars(rows, title="Memory by part", show=size, width=width))
@@ -172,15 +179,50 @@ def _speed(sheets: Sequence[Sheet]) -> str:
             )
         )  # fmt: skip
 
-    users = sheets[0].plan.wish.users
+    users = sheets[0].plan.working
     known = sheets[drawn[0][0]].plan.empty
     off = f" Predicted {BASES[known.basis]}, give or take {known.generate_spread:.0%}." if known is not None else ""
     each = f" With {number(users)} users at once, for each of them." if users > 1 else ""
+    each += " Without the draft model, whose gain differs from text to text." if any(sheet.plan.parts.draft for _, sheet in drawn) else ""
     return _section(
         "Speed over context",
         f"The longer the text, the slower each word.{each}{off} From 10 tokens per second on, it writes faster than most people read.",
         chart("writing, tokens per second", lambda pace: pace.generate_tokens_per_second, number)
         + chart("seconds until the first word, all of it new", lambda pace: pace.first_token_seconds, number),
+    )
+
+
+def _users(sheets: Sequence[Sheet]) -> str:
+    """One or two points are no curve."""
+    drawn = [(place, sheet, sheet.crowd) for place, sheet in enumerate(sheets) if sheet.crowd is not None and len(sheet.crowd.points) > 2]
+    if not drawn:
+        return ""
+    alone = len(sheets) == 1
+
+    series = [
+        charts.Line(
+            "" if alone else _named(sheet, sheets),
+            [(float(point.users), point.generate_tokens_per_second) for point in crowd.points],
+            f"s{place % _SERIES}",
+        )
+        for place, sheet, crowd in drawn
+    ]
+    most = max(x for line in series for x, _ in line.points)
+    asked, last = float(sheets[0].plan.wish.users), float(drawn[0][2].most)
+    marks = [charts.Mark(asked, f"asked for: {number(asked)}")] if asked > 1 else []
+    marks += [charts.Mark(last, f"up to {number(last)}")] if alone and last > 1 and last != asked else []
+    chart = _drawn(
+        lambda width: charts.lines(
+            series, title="Users at once", x_name="users at once", y_name="writing, tokens per second for each", x_show=number, y_show=number,
+            x_scale="log", x_ticks=[float(2**power) for power in range(13) if 2**power <= most], marks=marks, height=250.0, width=width,
+        )
+    )  # fmt: skip
+    said = held(drawn[0][2])
+    return _section(
+        "How many at once",
+        f"{f'{said[:1].upper()}{said[1:]}. ' if alone else ''}Many share the reading of the model, so that together they get more than one alone. "
+        "Each has room for all of its context.",
+        chart,
     )
 
 

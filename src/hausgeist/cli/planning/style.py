@@ -9,11 +9,11 @@ __all__ = ["STYLE"]
 STYLE: Final = """
 :root{color-scheme:light dark;--ground:#fbfaf7;--card:#fff;--ink:#1d2126;--soft:#5d6670;--hair:#e3e1da;--grid:#eceae3;
 --good:#1c7c54;--careful:#a15c00;--bad:#b3261e;
---weights:#2f5fa8;--repack:#86a8d8;--cache:#d9822b;--compute:#2a9d8f;--output:#8a63b8;--overhead:#8d939b;
+--weights:#2f5fa8;--repack:#86a8d8;--cache:#d9822b;--compute:#2a9d8f;--output:#8a63b8;--overhead:#8d939b;--draft:#b3475d;--remembered:#6b7a1e;
 --s0:#2f5fa8;--s1:#b85c00;--s2:#14796d;--s3:#8a63b8;--s4:#b3475d;--s5:#6b7a1e;--s6:#2f7488;--s7:#7a5c3e;--inside:#fff;--dark:#14171b;--pale:#14171b}
 @media screen and (prefers-color-scheme:dark){:root{--ground:#15181c;--card:#1d2126;--ink:#e8e6e1;--soft:#9aa3ad;--hair:#33393f;--grid:#2a3036;
 --good:#59c494;--careful:#e8a54b;--bad:#ff8a80;
---weights:#6f9fe0;--repack:#3e5f90;--cache:#e9a15a;--compute:#4fc0b2;--output:#b292dd;--overhead:#8a939d;
+--weights:#6f9fe0;--repack:#3e5f90;--cache:#e9a15a;--compute:#4fc0b2;--output:#b292dd;--overhead:#8a939d;--draft:#e58097;--remembered:#b4c257;
 --s0:#6f9fe0;--s1:#e9a15a;--s2:#4fc0b2;--s3:#b292dd;--s4:#e58097;--s5:#b4c257;--s6:#7cc0d4;--s7:#c9a27a;--inside:#12151a;--pale:#fff}}
 *{box-sizing:border-box}
 body{margin:0;background:var(--ground);color:var(--ink);font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
@@ -36,7 +36,7 @@ svg text.end{font-weight:600}svg text.past{fill:var(--bad);font-weight:600}
 svg text.on-cache,svg text.on-compute,svg text.on-overhead{fill:var(--dark)}svg text.on-repack{fill:var(--pale)}
 svg text.marked,svg text.end{paint-order:stroke;stroke:var(--card);stroke-width:4px;stroke-linejoin:round}
 rect.weights{fill:var(--weights)}rect.repack{fill:var(--repack)}rect.cache{fill:var(--cache)}rect.compute{fill:var(--compute)}
-rect.output{fill:var(--output)}rect.overhead{fill:var(--overhead)}rect.limit{fill:var(--ground);stroke:var(--hair);stroke-width:1.2}
+rect.output{fill:var(--output)}rect.overhead{fill:var(--overhead)}rect.draft{fill:var(--draft)}rect.remembered{fill:var(--remembered)}rect.limit{fill:var(--ground);stroke:var(--hair);stroke-width:1.2}
 rect.own{fill:var(--s0)}rect.centre{fill:var(--s1)}
 rect.past{fill:none;stroke:var(--bad);stroke-width:2}
 line.edge{stroke:var(--ink);stroke-width:2}line.grid{stroke:var(--grid)}line.mark{stroke:var(--ink);stroke-dasharray:4 4;opacity:.65}
@@ -55,7 +55,7 @@ circle.s6,text.s6{fill:var(--s6)!important}circle.s7,text.s7{fill:var(--s7)!impo
 .keys b.s4{color:var(--s4)}.keys b.s5{color:var(--s5)}.keys b.s6{color:var(--s6)}.keys b.s7{color:var(--s7)}
 .slim{display:none}
 i.weights{background:var(--weights)}i.repack{background:var(--repack)}i.cache{background:var(--cache)}i.compute{background:var(--compute)}
-i.output{background:var(--output)}i.overhead{background:var(--overhead)}
+i.output{background:var(--output)}i.overhead{background:var(--overhead)}i.draft{background:var(--draft)}i.remembered{background:var(--remembered)}
 .scroll{overflow-x:auto}
 table{border-collapse:collapse;width:100%;font-size:.88rem}
 th{text-align:left;font-weight:600;color:var(--soft);border-bottom:1px solid var(--hair);padding:.35rem .7rem .35rem 0;vertical-align:bottom}

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
 from hausgeist.cli.console import size
 
 if TYPE_CHECKING:
+    from hausgeist.planner.crowd import Crowd
+    from hausgeist.planner.plan import Plan
     from hausgeist.serving.sizing import Sheet
 
-__all__ = ["BASES", "FITS", "euros", "grams", "months", "number", "rate", "seconds", "taken", "tokens", "watt_hours"]
+__all__ = ["BASES", "FITS", "LIMITS", "euros", "grams", "held", "months", "number", "rate", "reserved", "seconds", "taken", "tokens", "watt_hours"]
 
 BASES: Final[Mapping[str, str]] = {
     "measured here": "by a measurement on this machine",
@@ -20,6 +22,9 @@ BASES: Final[Mapping[str, str]] = {
 }
 """What a speed rests on."""
 FITS: Final[Mapping[str, str]] = {"wholly": "fits", "offload": "with offload", "no": "does not fit"}
+
+LIMITS: Final[Mapping[str, str]] = {"memory": "memory is the limit", "speed": "speed is the limit", "slots": "the engine answers no more at once"}
+"""Why there are not more users at once."""
 
 
 def number(value: float) -> str:
@@ -40,6 +45,28 @@ def euros(value: float | None) -> str:
     if value is None:
         return "?"
     return f"{value:,.0f} EUR" if value >= 100 else f"{value:,.2f} EUR"
+
+
+def held(crowd: Crowd) -> str:
+    """How many at once, and why not more."""
+    pace = f"{number(crowd.rate)} tokens per second"
+    if not crowd.most:
+        return f"not even one user gets {pace}"
+    return (
+        f"up to {number(crowd.most)} user{'s' if crowd.most > 1 else ''} at once at {pace}{' each' if crowd.most > 1 else ''} ({LIMITS[crowd.limit]})"
+    )
+
+
+def reserved(plan: Plan) -> Iterator[str]:
+    """How vLLM uses its cards: sentences without a full stop."""
+    if (pages := plan.pages) is None or not plan.fits:
+        return
+    each = "each card" if len(pages.reserved) > 1 else "the card"
+    requests = f"{number(pages.requests)} request{'s' if pages.requests > 1 else ''} of {number(plan.wish.tokens)}"
+    holds = f"its cache then holds {number(pages.cache_tokens)} tokens, {requests}" if pages.cache_tokens else "what is left is its cache"
+    yield f"vLLM takes {size(max(pages.reserved))} of {each} in any case; {holds}"
+    if len(pages.reserved) > 1:
+        yield f"tensor parallel {pages.tensor_parallel}, pipeline parallel {pages.pipeline_parallel}"
 
 
 def watt_hours(value: float) -> str:

@@ -192,8 +192,9 @@ def promising(
     wish = wished(model, context, users, model.precision)
     start = replace(starting(wish, target), gpu_layers=wish.header.blocks + 1 if target.group is not None else 0)
     rate = (run or speeds())(
-        wish.header, start, target, gpu_layers=start.gpu_layers, filled=min(FIRST_PROMPT, context), users=users, calibration=calibration
-    )
+        wish.header, start, target, gpu_layers=start.gpu_layers, filled=min(FIRST_PROMPT, context), users=min(users, start.slots),
+        calibration=calibration,
+    )  # fmt: skip
     return rate.generate_tokens_per_second >= GOOD_SPEED.value
 
 

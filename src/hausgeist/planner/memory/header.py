@@ -96,7 +96,7 @@ class Header:
         value = self.get(key, default)
         if isinstance(value, list | tuple):
             value = value[0] if value else default
-        if isinstance(value, str) or value < 0 or value > 2**40:
+        if not isinstance(value, int | float) or not 0 <= value <= 2**40:
             raise InvalidRequest(f"The header's {self.architecture}.{key} is {str(value)[:40]}, which is no size.", param="model")
         return int(value)
 
@@ -123,7 +123,7 @@ class Header:
     @cached_property
     def blocks(self) -> int:
         """Layers with those that guess ahead."""
-        count = int(self.metadata.get(f"{self.architecture}.block_count", 0))
+        count = self.number("block_count")
         if not 0 < count <= 1024:
             raise InvalidRequest(f"The header says that the model has {count} layers.", param="model")
         return count

@@ -62,6 +62,7 @@ class _Stage:
     """Layers in one place."""
 
     place: int
+    """The card, or the first of those that share them."""
     parts: tuple[Layer, ...]
     rates: Rates
     ways: int = 1
@@ -92,11 +93,12 @@ class _Time:
 
 def speed(
     header: Header, start: Start, target: Target, *, gpu_layers: int, filled: int, users: int = 1, calibration: Calibration | None = None,
-    engine: Engine = "llamacpp", cached: int = 0,
+    engine: Engine = "llamacpp", ways: int = 0, cached: int = 0,
 ) -> Speed:  # fmt: skip
     """`filled`: tokens in the cache of each user while it generates, which is also the prompt's length; `cached` of them are there from before.
 
-    `calibration`, of llama.cpp, replaces rates of the place that it has some of. vLLM keeps all layers on cards, whatever `gpu_layers` says.
+    `calibration`, of llama.cpp, replaces rates of the place that it has some of. vLLM keeps all layers on cards, whatever `gpu_layers` says;
+    `ways`: cards that share each of its layers, 0: all of a machine.
 
     Raises `InvalidRequest` for numbers that make no sense.
     """
@@ -109,7 +111,7 @@ def speed(
         if not least <= value <= most:
             raise InvalidRequest(f"{name} = {value} is not possible; {least} to {most} is.", param=name)
     calibration = None if engine == "vllm" else calibration
-    stages = _stages(header, start, target, gpu_layers, calibration, engine)
+    stages = _stages(header, start, target, gpu_layers, calibration, engine, ways)
     group = target.group
     one = _pass(stages, target, header, tokens=users, sequences=users, filled=filled, outputs=users, engine=engine)
     prompt = max(filled - cached, 1)
@@ -119,6 +121,8 @@ def speed(
     kind = KINDS["processor"] if on_host or group is None else kernels(group.device, engine)
     known = calibration is not None and (calibration.host is not None if on_host else calibration.device is not None)
     generate, prompted = (calibration.spread,) * 2 if known and calibration is not None else kind.spread
+    # vLLM was measured on NVIDIA's.
+    foreign = engine == "vllm" and group is not None and group.device.vendor != "NVIDIA"
     return Speed(
         prompt_tokens_per_second=prompt / seconds,
         generate_tokens_per_second=rate,
@@ -127,18 +131,18 @@ def speed(
         bound=one.bound,
         generate_spread=generate,
         prompt_spread=prompted,
-        basis="measured here" if known else "published" if kind.measured[0] else "assumed",
+        basis="measured here" if known else "published" if kind.measured[0] and not foreign else "assumed",
     )
 
 
 def most_users(
     header: Header, start: Start, target: Target, *, gpu_layers: int, filled: int, rate: float, calibration: Calibration | None = None,
-    engine: Engine = "llamacpp", most: int = 256,
+    engine: Engine = "llamacpp", ways: int = 0, most: int = 256,
 ) -> int:  # fmt: skip
     """How many can generate at once so that each still gets `rate` tokens per second; 0: not even one. Whether memory holds them is not asked."""
     if not rate > 0 or not 1 <= most <= _MOST:
         raise InvalidRequest(f"{rate:g} tokens per second for up to {most} users is no question.", param="rate")
-    stages = _stages(header, start, target, gpu_layers, calibration, engine)
+    stages = _stages(header, start, target, gpu_layers, None if engine == "vllm" else calibration, engine, ways)
 
     def enough(users: int) -> bool:
         return _pass(stages, target, header, tokens=users, sequences=users, filled=filled, outputs=users, engine=engine).total * rate <= 1.0
@@ -152,7 +156,9 @@ def most_users(
     return low
 
 
-def _stages(header: Header, start: Start, target: Target, gpu_layers: int, calibration: Calibration | None, engine: Engine) -> tuple[_Stage, ...]:
+def _stages(
+    header: Header, start: Start, target: Target, gpu_layers: int, calibration: Calibration | None, engine: Engine, ways: int
+) -> tuple[_Stage, ...]:
     """In the order in which a token passes them."""
     parts = layers(header, start.cache_type, flash=start.flash_attention)
     host = (calibration and calibration.host) or host_rates(target.host)
@@ -161,9 +167,10 @@ def _stages(header: Header, start: Start, target: Target, gpu_layers: int, calib
         return (_Stage(place=HOST, parts=parts, rates=host),)
     device = (calibration and calibration.device) or device_rates(group.device, engine)
     if engine == "vllm":
-        size = math.ceil(len(parts) / group.nodes)
+        each = ways or group.count
+        size = math.ceil(len(parts) * each / group.total)
         cuts = [parts[first : first + size] for first in range(0, len(parts), size)]
-        return tuple(_Stage(place=place, parts=cut, rates=device, ways=group.count) for place, cut in enumerate(cuts))
+        return tuple(_Stage(place=place * each, parts=cut, rates=device, ways=each) for place, cut in enumerate(cuts))
     placement = Placement(header.blocks, gpu_layers, start.shares or target.shares)
     places: dict[int, list[Layer]] = {}
     for number, part in enumerate(parts):
@@ -221,11 +228,11 @@ def _hops(stages: Sequence[_Stage], target: Target, header: Header, tokens: floa
 
 def _sums(stages: Sequence[_Stage], target: Target, header: Header, tokens: float) -> float:
     """Two all-reduces per layer of 2 bytes per number; a ring sends each number twice, less one card's part."""
-    group = target.group
-    if group is None or group.count == 1:
+    group, ways = target.group, stages[0].ways
+    if group is None or ways == 1:
         return 0.0
-    size = 2.0 * header.hidden * tokens * 2.0 * (group.count - 1) / group.count
-    once = _SUM + math.log2(group.count) * group.link.latency_us * 1e-6 + size / (group.link.gb_s * 1e9 * _REACHED)
+    size = 2.0 * header.hidden * tokens * 2.0 * (ways - 1) / ways
+    once = _SUM + math.log2(ways) * group.link.latency_us * 1e-6 + size / (group.link.gb_s * 1e9 * _REACHED)
     return 2.0 * sum(len(stage.parts) for stage in stages) * once
 
 

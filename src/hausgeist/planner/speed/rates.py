@@ -9,15 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final, Literal
+from typing import Final
 
 from hausgeist.planner.devices.device import Device
 from hausgeist.planner.speed.work import FAMILIES, Family, Pass
-from hausgeist.planner.target import Host, Target
+from hausgeist.planner.target import Engine, Host, Target
 
 __all__ = ["KINDS", "Engine", "Kernels", "Peaks", "Rates", "device_rates", "host_rates", "kernels", "peaks"]
-
-Engine = Literal["llamacpp", "vllm"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +48,8 @@ class Rates:
     def computing(self, one: Pass) -> float:
         speeds = self.vector if one.few else self.compute
         products = sum(count / speeds[kind] for kind, count in one.multiplied.items())
+        if one.tiled:
+            products = min(products, sum(count / self.compute[kind] for kind, count in one.tiled.items()))
         return products + one.attended / self.attention + one.touched / self.memory
 
     def starting(self, one: Pass) -> float:

@@ -21,8 +21,8 @@ Family = Literal["float", "eight", "four", "k", "i"]
 FAMILIES: Final[tuple[Family, ...]] = ("float", "eight", "four", "k", "i")
 
 FEW: Final = 8
-"""Up to so many tokens at once go through kernels for vectors, more through those for matrices (`MMVQ_MAX_BATCH_SIZE` in ggml-cuda/mmvq.cuh,
-`ne11_mm_min` in ggml-metal)."""
+"""Up to so many tokens at once may go through kernels for vectors, more go through those for matrices (`MMVQ_MAX_BATCH_SIZE` in
+ggml-cuda/mmvq.cuh, `ne11_mm_min` in ggml-metal); the limit is where the latter become faster."""
 _ALIKE: Final = 0.8
 """Tokens do not choose their experts evenly: N of them touch as many as N ** 0.8 that did. From llama-batched-bench with 8 and 32 sequences
 (benchmarks/published/benches.toml)."""
@@ -93,6 +93,8 @@ class Pass:
     """Bytes of cache and states."""
     multiplied: Mapping[Family, float]
     """Operations, with those on the empty places of tiles that tokens do not fill."""
+    tiled: Mapping[Family, float]
+    """The same where kernels for matrices would do what those for vectors do; empty: they would not, or do it anyway."""
     few: bool
     """By kernels for vectors."""
     attended: float
@@ -120,31 +122,38 @@ def passing(parts: tuple[Layer, ...], *, tokens: float, sequences: float, filled
     """
     read: dict[Family, float] = {}
     multiplied: dict[Family, float] = {}
+    tiled: dict[Family, float] = {}
     cached = attended = touched = 0.0
     operations = 0
     each = tokens / sequences
     few = tokens <= FEW
-    wide = tokens if few else max(tokens, tile)
+    wide = max(tokens, tile)
+
+    def add(kind: Family, vector: float, matrix: float) -> None:
+        multiplied[kind] = multiplied.get(kind, 0.0) + (vector if few else matrix)
+        if few and tokens > 1:
+            tiled[kind] = tiled.get(kind, 0.0) + matrix
+
     for one in parts:
         share = 1.0 - (1.0 - one.used / one.count) ** (tokens**_ALIKE)
-        crowd = tokens * one.used / one.count + (0.0 if few else share * tile / 2.0)
+        crowd = tokens * one.used / one.count
         for kind, size in one.dense.items():
             read[kind] = read.get(kind, 0.0) + size
         for kind, size in one.experts.items():
             read[kind] = read.get(kind, 0.0) + size * share
         for kind, size in one.multiplied.items():
-            multiplied[kind] = multiplied.get(kind, 0.0) + size * wide
+            add(kind, size * tokens, size * wide)
         for kind, size in one.chosen.items():
-            multiplied[kind] = multiplied.get(kind, 0.0) + size * crowd
+            add(kind, size * crowd, size * (crowd + share * tile / 2.0))
         for kind, size in one.per_output.items():
-            multiplied[kind] = multiplied.get(kind, 0.0) + size * outputs
+            add(kind, size * outputs, size * outputs)
         # Each token sees those before it in the step as well: half of them on average.
         seen = one.seen(max(filled - each / 2, 0.0))
         cached += one.cached * one.seen(filled) * sequences + 2.0 * one.state * sequences
         attended += one.attended * seen * tokens
         operations += one.operations
         touched += one.touched * tokens
-    return Pass(read=read, cached=cached, multiplied=multiplied, few=few, attended=attended, operations=operations, touched=touched)
+    return Pass(read=read, cached=cached, multiplied=multiplied, tiled=tiled, few=few, attended=attended, operations=operations, touched=touched)
 
 
 def _place(header: Header, tensor: Tensor) -> int:

@@ -10,6 +10,7 @@ from hausgeist.planner.accuracy import Accuracy
 from hausgeist.planner.costs.footprint import Footprint
 from hausgeist.planner.costs.prices import Figure
 from hausgeist.planner.costs.verdict import Verdict
+from hausgeist.planner.crowd import Point
 from hausgeist.serving.sizing.sheet import Pace, Sheet
 
 __all__ = ["Answer", "Choice"]
@@ -46,6 +47,8 @@ class Answer:
             told |= _sheet(self.sheets[0])
         else:
             told["plans"] = [_sheet(sheet) for sheet in self.sheets]
+        if self.hints:
+            told["hints"] = list(self.hints)
         if self.accuracy is not None:
             told["accuracy"] = self.accuracy.json(loads=False)
         return told
@@ -62,7 +65,9 @@ def _sheet(sheet: Sheet) -> dict[str, Any]:
         "exact": plan.exact,
         "says": plan.sentence,
         "next": sheet.next,
-        "speeds": [_pace(pace) for pace in sheet.paces],
+        "speeds": [_shortened(pace) for pace in sheet.paces],
+        "draft_bytes": plan.parts.draft,
+        "prompt_cache_bytes": plan.parts.prompt_cache,
     }
     if plan.empty is not None:
         told |= {
@@ -70,6 +75,21 @@ def _sheet(sheet: Sheet) -> dict[str, Any]:
             "generate_spread": plan.empty.generate_spread,
             "prompt_spread": plan.empty.prompt_spread,
             "speed_basis": plan.empty.basis,
+            "first_token_seconds": _short(plan.empty.first_token_seconds),
+            "first_token_seconds_together": _short(plan.together_seconds),
+            "first_token_seconds_resumed": _short(plan.resumed_seconds),
+        }
+    if (crowd := sheet.crowd) is not None:
+        told |= {"most_users": crowd.most, "most_users_limit": crowd.limit, "by_users": [_shortened(point) for point in crowd.points]}
+    if (pages := plan.pages) is not None:
+        told |= {
+            "tensor_parallel": pages.tensor_parallel,
+            "pipeline_parallel": pages.pipeline_parallel,
+            "gpu_memory_utilization": pages.utilization,
+            "max_num_seqs": pages.sequences,
+            "reserved_bytes": list(pages.reserved),
+            "kv_cache_tokens": pages.cache_tokens,
+            "requests_at_once": pages.most,
         }
     if (spent := plan.expense) is not None:
         told |= {
@@ -92,8 +112,12 @@ def _verdict(one: Verdict) -> dict[str, Any]:
     }
 
 
-def _pace(pace: Pace) -> dict[str, Any]:
-    return {name: float(f"{value:.4g}") if isinstance(value, float) else value for name, value in asdict(pace).items()}
+def _shortened(one: Pace | Point) -> dict[str, Any]:
+    return {name: _short(value) if isinstance(value, float) else value for name, value in asdict(one).items()}
+
+
+def _short(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.4g}")
 
 
 def _footprint(one: Footprint) -> dict[str, float]:

@@ -47,6 +47,7 @@ def opened(settings: Settings, *, patience: Callable[[], None] = lambda: None) -
             subjects=Subjects(shelf.get, shelf.names),
             devices=load_devices,
             machine=cache(lambda: look_around(settings, measuring=True, patience=patience)),
+            carded=cache(lambda: look_around(settings, measuring=False, carded=True)),
             prices=cache(lambda: prices_of(settings.home)),
             accuracy=shelf.accuracy,
             fit=fit_pass(settings),
@@ -77,8 +78,9 @@ def prices_of(home: Path) -> Prices:
     return prices
 
 
-def look_around(settings: Settings, *, measuring: bool, patience: Callable[[], None] = lambda: None) -> Target:
-    """This machine. `measuring`: its speed is measured where nobody did so before, three seconds with all cores; otherwise it is estimated then."""
+def look_around(settings: Settings, *, measuring: bool, carded: bool = False, patience: Callable[[], None] = lambda: None) -> Target:
+    """This machine. `measuring`: its speed is measured where nobody did so before, three seconds with all cores; otherwise it is estimated then.
+    `carded`: its cards count even if the llama.cpp that is here cannot use them."""
     from hausgeist import hardware
     from hausgeist.hardware.measure import measured, remembered
 
@@ -94,7 +96,7 @@ def look_around(settings: Settings, *, measuring: bool, patience: Callable[[], N
         cards=hardware.devices(),
         measured=known,
         wheel=provider is None or provider.name == "wheel",
-        accelerated=provider is not None and provider.accelerated,
+        accelerated=carded or (provider is not None and provider.accelerated),
     )
     return _allowed(there, settings)
 

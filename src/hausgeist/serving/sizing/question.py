@@ -10,19 +10,23 @@ from difflib import get_close_matches
 from typing import Any, Final, Literal, get_args
 
 from hausgeist.errors import InvalidRequest, shown
+from hausgeist.library.catalog.question import bytes_of
 from hausgeist.model import CacheType
 from hausgeist.planner.advice.models import USES, Use
+from hausgeist.planner.target import Engine
+from hausgeist.planner.wish import MOST_SLOTS, MOST_USERS, Cached
 
-__all__ = ["METHODS", "Method", "Question", "amount"]
+__all__ = ["ENGINES", "METHODS", "Method", "Question", "amount"]
 
 Method = Literal["arithmetic", "fit"]
 METHODS: Final[tuple[Method, ...]] = get_args(Method)
-CACHE_TYPES: Final[tuple[CacheType, ...]] = get_args(CacheType)
+ENGINES: Final[tuple[Engine, ...]] = get_args(Engine)
+CACHE_TYPES: Final[Mapping[Engine, tuple[Cached, ...]]] = {"llamacpp": get_args(CacheType), "vllm": ("f16", "bf16", "fp8")}
 
 _MOST_MODELS: Final = 8
 _MOST: Final[Mapping[str, float]] = {
-    "context": 2**24, "users": 100_000, "slots": 256, "gpus": 1024, "nodes": 1024, "budget": 1e9, "volume": 1e15, "upkeep_hours": 744,
-    "upkeep_rate": 10_000,
+    "context": 2**24, "users": MOST_USERS, "slots": max(MOST_SLOTS.values()), "gpus": 1024, "nodes": 1024, "budget": 1e9, "volume": 1e15,
+    "upkeep_hours": 744, "upkeep_rate": 10_000, "prompt_cache": 2**44,
 }  # fmt: skip
 _AMOUNT: Final = re.compile(r"(\d{1,200}(?:[.,]\d{1,6})?)\s*([kKmMbBgGtT]?)", re.ASCII)
 _GROUPED: Final = re.compile(r"[1-9]\d{0,2}(?:,\d{3})+", re.ASCII)
@@ -33,11 +37,12 @@ _MOST_TOGETHER: Final = 1024
 """Cards of all machines."""
 _LONGEST: Final = 200
 _SUCH: Final = {"context": "8192 or 32k", "budget": "2500", "volume": "20M", "upkeep_rate": "50"}
-_SPELLED: Final = frozenset({"cache_type", "method", "purpose"})
+_SPELLED: Final = frozenset({"cache_type", "method", "purpose", "engine"})
 """Words of a list, in whatever case."""
 _SWITCHES: Final = frozenset({"max_context", "accuracy"})
 _ON: Final = {"1": True, "true": True, "yes": True, "on": True, "": True, "0": False, "false": False, "no": False, "off": False}
-_ALIASES: Final = {"model": "models", "kv": "cache_type", "for": "purpose", "max-context": "max_context"}
+_ENGINE_NAMES: Final = {"llama.cpp": "llamacpp", "llama-cpp": "llamacpp", "llama_cpp": "llamacpp"}
+_ALIASES: Final = {"model": "models", "kv": "cache_type", "for": "purpose", "max-context": "max_context", "prompt-cache": "prompt_cache"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +56,12 @@ class Question:
     users: int | None = None
     """Who ask at the same time."""
     slots: int | None = None
-    cache_type: CacheType = "f16"
+    cache_type: Cached = "f16"
+    engine: Engine = "llamacpp"
+    draft: str = ""
+    """The small model that guesses ahead."""
+    prompt_cache: int = 0
+    """Bytes of the machine's memory for beginnings of prompts."""
     gpu: str = ""
     """The device to buy, or to rent; empty: this machine."""
     gpus: int = 1
@@ -81,11 +91,15 @@ class Question:
             value = getattr(self, name)
             if value is not None and not (1 <= value <= _MOST[name]):
                 raise InvalidRequest(f"{name} = {value:g} is not possible; 1 to {_MOST[name]:,.0f} is.", param=name)
-        for name in ("upkeep_hours", "upkeep_rate"):
+        for name in ("upkeep_hours", "upkeep_rate", "prompt_cache"):
             if not 0 <= getattr(self, name) <= _MOST[name]:
                 raise InvalidRequest(f"{name} = {getattr(self, name):g} is not possible; 0 to {_MOST[name]:,.0f} is.", param=name)
-        _one_of("kv", self.cache_type, CACHE_TYPES)
+        _one_of("engine", self.engine, ENGINES)
+        _one_of("kv", self.cache_type, CACHE_TYPES[self.engine])
         _one_of("method", self.method, METHODS)
+        most = MOST_SLOTS[self.engine]
+        if self.slots is not None and self.slots > most:
+            raise InvalidRequest(f"slots = {self.slots:g} is not possible; 1 to {most:,} is: more users wait for their turn.", param="slots")
         if self.purpose is not None:
             _one_of("for", self.purpose, USES)
         self._together()
@@ -106,6 +120,8 @@ class Question:
             raise InvalidRequest(
                 "The engine lays a model out on the machine that it runs on; for another one the method is arithmetic.", param="method"
             )
+        if self.method == "fit":
+            self._fitting()
         if self.purpose is not None and self.models:
             raise InvalidRequest("Either name models, or say what to buy for, not both.", param="for")
         if self.budget is not None and self.purpose is None:
@@ -119,6 +135,14 @@ class Question:
         if not self.models and (lone := self._of_a_model()):
             raise InvalidRequest(f"'{lone}' goes with a model; name one.", param=lone)
 
+    def _fitting(self) -> None:
+        """The fit pass is llama.cpp's, and is asked for the model alone."""
+        if self.engine != "llamacpp":
+            raise InvalidRequest("vLLM has no fit pass; the method is arithmetic.", param="method")
+        for name, given in (("draft", self.draft), ("prompt_cache", self.prompt_cache)):
+            if given:
+                raise InvalidRequest(f"The fit pass is asked for the model alone; leave '{name}' out, or let the method be arithmetic.", param=name)
+
     def _of_a_model(self) -> str:
         """What was said that says nothing without a model; empty: nothing."""
         said = {
@@ -126,6 +150,9 @@ class Question:
             "slots": self.slots is not None,
             "kv": self.cache_type != "f16",
             "method": self.method != "arithmetic",
+            "engine": self.engine != "llamacpp",
+            "draft": bool(self.draft),
+            "prompt_cache": self.prompt_cache > 0,
         }
         return next((name for name, given in said.items() if given), "")
 
@@ -156,6 +183,10 @@ def _value(name: str, texts: list[str]) -> Any:
     text = next(iter(said), "")[:_LONGEST]
     if name in _SPELLED:
         text = text.lower()
+    if name == "engine":
+        return _ENGINE_NAMES.get(text, text)
+    if name == "prompt_cache":
+        return _size(text)
     if name in _SWITCHES:
         if text.lower() not in _ON:
             raise InvalidRequest(f"{name} is true or false, not '{shown(text, 40)}'.", param=name)
@@ -165,6 +196,14 @@ def _value(name: str, texts: list[str]) -> Any:
     if name == "purpose":
         return text or None
     return text
+
+
+def _size(text: str) -> int:
+    """Bytes: 2G, 512MiB, 1.5gb. Never without a unit, for other programs mean mebibytes then. Raises `InvalidRequest`."""
+    size = 0 if text == "0" else bytes_of(text)
+    if size is None:
+        raise InvalidRequest(f"prompt_cache is a size with its unit, such as 2GiB or 512MB, not '{shown(text, 40)}'.", param="prompt_cache")
+    return size
 
 
 def amount(text: str, name: str) -> float | int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from hausgeist.planner.costs.money import Point, curve
 from hausgeist.planner.costs.verdict import Verdict
+from hausgeist.planner.crowd import Crowd
 from hausgeist.planner.plan import Plan
 
 __all__ = ["Pace", "Place", "Sheet"]
@@ -40,6 +41,8 @@ class Sheet:
     plan: Plan
     paces: Sequence[Pace] = ()
     """By growing context; empty: it does not run there."""
+    crowd: Crowd | None = None
+    """How many at once; `None`: it does not run there, writes nothing, or nobody asked."""
     next: str = ""
     """What to type next; empty: nothing."""
     use: str = ""
@@ -63,7 +66,9 @@ class Sheet:
             "KV cache": parts.kv_cache,
             "compute": parts.compute,
             "output": parts.output,
-            "overhead": parts.overhead,
+            "draft": parts.draft,
+            "prompt cache": parts.prompt_cache,
+            "overhead": parts.overhead - parts.draft - parts.prompt_cache,
         }
 
     @property
@@ -78,6 +83,8 @@ class Sheet:
             Place(name=f"card {number + 1}" if several else "card", used=used, capacity=there)
             for number, (used, there) in enumerate(zip(sizes, target.device_bytes, strict=False))
         ]
+        if plan.pages is not None:  # what vLLM takes of the machine's memory is not known
+            return tuple(cards)
         return (*cards, Place(name="main memory", used=plan.host_bytes, capacity=target.host.memory_bytes * target.nodes))
 
     @property

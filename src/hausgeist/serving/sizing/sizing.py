@@ -14,22 +14,23 @@ from hausgeist.planner.accuracy import Accuracy
 from hausgeist.planner.advice.buying import Proposal, what_to_buy
 from hausgeist.planner.advice.models import USES, best_here, largest_that_fits
 from hausgeist.planner.costs.expense import Terms
-from hausgeist.planner.costs.footprint import usual_answer
-from hausgeist.planner.costs.money import Volume
 from hausgeist.planner.costs.prices import Prices
+from hausgeist.planner.crowd import crowd
 from hausgeist.planner.devices.known import Devices
 from hausgeist.planner.memory import Start
 from hausgeist.planner.plan import Plan, gib, plan, with_footprint
 from hausgeist.planner.target import Target
-from hausgeist.planner.wish import Wish, speeds
+from hausgeist.planner.wish import speeds
 from hausgeist.serving.sizing.answer import Answer, Choice
 from hausgeist.serving.sizing.distant import Distant, address_of
 from hausgeist.serving.sizing.models import catalogue, model_of
+from hausgeist.serving.sizing.published import published
 from hausgeist.serving.sizing.purchase import bought
 from hausgeist.serving.sizing.question import Question
 from hausgeist.serving.sizing.remedy import remedy
 from hausgeist.serving.sizing.sheet import Pace, Sheet
 from hausgeist.serving.sizing.subjects import Subject, Subjects
+from hausgeist.serving.sizing.wished import about_draft, volume_of, wished
 from hausgeist.store.threads import to_its_end
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class Sizing:
         subjects: Subjects,
         devices: Callable[[], Devices],
         machine: Callable[[], Target],
+        carded: Callable[[], Target] | None = None,
         prices: Callable[[], Prices],
         accuracy: Callable[[], Accuracy],
         fit: FitPass | None = None,
@@ -68,11 +70,13 @@ class Sizing:
         calibration: Callable[[], Calibration | None] = lambda: None,
         about: Callable[[], tuple[str, ...]] = tuple,
     ) -> None:
-        """`machine` may take seconds, where it is measured for the first time; `prices` raise `InvalidRequest` for what the user got wrong in theirs.
+        """`machine` may take seconds, where it is measured for the first time; `carded` is the same with its cards, even if llama.cpp's build
+        cannot use them. `prices` raise `InvalidRequest` for what the user got wrong in theirs.
         `distant`: reads heads of models that lie elsewhere; `None`: nobody is asked. `about`: what is to be said of this machine besides."""
         self._subjects = subjects
         self._devices = devices
         self._machine = machine
+        self._carded = carded or machine
         self._prices = prices
         self._fit = fit
         self._distant = distant
@@ -97,12 +101,14 @@ class Sizing:
         if question.method == "fit" and self._fit is None:
             raise InvalidRequest("There is no engine here that could lay a model out; the method is arithmetic.", param="method")
         # Names before the machine: that may take seconds to measure, a slip in a name should not.
-        subjects = [await self._subject(name, question.precision) for name in question.models]
+        precision = question.precision if question.engine == "llamacpp" else ""
+        subjects = [await self._subject(name, precision) for name in question.models]
+        draft = await self._subject(question.draft, "") if question.draft else None
         calibration = await asyncio.to_thread(self._calibrated, question)
-        plans = await self._reckoned(self._plans, question, subjects, calibration)
+        plans = await self._reckoned(self._plans, question, subjects, draft, calibration)
         if question.method == "fit" and self._fit is not None:
             plans = [(subject, with_footprint(made, await self._fit(subject, made.start))) for subject, made in plans]
-        return await self._reckoned(self._told, question, plans, calibration)
+        return await self._reckoned(self._told, question, plans, draft, calibration)
 
     async def _reckoned(self, work: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
         """One at a time: a ranking keeps a core busy for seconds, and goes on when whoever asked has left."""
@@ -137,7 +143,7 @@ class Sizing:
                 catalogue(), there, use, context=question.context, users=question.users or 1, count=_RANKED, calibration=calibration
             ):
                 if one.wish.model not in sheets:
-                    wish = replace(one.wish, volume=_volume(question, prices))
+                    wish = replace(one.wish, volume=volume_of(question, prices))
                     sheets[one.wish.model] = Sheet(plan=plan(wish, there, prices, terms, calibration=calibration), use=use)
                     well = well or one.good
         return Answer(
@@ -159,25 +165,30 @@ class Sizing:
         return Answer(advice=_what_to_buy(question.purpose, people, found), choices=choices, hints=(hint,))
 
     def _choice(self, one: Proposal, people: int, question: Question, prices: Prices, terms: Terms) -> Choice:
-        wish = replace(one.ranked.wish, people=people, volume=_volume(question, prices))
+        wish = replace(one.ranked.wish, people=people, volume=volume_of(question, prices))
         made = plan(wish, one.offer.target, prices, terms)
         made = replace(made, assumptions=tuple(dict.fromkeys((*made.assumptions, *one.assumptions))))
-        return Choice(title=_KINDS[one.kind], reasons=(one.reason,), sheet=Sheet(plan=made, paces=tuple(_paces(made, None))))
+        return Choice(title=_KINDS[one.kind], reasons=(one.reason,), sheet=Sheet(plan=made, paces=tuple(_paces(made, None)), crowd=crowd(made)))
 
     def _calibrated(self, question: Question) -> Calibration | None:
         """What was measured here says nothing of a machine that is only named."""
         return None if question.gpu else self._calibration()
 
-    def _plans(self, question: Question, subjects: Sequence[Subject], calibration: Calibration | None) -> list[tuple[Subject, Plan]]:
+    def _plans(
+        self, question: Question, subjects: Sequence[Subject], draft: Subject | None, calibration: Calibration | None
+    ) -> list[tuple[Subject, Plan]]:
         prices = self._prices()
         terms = self._terms(question, prices)
         there = self._target(question, prices)
-        return [(subject, plan(_wish(subject, question, prices), there, prices, terms, calibration=calibration)) for subject in subjects]
+        if question.engine == "vllm":
+            device = there.group.device if there.group is not None else None
+            subjects = [published(subject, name, question.precision, device) for subject, name in zip(subjects, question.models, strict=True)]
+        return [(one, plan(wished(one, question, prices, draft), there, prices, terms, calibration=calibration)) for one in subjects]
 
     def _target(self, question: Question, prices: Prices) -> Target:
         if question.gpu:
             return bought(self._devices(), prices, question.gpu, count=question.gpus, nodes=question.nodes)
-        return self._machine()
+        return self._machine() if question.engine == "llamacpp" else self._carded()
 
     def _terms(self, question: Question, prices: Prices) -> Terms:
         against = (question.cloud,) if question.cloud else ()
@@ -186,14 +197,14 @@ class Sizing:
             against = (prices.cloud(question.cloud).name,)
         return Terms(country=country, upkeep_hours=question.upkeep_hours, upkeep_rate=question.upkeep_rate, against=against)
 
-    def _told(self, question: Question, plans: Sequence[tuple[Subject, Plan]], calibration: Calibration | None) -> Answer:
+    def _told(self, question: Question, plans: Sequence[tuple[Subject, Plan]], draft: Subject | None, calibration: Calibration | None) -> Answer:
         sheets = [_sheet(question, subject, made, calibration) for subject, made in plans]
         if len(plans) == 1:
             made = plans[0][1]
-            return Answer(advice=_most(made) if question.max_context else made.sentence, sheets=sheets, hints=self._hints(question, plans))
-        return Answer(advice=_side_by_side([made for _, made in plans]), sheets=sheets, hints=self._hints(question, plans))
+            return Answer(advice=_most(made) if question.max_context else made.sentence, sheets=sheets, hints=self._hints(question, plans, draft))
+        return Answer(advice=_side_by_side([made for _, made in plans]), sheets=sheets, hints=self._hints(question, plans, draft))
 
-    def _hints(self, question: Question, plans: Sequence[tuple[Subject, Plan]] = ()) -> tuple[str, ...]:
+    def _hints(self, question: Question, plans: Sequence[tuple[Subject, Plan]] = (), draft: Subject | None = None) -> tuple[str, ...]:
         told = [
             f"{subject.name} was made for {subject.trained:,} tokens of context; planned with these"
             for subject, _ in plans
@@ -201,14 +212,31 @@ class Sizing:
         ]
         if question.method == "arithmetic":
             told += filter(None, (remedy(made) for _, made in plans))
-        return (*told, *(self._about() if not question.gpu else ()))
+        if question.engine == "vllm":
+            told += _under_vllm(plans)
+        if draft is not None:
+            told += [about_draft(draft, subject) for subject, made in plans if made.fits]
+        return (*dict.fromkeys(told), *(self._about() if not question.gpu and question.engine == "llamacpp" else ()))
+
+
+def _under_vllm(plans: Sequence[tuple[Subject, Plan]]) -> Iterator[str]:
+    """What the figures leave open."""
+    from hausgeist.planner.speed import KINDS
+
+    if any(made.fits for _, made in plans):
+        yield f"speeds under vLLM rest on {KINDS['vllm'].measured[0]} published measurements, of writing only: how fast it reads is an estimate"
 
 
 def _sheet(question: Question, subject: Subject, made: Plan, calibration: Calibration | None) -> Sheet:
     if not made.fits:
-        return Sheet(plan=made, next=_instead(question, subject, made, calibration))
+        return Sheet(plan=made, next=_instead(question, subject, made, calibration) if made.pages is None else "")
     missing = subject.install and subject.installed is None and not question.gpu
-    return Sheet(plan=made, paces=tuple(_paces(made, calibration)), next=f"get it with 'hausgeist pull {subject.install}'" if missing else "")
+    return Sheet(
+        plan=made,
+        paces=tuple(_paces(made, calibration)),
+        crowd=crowd(made, calibration=calibration),
+        next=f"get it with 'hausgeist pull {subject.install}'" if missing else "",
+    )
 
 
 def _instead(question: Question, subject: Subject, made: Plan, calibration: Calibration | None) -> str:
@@ -225,31 +253,6 @@ def _instead(question: Question, subject: Subject, made: Plan, calibration: Cali
     return f"{largest}: hausgeist plan {found.wish.model}{machine}"
 
 
-def _wish(subject: Subject, question: Question, prices: Prices) -> Wish:
-    return Wish(
-        model=subject.name,
-        header=subject.header,
-        precision=subject.precision,
-        context=min(question.context, subject.trained) if question.context and subject.trained else question.context,
-        trained=subject.trained or None,
-        users=question.users or 1,
-        slots=question.slots,
-        cache_type=question.cache_type,
-        task=subject.task,
-        volume=_volume(question, prices),
-        projector=subject.projector_bytes,
-        adapters=subject.adapter_bytes,
-    )
-
-
-def _volume(question: Question, prices: Prices) -> Volume | None:
-    """Read and written as much of it as of a usual answer."""
-    if question.volume is None:
-        return None
-    usual = usual_answer(prices)
-    return usual.times(question.volume / usual.tokens)
-
-
 def _paces(made: Plan, calibration: Calibration | None) -> Iterator[Pace]:
     """From a short text to the longest that fits."""
     run = speeds()
@@ -257,7 +260,10 @@ def _paces(made: Plan, calibration: Calibration | None) -> Iterator[Pace]:
     lengths = sorted({*(_SHORTEST * 2**step for step in range(_POINTS * 2) if _SHORTEST * 2**step < most), made.wish.tokens, most})
     for length in lengths[-_POINTS:]:
         start = replace(made.start, context=max(length, made.start.context))
-        found = run(made.wish.header, start, made.target, gpu_layers=made.gpu_layers, filled=length, users=made.wish.users, calibration=calibration)
+        found = run(
+            made.wish.header, start, made.target, gpu_layers=made.gpu_layers, filled=length, users=made.working, calibration=calibration,
+            engine=made.wish.engine, ways=made.pages.tensor_parallel if made.pages is not None else 0,
+        )  # fmt: skip
         yield Pace(
             context=length,
             prompt_tokens_per_second=found.prompt_tokens_per_second,
@@ -268,10 +274,10 @@ def _paces(made: Plan, calibration: Calibration | None) -> Iterator[Pace]:
 
 def _most(made: Plan) -> str:
     """How much context fits, said first."""
-    name, where = made.wish.title, made.target.title
+    name, where = made.wish.title, made.target.title + (" under vLLM" if made.pages is not None else "")
     if not made.max_context:
         return f"{name} does not fit on {where} with any context."
-    slots = f" for each of {made.wish.at_once} requests at once" if made.wish.at_once > 1 else ""
+    slots = f" for each of {made.slots} requests at once" if made.slots > 1 else ""
     whole = ", all that it was made for" if made.max_context >= made.wish.made_for else f", of {made.wish.made_for:,} that it was made for"
     part = ", with some layers left to the processor" if made.placed == "offload" else ""
     return f"On {where} {name} can have {made.max_context:,} tokens of context{slots}{whole}{part}."

@@ -154,6 +154,10 @@ def precision_named(text: str) -> str:
     run_together = {kind.replace("_", ""): kind for kind in MIXES} | _OTHERWISE
     if (known := run_together.get(name.replace("_", ""))) is not None:
         return known
+    if name.replace("_", "") in ("FP8", "AWQ", "GPTQ"):
+        raise InvalidRequest(
+            f"llama.cpp has no {shown(text, 40)}: that is a precision of vLLM, which 'engine' asks for; Q8_0 or Q4_K_M come near.", param="precision"
+        )
     near = get_close_matches(name, MIXES, n=3, cutoff=0.5)
     more = f" Did you mean {' or '.join(near)}?" if near else ""
     raise InvalidRequest(f"The precision '{shown(text, 40)}' is not known.{more} Known are {', '.join(MIXES)}.", param="precision")

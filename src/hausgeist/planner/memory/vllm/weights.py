@@ -13,7 +13,7 @@ from typing import Final
 from hausgeist.planner.memory.header import Header, Tensor
 from hausgeist.planner.memory.vllm.start import Start
 
-__all__ = ["kv_heads", "stage_weights", "stages"]
+__all__ = ["kv_heads", "matrix", "stage_weights", "stages"]
 
 _MIB: Final = 1024**2
 _VOCABULARY: Final = 64
@@ -85,9 +85,8 @@ def _bytes(header: Header, start: Start, tensor: Tensor, name: str, layer: int, 
         step = _VOCABULARY * ranks
         return 2 * length * (-(-rows // step) * step // ranks)
     elements = _local(header, tensor, name, layer, ranks, length * rows)
-    matrix = layer >= 0 and rows > 1 and tensor.name.endswith(".weight") and not name.startswith(_UNQUANTISED)
     expert = name.endswith("_exps")
-    if not matrix or start.precision == "bf16" or (start.precision == "mxfp4" and not expert):
+    if not matrix(tensor) or start.precision == "bf16" or (start.precision == "mxfp4" and not expert):
         return 2 * elements
     if start.precision in ("fp8", "int8"):
         return elements + 4 * (elements // length)
@@ -95,6 +94,13 @@ def _bytes(header: Header, start: Start, tensor: Tensor, name: str, layer: int, 
         return elements // 2 + elements // 32
     # Scales of 16 bits and zeros of 4; where weights are symmetric the zeros stay all the same.
     return elements // 2 + elements // _GROUP * 5 // 2
+
+
+def matrix(tensor: Tensor) -> bool:
+    """Whether a precision of less than 16 bits is for this tensor: a matrix of a layer, but none that routes or folds."""
+    name, layer = _named(tensor)
+    rows = len(tensor.dimensions) > 1 and max(tensor.dimensions[1:]) > 1
+    return layer >= 0 and rows and tensor.name.endswith(".weight") and not name.startswith(_UNQUANTISED)
 
 
 def _local(header: Header, tensor: Tensor, name: str, layer: int, ranks: int, elements: int) -> int:
