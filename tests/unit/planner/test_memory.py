@@ -142,6 +142,15 @@ def test_absurd_headers_are_refused(key: str, value: object) -> None:
         estimate(Header(metadata={**header.metadata, f"llama.{key}": value}, tensors=header.tensors), Start(context=1024))
 
 
+@pytest.mark.parametrize(
+    ("key", "value"), [("expert_used_count", 10**12), ("expert_used_count", 9), ("expert_used_count", 0), ("expert_count", 10**9)]
+)
+def test_no_header_has_a_graph_built_without_end(key: str, value: int) -> None:
+    header = header_of("mixtral:8x7b")
+    with pytest.raises(InvalidRequest, match="experts are used"):
+        estimate(Header(metadata={**header.metadata, f"llama.{key}": value}, tensors=header.tensors), Start(context=1024))
+
+
 # --- caches ---
 
 

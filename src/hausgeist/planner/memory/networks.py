@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+from hausgeist.errors import InvalidRequest
 from hausgeist.planner.memory.arena import Node
 from hausgeist.planner.memory.nodes import Nodes
 
 __all__ = ["Networks"]
+
+_MOST_EXPERTS: Final = 1024
+"""llama.cpp takes 512 (`LLAMA_MAX_EXPERTS` in src/llama-hparams.h)."""
 
 
 class Networks(Nodes):
@@ -34,6 +40,8 @@ class Networks(Nodes):
         header, name = self.header, f"blk.{layer}."
         tokens, width = node.shape[1], node.shape[0]
         count, used = header.number("expert_count"), header.per_layer("expert_used_count")[layer]
+        if not 0 < used <= count <= _MOST_EXPERTS:
+            raise InvalidRequest(f"The header says that {used} of {count} experts are used, which no engine does.", param="model")
         if logits is None:
             logits = self.biased(f"{name}ffn_gate_inp", node)
         probabilities = self.same(logits) if gating in ("softmax", "sigmoid") else logits
