@@ -24,6 +24,7 @@ TITLES = {
     "memory": "Memory: arithmetic against the engine's fit pass",
     "fit_pass": "The engine's fit pass of a large header",
     "vllm_memory": "Memory under vLLM: planned against what vLLM logged",
+    "planning": "How long a plan takes",
     "speed": "Speed: predicted against what others published",
     "speed_fit": "Speed: what was fitted, and devices left out of the fit",
     "calibrated": "Speed: predicted against measured, on this machine",

@@ -85,12 +85,8 @@ def fit(header: Header, start: Start, space: Room, *, gpu_layers: int | None = N
     whole = header.blocks + 1
     if gpu_layers is not None or space.shared:
         return _judged(header, replace(start, gpu_layers=whole if gpu_layers is None else max(0, min(gpu_layers, whole))), space)
-    if sum(_layers(header, start)) <= sum(space.devices):
-        found = _judged(header, replace(start, gpu_layers=whole), space)
-        if not _devices_missing(found.memory, space):
-            return found
-        if (counts := _rest(header, found).split(_layers(header, start), whole, space)) is not None:
-            return _judged(header, replace(start, gpu_layers=whole, shares=tuple(map(float, counts))), space)
+    if (wholly := _wholly(header, start, space)) is not None:
+        return wholly
     some = replace(start, gpu_layers=max(1, header.blocks // 2))
     layers, rest = _layers(header, start), _rest(header, _judged(header, some, space))
     count = rest.most(layers, space, below=whole)
@@ -101,6 +97,18 @@ def fit(header: Header, start: Start, space: Room, *, gpu_layers: int | None = N
         if not count or not _devices_missing(found.memory, space):
             return found
         count -= 1
+
+
+def _wholly(header: Header, start: Start, space: Room) -> Fit | None:
+    """All layers on cards, if these hold them."""
+    whole = header.blocks + 1
+    if sum(_layers(header, start)) > sum(space.devices):
+        return None
+    found = _judged(header, replace(start, gpu_layers=whole), space)
+    if not _devices_missing(found.memory, space):
+        return found
+    counts = _rest(header, found).split(_layers(header, start), whole, space)
+    return None if counts is None else _judged(header, replace(start, gpu_layers=whole, shares=tuple(map(float, counts))), space)
 
 
 def _judged(header: Header, start: Start, space: Room) -> Fit:
@@ -192,6 +200,9 @@ class _Rest:
         devices = tuple(one + (two - one) * part + more for one, two in zip(self.devices, other.devices, strict=True))
         return _Rest(devices, self.host + (other.host - self.host) * part + more)
 
+    def plus(self, other: _Rest) -> _Rest:
+        return _Rest(tuple(map(sum, zip(self.devices, other.devices, strict=True))), self.host + other.host)
+
     def times(self, factor: float) -> _Rest:
         return _Rest(tuple(size * factor for size in self.devices), self.host * factor)
 
@@ -199,9 +210,8 @@ class _Rest:
 def _rest(header: Header, found: Fit) -> _Rest:
     layers, start = _layers(header, found.start), found.start
     devices, host = list(map(float, found.memory.devices)), float(found.memory.host - _checkpoints(header, start))
-    placement = Placement(header.blocks, start.gpu_layers, start.shares)
-    for layer, size in enumerate(layers):
-        if (place := placement.device(layer)) == HOST:
+    for size, place in zip(layers, Placement(header.blocks, start.gpu_layers, start.shares).places, strict=True):
+        if place == HOST:
             host -= size
         else:
             devices[place] -= size
@@ -233,7 +243,7 @@ def largest_context(header: Header, found: Fit, space: Room, trained: int, *, gp
         if gpu_layers is not None or space.shared or not space.devices or not start.gpu_layers:
             return _stays(layers, rest, start, space)
         if found.placed == "wholly":
-            return rest.split(layers, len(layers), space) is not None and rest.host <= space.host
+            return _wholly_stays(layers, rest, space)
         count = rest.most(layers, space, below=len(layers))
         return count > 0 and rest.host + sum(layers[: len(layers) - count]) <= space.host
 
@@ -255,26 +265,59 @@ def largest_context(header: Header, found: Fit, space: Room, trained: int, *, gp
 def _longest_input(header: Header, found: Fit, space: Room, trained: int, gpu_layers: int | None) -> int:
     """The same where a whole input is one step, so that everything grows with it, and faster than it does: each length is laid out anew."""
 
+    def there(context: int) -> Start:
+        return replace(found.start, context=context, batch=max(context, found.start.slots), micro_batch=max(context, found.start.slots))
+
     def fits(context: int) -> bool:
-        start = replace(found.start, context=context, batch=max(context, found.start.slots), micro_batch=max(context, found.start.slots))
-        there = fit(header, start, space, gpu_layers=gpu_layers).placed
-        return there == found.placed if found.placed != "no" else there != "no"
+        start = there(context)
+        if found.placed == "wholly" and gpu_layers is None and space.devices and not space.shared:  # how else it may be placed is of no interest
+            wholly = _wholly(header, start, space)
+            return wholly is not None and wholly.placed == "wholly"
+        placed = fit(header, start, space, gpu_layers=gpu_layers).placed
+        return placed == found.placed if found.placed != "no" else placed != "no"
 
     if fits(trained):
         return trained
     low, high = 0, (trained - 1) // _STEP
+    if found.placed == "wholly" and found.start.context < trained:
+        far = _rest(header, _judged(header, there(trained), space))
+        guess = _likely_input(header, found, space, far, trained) // _STEP
+        for steps in (guess, guess + 1, guess + 4, guess - 1, guess - 4):
+            if low < steps <= high:
+                low, high = (steps, high) if fits(steps * _STEP) else (low, steps - 1)
     while low < high:
         middle = (low + high + 1) // 2
         low, high = (middle, high) if fits(middle * _STEP) else (low, middle - 1)
     return low * _STEP
 
 
+def _likely_input(header: Header, found: Fit, space: Room, far: _Rest, trained: int) -> int:
+    """Where to look for it first. Masks grow with the square, all else in proportion: a parabola through nothing, this input and the longest one."""
+    near, length = _rest(header, found), found.start.context
+    low, high = 0, (trained - 1) // _STEP
+    while low < high:
+        middle = (low + high + 1) // 2
+        context = middle * _STEP
+        part = context / (trained - length)
+        rest = near.times(part * (trained - context) / length).plus(far.times(part * (context - length) / trained))
+        layers = _layers(header, replace(found.start, context=context))
+        fits = _stays(layers, rest, found.start, space)
+        if not fits and space.devices and not space.shared:
+            fits = all(size <= there for size, there in zip(rest.devices, space.devices, strict=True)) and _wholly_stays(layers, rest, space)
+        low, high = (middle, high) if fits else (low, middle - 1)
+    return low * _STEP
+
+
+def _wholly_stays(layers: Sequence[int], rest: _Rest, space: Room) -> bool:
+    """Whether all layers fit on the cards, however many on each."""
+    return rest.split(layers, len(layers), space) is not None and rest.host <= space.host
+
+
 def _stays(layers: Sequence[int], rest: _Rest, start: Start, space: Room) -> bool:
     """Whether it fits with as many layers on each card as now."""
-    placement = Placement(len(layers) - 1, start.gpu_layers, start.shares)
     devices, host = list(rest.devices), rest.host
-    for layer, size in enumerate(layers):
-        if (place := placement.device(layer)) == HOST:
+    for size, place in zip(layers, Placement(len(layers) - 1, start.gpu_layers, start.shares).places, strict=True):
+        if place == HOST:
             host += size
         else:
             devices[place] += size

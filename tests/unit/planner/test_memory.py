@@ -203,7 +203,7 @@ def test_the_shared_table_is_there_twice_where_it_is_repacked_or_on_a_device() -
 
 def test_layers_go_to_devices_from_the_end() -> None:
     placement = Placement(10, 6, (1.0, 1.0))
-    assert [placement.device(layer) for layer in range(11)] == [HOST] * 5 + [0] * 3 + [1] * 3
+    assert list(placement.places) == [HOST] * 5 + [0] * 3 + [1] * 3
     assert not placement.whole
     assert Placement(10, 99, (1.0,)).whole
     assert Placement(10, 99).offloaded == 0
@@ -225,7 +225,7 @@ def test_every_catalogued_model_is_planned_in_time() -> None:
         if entry.anatomy.architecture in GRAPHS:
             took = []
             # The garbage of other tests may be collected in the midst of one of them.
-            while not took or (took[-1] > 0.1 and len(took) < 3):
+            while not took or (took[-1] > 0.05 and len(took) < 4):
                 header = describe(entry.anatomy, lambda tensor: "F16")
                 start = time.thread_time()
                 memory = estimate(header, Start(context=8192, task="embed" if header.cacheless else "generate"))
@@ -233,9 +233,9 @@ def test_every_catalogued_model_is_planned_in_time() -> None:
             assert memory.exact
             assert memory.total > 0
             assert memory.compute > 0
-            if min(took) > 0.25:
+            if min(took) > 0.05:
                 slow[entry.name] = min(took)
-    assert not slow  # 50 ms where nothing else runs
+    assert not slow  # 10 ms where nothing else runs
 
 
 @given(

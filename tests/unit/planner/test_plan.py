@@ -10,7 +10,7 @@ import pytest
 from hausgeist.errors import InvalidRequest
 from hausgeist.library.catalog.mix import tensor_type
 from hausgeist.library.catalog.reader import load as load_catalogue
-from hausgeist.model import Footprint
+from hausgeist.model import Footprint, Task
 from hausgeist.planner.costs.expense import ANSWERS_PER_PERSON, Terms, usual_volume
 from hausgeist.planner.costs.money import Volume
 from hausgeist.planner.costs.prices import decode, packaged
@@ -314,18 +314,21 @@ def test_a_footprint_that_nobody_took_changes_nothing() -> None:
 # --- time ---
 
 
-@pytest.mark.parametrize(("name", "seconds"), [("llama3.1:8b", 0.05), ("gemma3:27b", 0.1)])
-def test_a_plan_takes_milliseconds(name: str, seconds: float) -> None:
-    """Of a header that nobody has asked about before, on a card that it does not fit on with all of its context; as this process counts time.
-
-    The goal is 50 ms for all. That of 27B and more is missed (docs/plan.md), and held here to what it takes.
-    """
+@pytest.mark.parametrize(
+    "name",
+    ["llama3.1:8b", "gemma3:27b", "llama3.1:70b", "llama3.1:405b", "deepseek-r1:671b", "deepseek-v3.2:671b", "qwen3-next:80b", "kimi-linear:48b",
+     "nomic-embed-text:v1.5", "qwen3-embedding:8b"],
+)  # fmt: skip
+@pytest.mark.parametrize(("there", "count"), [("RTX 3090", 1), ("RTX 3090", 4), ("DDR5-5600 64GB", 1), ("M3 Max (40-core GPU)", 1)])
+def test_a_plan_takes_milliseconds(name: str, there: str, count: int) -> None:
+    """Of a header that nobody has asked about before; as this thread counts time, which is more where others use the caches too."""
     entry = load_catalogue().find(name)
     assert entry is not None
-    anatomy, there, times = entry.anatomy, card("RTX 3090"), []
-    for _ in range(4):
-        header = describe(anatomy, lambda tensor: tensor_type(anatomy, tensor, "Q4_K_M"))
-        before = time.process_time()
-        plan(Wish(model=name, header=header, trained=131072, users=2), there, PRICES)
-        times.append(time.process_time() - before)
-    assert min(times) <= seconds
+    anatomy, machine, times = entry.anatomy, card(there, count=count), list[float]()
+    while not times or (times[-1] > 0.05 and len(times) < 10):
+        header = describe(anatomy, lambda tensor: tensor_type(anatomy, tensor, entry.precision))
+        task: Task = "embed" if "embedding" in entry.use else "generate"
+        before = time.thread_time()
+        plan(Wish(model=name, header=header, trained=entry.context, users=2, task=task), machine, PRICES)
+        times.append(time.thread_time() - before)
+    assert min(times) <= 0.05

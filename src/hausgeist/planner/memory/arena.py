@@ -2,27 +2,44 @@
 
 Owns the order in which nodes come (ggml/src/ggml.c `ggml_visit_parents_graph`), which results overwrite an input, and where free space is found
 (ggml/src/ggml-alloc.c `ggml_gallocr_alloc_graph_impl`, `ggml_dyn_tallocr_alloc`). What nodes a model has is `operations` and `graphs`.
+
+Of layers that come again most are left out of a graph (`repeats`). They take and give back what the group before them did if all that decides it was
+the same before that group as behind it, which is compared, not assumed. Where they find it is followed for each of them.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import Final, NamedTuple
 
-__all__ = ["ALIGNMENT", "Graph", "Node", "Shape"]
+from hausgeist.planner.memory.repeats import Repeat
+
+__all__ = ["ALIGNMENT", "Graph", "Node", "Shape", "Unsettled"]
 
 Shape = tuple[int, int, int, int]
 ALIGNMENT = 32
 """Of tensors in the memory of a processor (`TENSOR_ALIGNMENT`); 128 with CUDA."""
 
-_WIDTHS = {"f32": 4, "f16": 2, "i32": 4, "i64": 8}
+_ENDLESS: Final = 1 << 62
+_WIDTHS: Final = {"f32": 4, "f16": 2, "i32": 4, "i64": 8}
+
+
+class Unsettled(Exception):
+    """What layers that were left out do to memory cannot be told from those before them."""
 
 
 class Node:
     """A tensor of the graph. `root`: it is a view of that one; `external`: its memory is not the graph's."""
 
-    __slots__ = ("allocated", "children", "external", "kind", "layer", "offset", "output", "plain", "reuses", "root", "seen", "shape", "size",
+    __slots__ = ("allocated", "buffer", "children", "external", "kind", "layer", "layers", "offset", "output", "plain", "reuses", "root", "shape",
                  "sources", "views")  # fmt: skip
+    allocated: bool
+    children: int
+    """Nodes that need it still."""
+    views: int
+    """Views of it that are needed still."""
 
     def __init__(
         self,
@@ -46,11 +63,18 @@ class Node:
         self.external = external
         self.layer: int | None = None
         """Whose weight it is a product with, -1: that of a table for looking up; `None`: no weight takes part."""
+        self.layers = -1
+        """How many had begun when it was added; -1: it was not."""
+        self.buffer = 0
+        """Number of the buffer in which it lies."""
         self.output = False
-        self.seen = False
-        self.allocated = False
-        self.children = self.views = self.offset = 0
-        self.size = shape[0] * shape[1] * shape[2] * shape[3] * _WIDTHS.get(kind, 4)
+        self.offset = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        length, rows, stacks, others = self.shape
+        return length * rows * stacks * others * _WIDTHS[self.kind]
 
     @property
     def elements(self) -> int:
@@ -63,67 +87,172 @@ class Graph:
     def __init__(self) -> None:
         self.nodes: list[Node] = []
         self.leaves: list[Node] = []
+        self.marks: list[int] = []
+        """How many nodes there were when each layer began."""
+        self.repeats: Sequence[Repeat] = ()
+        """Layers that come again, of which some have no nodes here."""
+
+    @property
+    def count(self) -> int:
+        """Nodes, with those of layers that are left out."""
+        return len(self.nodes) + sum(len(self._group(one)) * one.left_out for one in self.repeats)
 
     def expand(self, node: Node) -> None:
         """Add a node after all that it needs."""
-        if node.seen:
+        if node.layers >= 0:
             return
-        node.seen = True
+        node.layers = len(self.marks)
         for source in node.sources:
-            self.expand(source)
+            if source.layers < 0:
+                self.expand(source)
         (self.nodes if node.sources else self.leaves).append(node)
 
-    def measure(self, alignment: int = ALIGNMENT) -> int:
-        """Bytes of the buffer in which all nodes find their place."""
-        arena = _Arena(alignment)
-        self._place(lambda node: arena)
-        return arena.size
+    def mark(self) -> None:
+        """A layer begins."""
+        self.marks.append(len(self.nodes))
 
-    def measure_apart(self, alignments: Sequence[int], of: Callable[[Node], int]) -> tuple[int, ...]:
-        """Bytes of several buffers. `of`: the number of a node's buffer."""
+    def measure(self, alignment: int = ALIGNMENT) -> int:
+        """Bytes of the buffer in which all nodes find their place. Raises `Unsettled`."""
+        return self.measure_apart((alignment,))[0]
+
+    def measure_apart(self, alignments: Sequence[int]) -> tuple[int, ...]:
+        """Bytes of several buffers. Raises `Unsettled`."""
         arenas = tuple(_Arena(alignment) for alignment in alignments)
-        self._place(lambda node: arenas[of(node)])
+        walk = _Walk(arenas)
+        walk.begin(self.leaves, self.nodes, {layer: one for one in self.repeats for layer in one.last})
+        ends: dict[int, tuple[range, int]] = {}
+        for one in self.repeats:
+            group = self._group(one)
+            if not group:
+                raise Unsettled
+            ends |= {group.start: (group, 0), group.stop: (group, one.left_out)}
+        state: dict[Node, _Held] = {}
+        for number, node in enumerate(self.nodes):
+            if number in ends:
+                group, left_out = ends[number]
+                before, state = state, self._state(number)
+                if left_out:
+                    if not _alike(before, state):
+                        raise Unsettled
+                    walk.again(self.nodes[max(0, group.start - len(group)) : group.start], self.nodes[group.start : number], left_out)
+                walk.journal.clear()
+            walk.step(node)
         return tuple(arena.size for arena in arenas)
 
-    def _place(self, arena: Callable[[Node], _Arena]) -> None:
-        for node in (*self.leaves, *self.nodes):
+    def _group(self, repeat: Repeat) -> range:
+        """The nodes of the last group of layers before those that are left out."""
+        end = repeat.first + (repeat.kept - 1) * repeat.length
+        return range(self.marks[end - repeat.length], self.marks[end])
+
+    def _state(self, end: int) -> dict[Node, _Held]:
+        """What the nodes from `end` on find that they may free or overwrite, but for its addresses. Inputs of later layers are not among it."""
+        layer = bisect_right(self.marks, end - 1)
+        return {
+            node: _Held(number, node.shape, node.allocated, node.children, node.views)
+            for number, node in enumerate((*self.leaves, *self.nodes[:end]), -len(self.leaves) - end)
+            if not node.output and (node.allocated or (node.root is not None and node.children)) and (node.sources or node.layers <= layer)
+        }
+
+
+class _Held(NamedTuple):
+    """A result that is there at the end of a group of layers."""
+
+    number: int
+    """Where it stands before the end."""
+    shape: Shape
+    allocated: bool
+    children: int
+    views: int
+
+
+def _alike(before: Mapping[Node, _Held], after: Mapping[Node, _Held]) -> bool:
+    """Whether the next group finds what the last one found: the very same results, or those at the same places in the group before it.
+
+    Of the former it matters whether they are needed any more, not how often: they are needed behind layers that are left out just as in each of them.
+    """
+    lasting = before.keys() & after.keys()
+    return all(
+        (before[node].allocated, before[node].children > 0, before[node].views > 0)
+        == (after[node].allocated, after[node].children > 0, after[node].views > 0)
+        for node in lasting
+    ) and sorted(before[node] for node in before.keys() - lasting) == sorted(after[node] for node in after.keys() - lasting)
+
+
+class _Walk:
+    """Node after node finds its place and gives back that of others, if nobody needs them any more."""
+
+    def __init__(self, arenas: Sequence[_Arena]) -> None:
+        self._arenas = arenas
+        self._others: dict[Node, list[int]] = {}
+        """Where the inputs are that layers which are left out have in place of one of the group before them."""
+        self.journal: list[tuple[Node | None, Node | None]] = []
+        """Who got a place, and from whom; from nobody: a new one; nobody got it: it was given back."""
+
+    def begin(self, leaves: Sequence[Node], nodes: Sequence[Node], last: Mapping[int, Repeat]) -> None:
+        """`last`: layers that stand for others, which are left out. These may have inputs of their own, behind those of the ones that are there."""
+        for node in (*leaves, *nodes):
             node.allocated, node.children, node.views = False, 0, 0
-        for leaf in self.leaves:
-            if not leaf.external:
-                arena(leaf).place(leaf)
-        for node in self.nodes:
+        for repeat, some in groupby((leaf for leaf in leaves if not leaf.external), lambda leaf: last.get(leaf.layers)):
+            block = list(some)
+            for leaf in block:
+                self._place(leaf)
+            for _ in range(repeat.left_out if repeat else 0):
+                for leaf in block:
+                    self._others.setdefault(leaf, []).append(self._arenas[leaf.buffer].take(leaf.size))
+        for node in nodes:
             if node.root is not None:
                 node.root.views += 1
             for source in node.sources:
                 source.children += 1
-        for node in self.nodes:
-            arena(node).place(node)
-            for source in node.sources:
-                source.children -= 1
-                if source.children or source.views:
-                    continue
-                root = source.root
-                if root is None:
-                    if source.allocated:
-                        arena(source).release(source)
-                    continue
-                root.views -= 1
-                if not root.views and not root.children and root.allocated:
-                    arena(root).release(root)
 
+    def step(self, node: Node) -> None:
+        if not (node.external or node.root is not None):
+            self._place(node)
+        for source in node.sources:
+            source.children -= 1
+            if source.children or source.views:
+                continue
+            root = source.root
+            if root is None:
+                if source.allocated:
+                    self._release(source)
+                continue
+            root.views -= 1
+            if not root.views and not root.children and root.allocated:
+                self._release(root)
 
-class _Arena:
-    """Free blocks by address; the last one has no end."""
+    def again(self, earlier: Sequence[Node], group: Sequence[Node], times: int) -> None:
+        """Groups of layers that are left out do to memory what `group` did, each seeing the one before it as `group` saw the `earlier` one.
 
-    def __init__(self, alignment: int) -> None:
-        self._alignment = alignment
-        self._starts = [0]
-        self._sizes = [1 << 62]
-        self.size = 0
+        Done until nothing changes any more. Raises `Unsettled` where results of others took part.
+        """
+        count = len(group)
+        own = [leaf for leaf in self._others if any(leaf is gave for _, gave in self.journal)]
+        index = {node: number for number, node in enumerate((*earlier, *group, *own), count - len(earlier))}
+        steps = []
+        for got, gave in self.journal:
+            of = got or gave
+            assert of is not None
+            if (got and got not in index) or (gave and gave not in index):
+                raise Unsettled
+            steps.append((index[got] if got else -1, index[gave] if gave else -1, self._arenas[of.buffer], of.size))
+        places = [0] * count + [node.offset for node in (*group, *own)]
+        for number in range(times):
+            before = places[count:], [arena.free for arena in self._arenas]
+            places = places[count : 2 * count] * 2 + [self._others[leaf][number] for leaf in own]
+            for to, source, arena, size in steps:
+                if source < 0:
+                    places[to] = arena.take(size)
+                elif to < 0:
+                    arena.give(places[source], size)
+                else:
+                    places[to] = places[source]
+            if (places[count:], [arena.free for arena in self._arenas]) == before:
+                break
+        for node, place in zip(group, places[count:], strict=False):
+            node.offset = place
 
-    def place(self, node: Node) -> None:
-        if node.allocated or node.external or node.root is not None:
-            return
+    def _place(self, node: Node) -> None:
         node.allocated = True
         if node.reuses:
             for source in node.sources:
@@ -133,33 +262,50 @@ class _Arena:
                 ):  # fmt: skip
                     node.offset = source.offset
                     source.allocated = False
+                    self.journal.append((node, source))
                     return
-        node.offset = self._take(self._aligned(node.size))
+        node.offset = self._arenas[node.buffer].take(node.size)
+        self.journal.append((node, None))
 
-    def release(self, node: Node) -> None:
+    def _release(self, node: Node) -> None:
         if node.output:
             return
         node.allocated = False
-        self._give(node.offset, self._aligned(node.size))
+        self._arenas[node.buffer].give(node.offset, node.size)
+        self.journal.append((None, node))
 
-    def _aligned(self, size: int) -> int:
-        return -(-size // self._alignment) * self._alignment
 
-    def _take(self, size: int) -> int:
+class _Arena:
+    """Free blocks by address; the last one has no end."""
+
+    def __init__(self, alignment: int) -> None:
+        self._alignment = alignment
+        self._starts = [0]
+        self._sizes = [_ENDLESS]
+        self.size = 0
+
+    @property
+    def free(self) -> tuple[list[int], list[int]]:
+        return self._starts.copy(), self._sizes.copy()
+
+    def take(self, size: int) -> int:
+        size = -(-size // self._alignment) * self._alignment
         sizes = self._sizes
-        best, room = len(sizes) - 1, 1 << 63
-        for index in range(len(sizes) - 1):
-            if size <= sizes[index] <= room:
-                best, room = index, sizes[index]
+        best, room = -1, _ENDLESS
+        for index, there in enumerate(sizes):
+            if size <= there <= room:
+                best, room = index, there
         offset = self._starts[best]
-        self._starts[best] += size
-        sizes[best] -= size
-        if not sizes[best]:
+        if size == room:
             del self._starts[best], sizes[best]
+        else:
+            self._starts[best] = offset + size
+            sizes[best] = room - size
         self.size = max(self.size, offset + size)
         return offset
 
-    def _give(self, offset: int, size: int) -> None:
+    def give(self, offset: int, size: int) -> None:
+        size = -(-size // self._alignment) * self._alignment
         starts, sizes = self._starts, self._sizes
         index = bisect_left(starts, offset)
         if index and starts[index - 1] + sizes[index - 1] == offset:

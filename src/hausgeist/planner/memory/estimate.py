@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from hausgeist.errors import InvalidRequest
 from hausgeist.model import CacheType, Task
+from hausgeist.planner.memory.arena import Unsettled
 from hausgeist.planner.memory.cache import cache_bytes, padded, state_bytes, window_cells
-from hausgeist.planner.memory.graphs import build
+from hausgeist.planner.memory.graphs import build, kinds
 from hausgeist.planner.memory.header import BLOCKS, Header
 from hausgeist.planner.memory.operations import Batch, Builder
 from hausgeist.planner.memory.placement import HOST, Placement
+from hausgeist.planner.memory.repeats import Selection, select
 from hausgeist.planner.memory.splits import split_bytes
 from hausgeist.planner.memory.weights import InstructionSet, weights
 
@@ -19,6 +22,8 @@ __all__ = ["Memory", "Start", "estimate"]
 
 _MAX_CONTEXT = 2**24
 _MAX_SLOTS = 256
+_KEPT = (3, 5)
+"""How many groups of layers that are alike are built: so many, or more where what the others do cannot be told from these, or else all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,8 +101,8 @@ def estimate(header: Header, start: Start) -> Memory:
     caches = cache_bytes(header, cells=batch.cells, window=batch.window_cells, streams=batch.streams, cache_type=start.cache_type, flash=batch.flash)
     states = state_bytes(header, slots=start.slots)
     devices = list(placed.devices)
-    for layer, (cache, state) in enumerate(zip(caches, states, strict=True)):
-        if (place := placement.device(layer)) != HOST:
+    for cache, state, place in zip(caches, states, placement.places, strict=False):
+        if place != HOST:
             devices[place] += cache + state + start.adapters // header.blocks
     if placement.offloaded:
         devices[0] += start.projector
@@ -164,15 +169,26 @@ def _measured(header: Header, batch: Batch, placement: Placement) -> _Measured:
     Results do not depend on how many layers are on devices, as long as it is some, nor on the shares: half of them in equal parts stand for all.
     """
     count = len(placement.shares)
-    known: dict[tuple[Batch, int, bool, bool], _Measured] = header.measured
+    known: dict[Hashable, _Measured] = header.measured
     key = (batch, count, placement.whole, placement.offloaded > 0)
     if key not in known:
-        builder = Builder(header, batch)
-        exact, graph = build(builder), builder.graph
-        if placement.offloaded:
-            layers = placement.blocks + 1 if placement.whole else max(count, placement.blocks // 2)
-            host, devices = split_bytes(graph, Placement(placement.blocks, layers, (1.0,) * count))
-        else:
-            host, devices = graph.measure(), (0,) * count
-        known[key] = _Measured(exact, len(graph.nodes), host, devices)
+        layers = 0 if not placement.offloaded else placement.blocks + 1 if placement.whole else max(count, placement.blocks // 2)
+        standing = Placement(placement.blocks, layers, (1.0,) * count)
+        alike = list(zip(kinds(header), standing.places, strict=False))
+        for kept in (*_KEPT, len(alike)):
+            try:
+                known[key] = _laid_out(header, batch, standing, select(alike, kept))
+                break
+            except Unsettled:
+                continue
     return known[key]
+
+
+def _laid_out(header: Header, batch: Batch, placement: Placement, selection: Selection) -> _Measured:
+    """Raises `Unsettled` where too few layers were selected."""
+    builder = Builder(header, batch, selection.layers)
+    exact, graph = build(builder), builder.graph
+    graph.repeats = selection.repeats
+    nodes = graph.count
+    host, devices = split_bytes(graph, placement) if placement.offloaded else (graph.measure(), (0,) * len(placement.shares))
+    return _Measured(exact, nodes, host, devices)

@@ -5,7 +5,7 @@ Keys and defaults are those that llama.cpp reads (src/llama-model.cpp `load_hpar
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final, NamedTuple
@@ -112,6 +112,15 @@ class Header:
         return f"blk.{layer}.{name}" in self.tensors
 
     @cached_property
+    def by_layer(self) -> Mapping[int, Sequence[Tensor]]:
+        """Tensors of each layer; what belongs to no layer goes with the output, which is the layer after the last."""
+        found: dict[int, list[Tensor]] = {}
+        for tensor in self.tensors.values():
+            number = tensor.name.split(".", 2)[1] if tensor.name.startswith("blk.") else ""
+            found.setdefault(int(number) if number.isdecimal() else self.blocks, []).append(tensor)
+        return found
+
+    @cached_property
     def measured(self) -> dict[Any, Any]:
         """What was found out about graphs and layers of this model, to be asked for again."""
         return {}
@@ -207,11 +216,20 @@ class Header:
         return self.layers - self.number("attention.shared_kv_layers") if self.architecture == "gemma4" else self.layers
 
     def key_length(self, layer: int) -> int:
-        return self._length("key_length", layer)
+        return self._key_lengths[self.windowed[layer]]
 
     def value_length(self, layer: int) -> int:
-        return self._length("value_length", layer)
+        return self._value_lengths[self.windowed[layer]]
 
-    def _length(self, name: str, layer: int) -> int:
+    @cached_property
+    def _key_lengths(self) -> tuple[int, int]:
+        return self._lengths("key_length")
+
+    @cached_property
+    def _value_lengths(self) -> tuple[int, int]:
+        return self._lengths("value_length")
+
+    def _lengths(self, name: str) -> tuple[int, int]:
+        """In layers that see everything, and in windowed ones."""
         full = self.number(f"attention.{name}", self.hidden // self.heads[0] if self.heads[0] else 0)
-        return self.number(f"attention.{name}_swa", full) if self.windowed[layer] else full
+        return full, self.number(f"attention.{name}_swa", full) if self.window else full

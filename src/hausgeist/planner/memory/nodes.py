@@ -5,8 +5,9 @@ Weights take no part in the sharing of memory and are left out of the graph; the
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from hausgeist.planner.memory.arena import Graph, Node, Shape
 from hausgeist.planner.memory.header import Header
@@ -49,15 +50,25 @@ class Batch:
 class Nodes:
     """What all parts of a graph are made with. Inputs that layers share are made once: masks, positions."""
 
-    def __init__(self, header: Header, batch: Batch) -> None:
+    def __init__(self, header: Header, batch: Batch, layers: Sequence[int] | None = None) -> None:
+        """`layers`: those that are built, by number; all of them unless given."""
         self.header = header
         self.batch = batch
+        self._layers = layers
+        self._current = 0
         self.graph = Graph()
         self.entered: Node | None = None
         """What the first layer gets, with what goes around it to later ones."""
         self.embedded: Node | None = None
         """What the output is made of: one vector per wanted token."""
         self._leaves: dict[str, Node] = {}
+
+    def each_layer(self) -> Iterator[int]:
+        """The layers to build, each marked in the graph where it begins."""
+        for layer in range(self.header.layers) if self._layers is None else self._layers:
+            self.graph.mark()
+            self._current = layer
+            yield layer
 
     def leaf(self, name: str, *shape: int, kind: str = "f32", external: bool = False) -> Node:
         """An input by name, the same one each time."""
@@ -120,9 +131,8 @@ class Nodes:
 
     def _layer(self, name: str) -> int:
         """Of a weight by its name; what belongs to no layer is where the output is. Encoders of pictures have none of the model's layers."""
-        number = name.split(".", 2)[1] if name.startswith("blk.") else ""
-        if number.isdecimal():
-            return int(number)
+        if name.startswith("blk."):
+            return self._current
         return self.header.blocks if self.header.architecture != "clip" else 0
 
     def positions(self) -> Node:
@@ -137,5 +147,8 @@ _FOUR_POSITIONS = frozenset({"qwen2vl", "qwen3vl", "qwen3vlmoe", "qwen35", "qwen
 """Tokens of images have a place in time, height and width (`n_pos_per_embd`)."""
 
 
+_ONES: Final = ((1, 1, 1, 1), (1, 1, 1), (1, 1), (1,), ())
+
+
 def _four(shape: tuple[int, ...]) -> Shape:
-    return (*shape, *(1,) * (4 - len(shape)))  # type: ignore[return-value]
+    return shape + _ONES[len(shape)]  # type: ignore[return-value]

@@ -27,22 +27,22 @@ class Placement:
     @property
     def offloaded(self) -> int:
         """Layers on devices, the output counted as one."""
-        return min(self.layers, self.blocks + 1) if self.shares else 0
+        return max(0, min(self.layers, self.blocks + 1)) if self.shares else 0
 
     @property
     def whole(self) -> bool:
         return self.offloaded == self.blocks + 1
 
-    def device(self, layer: int) -> int:
-        """Number of the device, or `HOST`. The output is the layer after the last."""
-        first = self.blocks + 1 - self.offloaded
-        if not self.offloaded or layer < first:
-            return HOST
-        return min(bisect_right(_ends(self.shares), (layer - first) / self.offloaded), len(self.shares) - 1)
+    @property
+    def places(self) -> tuple[int, ...]:
+        """The device of each layer by number, or `HOST`. The output is the layer after the last."""
+        return _places(self)
 
 
 @lru_cache(maxsize=64)
-def _ends(shares: tuple[float, ...]) -> tuple[float, ...]:
-    """Where each device's part of the offloaded layers ends, of 1."""
+def _places(placement: Placement) -> tuple[int, ...]:
+    count, shares = placement.offloaded, placement.shares
     total = sum(shares)
-    return tuple(part / total for part in accumulate(shares))
+    ends = [part / total for part in accumulate(shares)]  # where each device's part of the offloaded layers ends, of 1
+    devices = [min(bisect_right(ends, number / count), len(shares) - 1) for number in range(count)]
+    return (*(HOST,) * (placement.blocks + 1 - count), *devices)

@@ -7,7 +7,7 @@ and copies are there four times (`GGML_SCHED_MAX_COPIES`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from hausgeist.planner.memory.arena import ALIGNMENT, Graph, Node
@@ -20,81 +20,82 @@ _COPIES: Final = 4
 
 
 def split_bytes(graph: Graph, placement: Placement) -> tuple[int, tuple[int, ...]]:
-    """Bytes of intermediate results on the host, and on each device."""
+    """Bytes of intermediate results on the host, and on each device. The graph is taken apart for it, and is of no use afterwards."""
     count = len(placement.shares)
-    copies = _COPIES if count > 1 and placement.whole else 1
-    places = _places(graph.nodes, placement)
-    split, where = _copied(graph, places, copies)
-    sizes = split.measure_apart((ALIGNMENT, *(_DEVICE_ALIGNMENT,) * count), lambda node: where.get(id(node), HOST) + 1)
+    _distribute(graph.nodes, placement)
+    _copy(graph, _COPIES if count > 1 and placement.whole else 1)
+    sizes = graph.measure_apart((ALIGNMENT, *(_DEVICE_ALIGNMENT,) * count))
     return sizes[0], sizes[1:]
 
 
-def _places(nodes: Sequence[Node], placement: Placement) -> dict[int, int]:
-    """Where each node runs; inputs are on the host."""
-    found = {id(node): placement.device(node.layer) if node.layer >= 0 else HOST for node in nodes if node.layer is not None}
+def _buffer(place: int) -> int:
+    """The host's is the first one."""
+    return place - HOST
+
+
+def _distribute(nodes: Sequence[Node], placement: Placement) -> None:
+    """Decide where each node runs; inputs are on the host."""
     real = [node for node in nodes if node.root is None]
-    for order, devices_only in ((real, True), (real[::-1], True), (real, False), (real[::-1], False)):
-        _spread(order, found, devices_only=devices_only)
+    places = (*placement.places, HOST)  # the last one of tables, whose layer is -1
+    found = [None if node.layer is None else places[node.layer] for node in real]
+    for step, devices_only in ((1, True), (-1, True), (1, False), (-1, False)):
+        _spread(found, step, devices_only=devices_only)
+    for node, place in zip(real, found, strict=True):
+        node.buffer = _buffer(HOST if place is None else place)
     for node in nodes:
         if node.root is not None:
-            found[id(node)] = found.get(id(node.root), found.get(id(node.sources[0]), HOST))
-    return found
+            node.buffer = (node.root if node.root.sources else node.sources[0]).buffer
 
 
-def _spread(nodes: Iterable[Node], found: dict[int, int], *, devices_only: bool) -> None:
+def _spread(found: list[int | None], step: int, *, devices_only: bool) -> None:
     """What has no place takes that of the one before."""
     current: int | None = None
-    for node in nodes:
-        place = found.get(id(node))
+    for index in range(len(found))[::step]:
+        place = found[index]
         if place is not None:
             current = None if devices_only and place == HOST else place
         elif current is not None:
-            found[id(node)] = current
+            found[index] = current
 
 
-def _copied(graph: Graph, places: dict[int, int], copies: int) -> tuple[Graph, dict[int, int]]:
-    """The same graph with copies of what comes from elsewhere, and where all of it is."""
-    split, where, new, made = Graph(), {}, {id(leaf): leaf for leaf in graph.leaves}, dict[tuple[int, int], Node]()
-    split.leaves = list(graph.leaves)
+def _copy(graph: Graph, copies: int) -> None:
+    """Put in copies of what comes from elsewhere."""
+    made: dict[tuple[Node, int], Node] = {}
+    nodes: list[Node] = []
+    begun: list[int] = []
 
-    def more(node: Node, place: int, number: int) -> None:
+    def more(node: Node, buffer: int, number: int, layers: int) -> None:
         """Copies that are never given back."""
         for _ in range(number):
             copy = Node(node.shape, kind=node.kind)
-            copy.output = True
-            where[id(copy)] = place
-            split.leaves.append(copy)
+            copy.output, copy.buffer, copy.layers = True, buffer, layers
+            graph.leaves.append(copy)
+
+    def brought(source: Node, buffer: int, layers: int) -> Node:
+        if (source, buffer) not in made:
+            made[source, buffer] = copy = Node(source.shape, () if copies > 1 else (source,), kind=source.kind)
+            copy.buffer = buffer
+            if copies > 1:
+                copy.output, copy.layers = True, layers
+                graph.leaves.append(copy)
+                more(source, buffer, copies - 1, layers)
+            else:
+                nodes.append(copy)
+        return made[source, buffer]
 
     if copies > 1:
-        for leaf in graph.leaves:
+        for leaf in tuple(graph.leaves):
             if not leaf.external:
                 leaf.output = True
-                more(leaf, HOST, copies - 1)
-
-    def brought(source: Node, place: int) -> Node:
-        key = (id(source), place)
-        if key not in made:
-            kept = new[id(source)]
-            made[key] = copy = Node(source.shape, () if copies > 1 else (kept,), kind=source.kind)
-            where[id(copy)] = place
-            if copies > 1:
-                copy.output = True
-                split.leaves.append(copy)
-                more(source, place, copies - 1)
-            else:
-                split.nodes.append(copy)
-        return made[key]
-
+                more(leaf, leaf.buffer, copies - 1, leaf.layers)
     for node in graph.nodes:
-        place, sources = places[id(node)], []
-        for source in node.sources:
-            elsewhere = node.root is None and not source.external and places.get(id(source), HOST) != place
-            cached = source.root is not None and source.root.external
-            sources.append(brought(source, place) if elsewhere and not cached else new[id(source)])
-        root = None if node.root is None else new.get(id(node.root), node.root)
-        twin = Node(node.shape, sources, kind=node.kind, root=root, plain=node.plain, reuses=node.reuses)
-        twin.output, twin.size = node.output, node.size
-        new[id(node)] = twin
-        where[id(twin)] = place
-        split.nodes.append(twin)
-    return split, where
+        begun.append(len(nodes))
+        buffer = node.buffer
+        if node.root is None:
+            node.sources = [
+                source if source.buffer == buffer or source.external or (source.root is not None and source.root.external)
+                else brought(source, buffer, node.layers)
+                for source in node.sources
+            ]  # fmt: skip
+        nodes.append(node)
+    graph.nodes, graph.marks = nodes, [begun[mark] for mark in graph.marks]

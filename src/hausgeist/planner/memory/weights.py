@@ -43,40 +43,58 @@ class Weights(NamedTuple):
         return self.plain + self.repacked + sum(self.devices)
 
 
+class _Layer(NamedTuple):
+    """Bytes of one layer: as they are in the file, and what of them is repacked where it stays on the host."""
+
+    total: int
+    repacked: int
+
+
 def weights(header: Header, instructions: InstructionSet = "avx2", placement: Placement | None = None) -> Weights:
     """Bytes of all tensors that are loaded. Those of layers that guess ahead are not."""
     placement = placement or Placement(header.blocks)
-    host = [0, 0]
+    layers, tables = _layers(header, instructions)
+    plain, repacked = tables, 0
     devices = [0] * len(placement.shares)
-    places = [placement.device(layer) for layer in range(header.blocks + 1)]
-
-    def put(tensor: Tensor, layer: int, *, table: bool = False) -> None:
-        place = HOST if table else places[layer]
+    for one, place in zip(layers, placement.places, strict=True):
         if place != HOST:
-            devices[place] += _aligned(tensor.nbytes)
+            devices[place] += one.total
         else:
-            host[not table and _repackable(tensor, instructions)] += _aligned(tensor.nbytes)
-
-    for tensor in header.tensors.values():
-        layer = _layer(header, tensor)
-        if layer < header.layers or layer == header.blocks:
-            put(tensor, layer, table=tensor.name in _LOOKED_UP)
+            plain += one.total - one.repacked
+            repacked += one.repacked
     embedding = header.tensors.get("token_embd.weight")
     tied = embedding is not None and "output.weight" not in header.tensors and not header.cacheless
-    elsewhere = places[header.blocks] != HOST or header.architecture in ("gemma3n", "gemma4")
-    if embedding is not None and tied and (elsewhere or _repackable(embedding, instructions)):
+    place = placement.places[header.blocks]
+    if embedding is not None and tied:
         # The same table once to look up, and once to multiply where that is done elsewhere. Gemma 3n's and 4's are loaded twice in any case.
-        put(embedding, header.blocks)
-    return Weights(host[0], host[1], tuple(devices))
+        size = _aligned(embedding.nbytes)
+        if place != HOST:
+            devices[place] += size
+        elif _repackable(embedding, instructions):
+            repacked += size
+        elif header.architecture in ("gemma3n", "gemma4"):
+            plain += size
+    return Weights(plain, repacked, tuple(devices))
 
 
-def _layer(header: Header, tensor: Tensor) -> int:
-    """Of a tensor; what belongs to no layer goes with the output."""
-    if tensor.name.startswith("blk."):
-        number = tensor.name.split(".", 2)[1]
-        if number.isdecimal():
-            return int(number)
-    return header.blocks
+def _layers(header: Header, instructions: InstructionSet) -> tuple[tuple[_Layer, ...], int]:
+    """Bytes of each layer, the output as the last, and of the tables that are with none. Added up once: one placement after another asks for them."""
+    key = ("weights", instructions)
+    if key not in header.measured:
+        tables, layers = 0, []
+        for layer in range(header.blocks + 1):
+            total = repacked = 0
+            for tensor in header.by_layer.get(layer, ()) if layer < header.layers or layer == header.blocks else ():
+                size = _aligned(tensor.nbytes)
+                if tensor.name in _LOOKED_UP:
+                    tables += size
+                    continue
+                total += size
+                repacked += size if _repackable(tensor, instructions) else 0
+            layers.append(_Layer(total, repacked))
+        header.measured[key] = tuple(layers), tables
+    found: tuple[tuple[_Layer, ...], int] = header.measured[key]
+    return found
 
 
 def _repackable(tensor: Tensor, instructions: InstructionSet) -> bool:

@@ -171,11 +171,10 @@ def _stages(
         size = math.ceil(len(parts) * each / group.total)
         cuts = [parts[first : first + size] for first in range(0, len(parts), size)]
         return tuple(_Stage(place=place * each, parts=cut, rates=device, ways=each) for place, cut in enumerate(cuts))
-    placement = Placement(header.blocks, gpu_layers, start.shares or target.shares)
     places: dict[int, list[Layer]] = {}
-    for number, part in enumerate(parts):
+    for part, place in zip(parts, Placement(header.blocks, gpu_layers, start.shares or target.shares).places, strict=True):
         if part.operations:
-            places.setdefault(placement.device(number), []).append(part)
+            places.setdefault(place, []).append(part)
     return tuple(_Stage(place=place, parts=tuple(some), rates=host if place == HOST else device) for place, some in places.items())
 
 

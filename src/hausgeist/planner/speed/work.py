@@ -6,7 +6,7 @@ embeddings a row; of the cache what is filled, of a windowed layer no more than 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -104,14 +104,20 @@ class Pass:
 
 def layers(header: Header, cache_type: str = "f16", *, flash: bool = True) -> tuple[Layer, ...]:
     """All layers and, as one more at `header.blocks`, the output. Layers that guess ahead are empty: they are not loaded."""
-    groups: dict[int, list[Tensor]] = {number: [] for number in range(header.blocks + 1)}
-    for tensor in header.tensors.values():
-        groups[_place(header, tensor)].append(tensor)
+    key = ("speed", cache_type, flash)
+    if key not in header.measured:
+        header.measured[key] = _layers(header, cache_type, flash=flash)
+    found: tuple[Layer, ...] = header.measured[key]
+    return found
+
+
+def _layers(header: Header, cache_type: str, *, flash: bool) -> tuple[Layer, ...]:
+    groups = header.by_layer
     used = header.per_layer("expert_used_count", 1)
     state = 4.0 * sum(state_widths(header)) if any(header.recurrent) else 0.0
-    found = [_layer(header, number, groups[number], cache_type, used[number], state, flash=flash) for number in range(header.layers)]
+    found = [_layer(header, number, groups.get(number, ()), cache_type, used[number], state, flash=flash) for number in range(header.layers)]
     empty = Layer(dense={}, multiplied={}, operations=0, touched=0.0)
-    return (*found, *((empty,) * (header.blocks - header.layers)), _output(header, groups[header.blocks]))
+    return (*found, *((empty,) * (header.blocks - header.layers)), _output(header, groups.get(header.blocks, ())))
 
 
 def passing(parts: tuple[Layer, ...], *, tokens: float, sequences: float, filled: float, outputs: float, tile: float = 1.0) -> Pass:
@@ -156,14 +162,6 @@ def passing(parts: tuple[Layer, ...], *, tokens: float, sequences: float, filled
     return Pass(read=read, cached=cached, multiplied=multiplied, tiled=tiled, few=few, attended=attended, operations=operations, touched=touched)
 
 
-def _place(header: Header, tensor: Tensor) -> int:
-    if tensor.name.startswith("blk."):
-        number = tensor.name.split(".", 2)[1]
-        if number.isdecimal() and int(number) < header.blocks:
-            return int(number)
-    return header.blocks
-
-
 def _elements(tensor: Tensor) -> float:
     total = 1.0
     for size in tensor.dimensions:
@@ -171,7 +169,7 @@ def _elements(tensor: Tensor) -> float:
     return total
 
 
-def _layer(header: Header, number: int, tensors: list[Tensor], cache_type: str, chooses: int, state: float, *, flash: bool) -> Layer:
+def _layer(header: Header, number: int, tensors: Sequence[Tensor], cache_type: str, chooses: int, state: float, *, flash: bool) -> Layer:
     dense: dict[Family, float] = {}
     experts: dict[Family, float] = {}
     multiplied: dict[Family, float] = {}
@@ -215,7 +213,7 @@ def _layer(header: Header, number: int, tensors: list[Tensor], cache_type: str, 
     )
 
 
-def _output(header: Header, tensors: list[Tensor]) -> Layer:
+def _output(header: Header, tensors: Sequence[Tensor]) -> Layer:
     dense: dict[Family, float] = {}
     multiplied: dict[Family, float] = {}
     per_output: dict[Family, float] = {}

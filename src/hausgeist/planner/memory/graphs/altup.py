@@ -7,13 +7,18 @@ from __future__ import annotations
 
 from hausgeist.planner.memory.arena import Node
 from hausgeist.planner.memory.graphs.gemma import per_layer_inputs
+from hausgeist.planner.memory.header import Header
 from hausgeist.planner.memory.operations import Builder
 
-__all__ = ["altup"]
+__all__ = ["altup", "sparse"]
 
 _COPIES = 4
 _SPARSE = 10
 """So many layers, from the first, keep only the largest results of their gates (`n_layer_sparsity`)."""
+
+
+def sparse(header: Header, layer: int) -> bool:
+    return header.architecture == "gemma3n" and layer < _SPARSE
 
 
 def altup(builder: Builder) -> None:
@@ -26,7 +31,7 @@ def altup(builder: Builder) -> None:
     other = _magnitude(builder, added)
     added = builder.same(builder.same(added, magnitude), other)
     state = builder.fresh((header.hidden, tokens, _COPIES), state, added)
-    for layer in range(header.layers):
+    for layer in builder.each_layer():
         state = _layer(builder, layer, state, extra)
     node = _joined(builder, state)
     builder.finish(node, pick=True, cap=True)
@@ -44,7 +49,7 @@ def _layer(builder: Builder, layer: int, state: Node, extra: Node) -> Node:
     both = builder.same(builder.same(node, around))
     node = builder.norm(both, f"{name}ffn_norm")
     up, gate = builder.matrix(f"{name}ffn_up", node), builder.matrix(f"{name}ffn_gate", node)
-    if layer < _SPARSE:
+    if sparse(builder.header, layer):
         gate = _largest(builder, gate)
     node = builder.matrix(f"{name}ffn_down", builder.same(up, builder.same(gate)))
     node = builder.same(builder.norm(node, f"{name}post_ffw_norm"), both)

@@ -12,7 +12,7 @@ from typing import Final
 from hausgeist.planner.memory.arena import Node
 from hausgeist.planner.memory.operations import Builder, Norm
 
-__all__ = ["DECODERS", "Decoder", "decoder", "feed_forward", "parallel"]
+__all__ = ["DECODERS", "Decoder", "decoder", "feed_forward", "parallel", "resting"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +92,11 @@ DECODERS: Final[Mapping[str, Decoder]] = {
 }  # fmt: skip
 
 
+def resting(how: Decoder, layer: int) -> bool:
+    """Whether a layer has no rotary positions because of its number."""
+    return bool(how.nope_every) and (layer + 1) % how.nope_every == 0
+
+
 def decoder(builder: Builder) -> None:
     """Attention, then the network."""
     header, graph = builder.header, builder.graph
@@ -101,7 +106,7 @@ def decoder(builder: Builder) -> None:
         state = builder.same(state)
     if how.input_norm:
         state = builder.norm(state, "token_embd_norm", how.norm)
-    for layer in range(header.layers):
+    for layer in builder.each_layer():
         name = f"blk.{layer}."
         residual = state
         node = state
@@ -141,8 +146,7 @@ def _attention(builder: Builder, how: Decoder, layer: int, node: Node) -> Node:
     query, key, value = builder.qkv(layer, node)
     if not how.turned_first:
         query, key = (_normed(builder, how, layer, which, part) for which, part in (("q", query), ("k", key)))
-    resting = bool(how.nope_every) and (layer + 1) % how.nope_every == 0
-    if not resting and (not how.rope_windowed or not header.window or header.windowed[layer]):
+    if not resting(how, layer) and (not how.rope_windowed or not header.window or header.windowed[layer]):
         query, key = builder.rope(query), builder.rope(key)
         if how.unnormed_keys and header.number("expert_count") == 16:
             query, key = builder.same(query), builder.same(key)
@@ -193,7 +197,7 @@ def parallel(builder: Builder) -> None:
     norm: Norm = "layer"
     state = builder.embed()
     side = kind != "gptneox" or header.get("use_parallel_residual", True)
-    for layer in range(header.layers):
+    for layer in builder.each_layer():
         name = f"blk.{layer}."
         residual = state
         normed = builder.norm(state, f"{name}attn_norm", norm)

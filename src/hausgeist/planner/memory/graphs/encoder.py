@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from hausgeist.planner.memory.header import Header
 from hausgeist.planner.memory.operations import Builder
 
-__all__ = ["encoder", "pool"]
+__all__ = ["encoder", "mixed", "pool"]
 
 
 def encoder(builder: Builder) -> None:
@@ -17,8 +18,7 @@ def encoder(builder: Builder) -> None:
         learned = builder.fresh((header.hidden, builder.batch.tokens), builder.positions())
         state = builder.same(learned, state)
     state = builder.norm(state, "token_embd_norm", "layer")
-    every = header.number("moe_every_n_layers")
-    for layer in range(header.layers):
+    for layer in builder.each_layer():
         name = f"blk.{layer}."
         residual = state
         query, key, value = builder.qkv(layer, state)
@@ -31,7 +31,7 @@ def encoder(builder: Builder) -> None:
         if builder.present(f"{name}attn_norm_2.weight"):
             node = builder.norm(builder.same(node, residual), f"{name}attn_norm_2", "layer")
         middle = node
-        if every and layer % every == 1:
+        if mixed(header, layer):
             node = builder.experts(layer, node, normed=False)
         else:
             gate = builder.present(f"{name}ffn_gate.weight")
@@ -40,6 +40,12 @@ def encoder(builder: Builder) -> None:
         state = builder.norm(builder.same(node, middle), f"{name}layer_output_norm", "layer")
     builder.end(state)
     builder.graph.expand(state)
+
+
+def mixed(header: Header, layer: int) -> bool:
+    """Whether a layer's network is one of experts."""
+    every = header.number("moe_every_n_layers")
+    return bool(every) and layer % every == 1
 
 
 def pool(builder: Builder) -> None:

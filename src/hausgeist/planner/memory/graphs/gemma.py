@@ -14,7 +14,7 @@ def gemma(builder: Builder) -> None:
     rows = _rows(builder) if layered else None
     state = builder.same(builder.embed(), builder.leaf("input_scale", 1, tokens))
     extra = _projected(builder, state, rows) if rows is not None else None
-    for layer in range(header.layers):
+    for layer in builder.each_layer():
         name = f"blk.{layer}."
         residual = state
         last = layer == header.layers - 1

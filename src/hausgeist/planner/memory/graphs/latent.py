@@ -10,7 +10,7 @@ from hausgeist.planner.memory.graphs.decoder import Decoder, feed_forward
 from hausgeist.planner.memory.header import Header
 from hausgeist.planner.memory.operations import Builder
 
-__all__ = ["latent", "latent_attention"]
+__all__ = ["indexed", "latent", "latent_attention"]
 
 
 def latent(builder: Builder) -> None:
@@ -18,13 +18,13 @@ def latent(builder: Builder) -> None:
     gating = {1: "softmax", 2: "sigmoid"}.get(header.number("expert_gating_func", 1), "softmax")
     how = Decoder(gating=gating, normed_experts=False)
     state, chosen = builder.embed(), None
-    for layer in range(header.layers):
+    for layer in builder.each_layer():
         name = f"blk.{layer}."
         residual = state
         node = builder.norm(state, f"{name}attn_norm")
         if header.number("attention.indexer.key_length"):
             compressed = builder.norm(builder.matrix(f"{name}attn_q_a", node), f"{name}attn_q_a_norm")
-            chosen = _chosen(builder, layer, node, compressed) if _indexed(header, layer) else chosen
+            chosen = _chosen(builder, layer, node, compressed) if indexed(header, layer) else chosen
             node = latent_attention(builder, layer, node, compressed=compressed, chosen=chosen)
         else:
             node = latent_attention(builder, layer, node)
@@ -36,8 +36,11 @@ def latent(builder: Builder) -> None:
     builder.finish(state)
 
 
-def _indexed(header: Header, layer: int) -> bool:
-    """GLM-5 lets layers use what an earlier one chose, where the file says which. The engine counts 5 nodes per index less than there are here."""
+def indexed(header: Header, layer: int) -> bool:
+    """Whether an index of the layer's own chooses.
+
+    GLM-5 lets layers use what an earlier one chose, where the file says which. The engine counts 5 nodes per index less than there are here.
+    """
     if header.architecture != "glm-dsa":
         return True
     said = header.get("attention.indexer.types")

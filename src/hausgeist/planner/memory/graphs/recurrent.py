@@ -22,7 +22,7 @@ def recurrent(builder: Builder) -> None:
     header, kind = builder.header, builder.header.architecture
     state = builder.embed()
     how = Decoder(normed_experts=kind != "jamba", gating="sigmoid" if kind == "kimi-linear" else "softmax")
-    for layer in range(header.layers):
+    for layer in builder.each_layer():
         name = f"blk.{layer}."
         residual = state
         last = layer == header.layers - 1
