@@ -1,0 +1,1 @@
+"""What is said here and kept: conversations, responses, stored completions; who may see them, and how they go."""

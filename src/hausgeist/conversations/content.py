@@ -1,0 +1,95 @@
+"""Items of the API: what they say in plain text, and how a model is told of them: a list of items becomes the messages of a chat.
+
+Reasoning is left out of what the model is told, as its makers advise; what was said after it says what came of it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from hausgeist.errors import NotSupported, shown
+
+__all__ = ["messages_of", "plain_text"]
+
+_TEXTS = ("text", "refusal")
+
+
+def plain_text(item: Mapping[str, Any]) -> str:
+    """What people read or wrote in an item; empty for what is between programs."""
+    match item.get("type", "message"):
+        case "message":
+            return said(item.get("content"))
+        case "reasoning":
+            return "\n".join(str(part.get("text", "")) for part in item.get("summary") or ())
+        case _:
+            return ""
+
+
+def said(content: Any) -> str:
+    """The text of a message's content, whichever form it has."""
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, Sequence) else ()
+    return "\n".join(str(part[name]) for part in parts if isinstance(part, Mapping) for name in _TEXTS if part.get(name))
+
+
+def messages_of(items: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Messages as the engine's chat takes them. Calls that follow one another, and the answer they stand beside, are one message of the assistant.
+
+    Images are as they came: an address or data. Raises `NotSupported` for items that no model here understands.
+    """
+    messages: list[dict[str, Any]] = []
+    for item in items:
+        match item.get("type", "message"):
+            case "message":
+                messages.append(_message(item))
+            case "function_call":
+                _assistant(messages).setdefault("tool_calls", []).append(_call(str(item["call_id"]), str(item["name"]), str(item["arguments"])))
+            case "function_call_output":
+                messages.append({"role": "tool", "tool_call_id": str(item["call_id"]), "content": _output(item.get("output"))})
+            case "mcp_call":
+                _assistant(messages).setdefault("tool_calls", []).append(_call(str(item["id"]), str(item["name"]), str(item["arguments"])))
+                messages.append({"role": "tool", "tool_call_id": str(item["id"]), "content": str(item.get("output") or item.get("error") or "")})
+            case "compaction":
+                messages.append({"role": "system", "content": f"What was said before, in short:\n\n{item.get('encrypted_content', '')}"})
+            case "reasoning" | "item_reference" | "mcp_list_tools" | "mcp_approval_request" | "mcp_approval_response" | "file_search_call":
+                continue
+            case other:
+                raise NotSupported(f"Items of type '{shown(str(other), 60)}' are not supported here.", param="input")
+    return messages
+
+
+def _message(item: Mapping[str, Any]) -> dict[str, Any]:
+    role, content = str(item.get("role", "user")), item.get("content")
+    if isinstance(content, str) or role != "user":
+        return {"role": role, "content": said(content)}
+    parts: list[dict[str, Any]] = []
+    for part in content or ():
+        if part.get("type") == "input_image":
+            parts.append({"type": "image_url", "image_url": {"url": part.get("image_url") or ""}})
+        elif text := part.get("text"):
+            parts.append({"type": "text", "text": str(text)})
+    if all(part["type"] == "text" for part in parts):
+        return {"role": role, "content": "\n".join(part["text"] for part in parts)}
+    return {"role": role, "content": parts}
+
+
+def _assistant(messages: list[dict[str, Any]]) -> dict[str, Any]:
+    """The message that calls belong to: the last one, if that is the assistant's, else a new one."""
+    if not messages or messages[-1]["role"] != "assistant":
+        messages.append({"role": "assistant", "content": ""})
+    return messages[-1]
+
+
+def _call(call: str, name: str, arguments: str) -> dict[str, Any]:
+    return {"id": call, "type": "function", "function": {"name": name, "arguments": arguments or "{}"}}
+
+
+def _output(output: Any) -> str:
+    if isinstance(output, str):
+        return output
+    if isinstance(output, Sequence):
+        return said(output)
+    return json.dumps(output, ensure_ascii=False)

@@ -1,0 +1,1 @@
+"""Uploaded files and the parts of uploads: bytes with an owner."""

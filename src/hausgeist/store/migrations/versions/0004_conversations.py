@@ -1,0 +1,97 @@
+"""What is said here and kept: conversations with their items, responses with their events, stored chat completions."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy import Column, Float, ForeignKey, Index, Integer, Text
+
+revision = "0004"
+down_revision = "0003"
+
+
+def upgrade() -> None:
+    op.create_table(
+        "conversations",
+        Column("id", Text, primary_key=True),
+        Column("project", Text, ForeignKey("projects.id", ondelete="CASCADE"), nullable=False),
+        Column("user", Text, nullable=False),
+        Column("created", Float, nullable=False),
+        Column("changed", Float, nullable=False),
+        Column("metadata", Text, nullable=False),
+        Column("title", Text, nullable=False),
+        Column("model", Text, nullable=False),
+        Column("settings", Text, nullable=False),
+        Column("origin", Text, nullable=False),
+        Column("pinned", Integer, nullable=False),
+        Column("archived", Integer, nullable=False),
+        Column("head", Integer),
+        Index("conversations_owner", "project", "user", "changed"),
+        Index("conversations_user", "user"),
+    )
+    op.create_table(
+        "items",
+        Column("seq", Integer, primary_key=True),
+        Column("conversation", Text, ForeignKey("conversations.id", ondelete="CASCADE"), nullable=False),
+        Column("id", Text, nullable=False),
+        Column("parent", Integer),
+        Column("created", Float, nullable=False),
+        Column("type", Text, nullable=False),
+        Column("role", Text, nullable=False),
+        Column("response", Text),
+        Column("body", Text, nullable=False),
+        Column("text", Text, nullable=False),
+        Index("items_conversation", "conversation", "id", unique=True),
+        sqlite_autoincrement=True,
+    )
+    # Words as `conversations.search` cuts them; `owner` is a word of its own, so that nobody's text is even looked at for others.
+    op.execute("CREATE VIRTUAL TABLE items_words USING fts5(owner, words, tokenize = 'unicode61 remove_diacritics 2', detail = 'full')")
+    # No trigger may write there (PRAGMA trusted_schema): whoever deletes items deletes their words, and a sweep takes what was left.
+    op.create_table(
+        "responses",
+        Column("id", Text, primary_key=True),
+        Column("project", Text, ForeignKey("projects.id", ondelete="CASCADE"), nullable=False),
+        Column("user", Text, nullable=False),
+        Column("created", Float, nullable=False),
+        Column("finished", Float),
+        Column("status", Text, nullable=False),
+        Column("background", Integer, nullable=False),
+        Column("model", Text, nullable=False),
+        Column("conversation", Text),
+        Column("previous", Text),
+        Column("request", Text, nullable=False),
+        Column("input", Text, nullable=False),
+        Column("body", Text, nullable=False),
+        Index("responses_owner", "project", "user", "created"),
+        Index("responses_user", "user"),
+        Index("responses_status", "status", sqlite_where=sa.text("status IN ('queued', 'in_progress')")),
+    )
+    op.create_table(
+        "response_events",
+        Column("response", Text, ForeignKey("responses.id", ondelete="CASCADE"), primary_key=True),
+        Column("number", Integer, primary_key=True),
+        Column("body", Text, nullable=False),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "completions",
+        Column("id", Text, primary_key=True),
+        Column("project", Text, ForeignKey("projects.id", ondelete="CASCADE"), nullable=False),
+        Column("user", Text, nullable=False),
+        Column("created", Float, nullable=False),
+        Column("model", Text, nullable=False),
+        Column("metadata", Text, nullable=False),
+        Column("messages", Text, nullable=False),
+        Column("body", Text, nullable=False),
+        Index("completions_owner", "project", "user", "created"),
+        Index("completions_user", "user"),
+    )
+    op.create_table(
+        "retention",
+        Column("project", Text, ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True),
+        Column("days", Integer, nullable=False),
+    )
+
+
+def downgrade() -> None:
+    raise NotImplementedError("Hausgeist does not migrate backwards; restore a backup.")
