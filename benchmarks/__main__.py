@@ -18,6 +18,7 @@ TITLES = {
     "startup": "The server at rest",
     "download": "A download against curl",
     "gateway": "The way through the gateway",
+    "stored": "Stored completions and webhooks",
     "guide": "The built-in guide",
     "engines": "Built engine against wheel",
     "accuracy": "Memory: what loads took, against the fit pass and arithmetic",

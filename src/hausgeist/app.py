@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from starlette.types import ASGIApp
 
 from hausgeist import web
+from hausgeist.conversations.completions import Completions
 from hausgeist.engines import ENGINES, Engine, factory
 from hausgeist.errors import Conflict, HausgeistError, NotFound
 from hausgeist.gateway import anthropic, ollama, openai
@@ -48,6 +49,8 @@ from hausgeist.store.blobs import Blobs
 from hausgeist.store.database import Database
 from hausgeist.store.jobs import Jobs
 from hausgeist.telemetry import Metrics
+from hausgeist.webhooks.delivery import AT_ONCE, PAUSE, Courier
+from hausgeist.webhooks.service import Webhooks
 from hausgeist.workspace.service import Workspace
 
 if TYPE_CHECKING:
@@ -128,6 +131,9 @@ class App:
     egress: Egress
     library: Library
     jobs: Jobs
+    deliveries: Jobs
+    """A queue of its own: what is told to others waits for no download, and no download for addresses that do not answer."""
+    webhooks: Webhooks
     upkeep: Upkeep
     pusher: Pusher
     engines: EngineTable
@@ -154,6 +160,8 @@ class App:
             blobs=self.blobs,
             governor=self.governor,
             egress=self.egress,
+            completions=Completions(self.database),
+            webhooks=self.webhooks,
         )
         parts = web.Parts(
             settings=self.settings,
@@ -213,6 +221,7 @@ class App:
             self._refreshing = asyncio.create_task(self._refresh())
         if working:
             await self.jobs.start()
+            await self.deliveries.start()
         self.ready = True
 
     async def _offer_guide(self) -> None:
@@ -233,6 +242,7 @@ class App:
         if self._refreshing is not None:
             self._refreshing.cancel()
         await self.jobs.stop()
+        await self.deliveries.stop()
         await self.pool.drain(self.settings.drain if drain is None else drain)
         await self.pool.close()
         await self.engines.close()
@@ -295,6 +305,8 @@ def build(settings: Settings) -> App:
     registries = Registries(egress, **registry_options(settings))
     pusher = Pusher(library=library, blobs=blobs, registries=registries, jobs=jobs, record=governor.record)
     pusher.register()
+    deliveries, courier = Jobs(database, at_once=AT_ONCE, pause=PAUSE), Courier(database, egress, governor, own_port=settings.port)
+    courier.register(deliveries)
     engines = EngineTable(settings, egress)
     metrics = Metrics()
     meter = Meter(usage=usage, metrics=metrics)
@@ -311,6 +323,8 @@ def build(settings: Settings) -> App:
         egress=egress,
         library=library,
         jobs=jobs,
+        deliveries=deliveries,
+        webhooks=Webhooks(database, deliveries, courier),
         upkeep=verbs,
         pusher=pusher,
         engines=engines,

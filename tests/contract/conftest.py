@@ -121,7 +121,7 @@ def specimens(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.fixture(scope="session")
 def live(tmp_path_factory: pytest.TempPathFactory, specimens: dict[str, Path]) -> Iterator[Live]:
     """One server for all contract tests: `fake:echo`, `fake:obeys`, ... and `tiny`, `tiny-embed`, `tiny-rank`."""
-    server = Live(home=tmp_path_factory.mktemp("home"), files=list(specimens.values()))
+    server = Live(home=tmp_path_factory.mktemp("home"), files=list(specimens.values()), settings={"allow": ("127.0.0.1:9",)})
     server.start()
     yield server
     server.stop()

@@ -32,8 +32,7 @@ FAULTS: list[tuple[str, str, dict[str, Any], int, str | None]] = [
     ("500 for arguments that are no JSON", CHAT, {"messages": [*HI, {"role": "assistant", "tool_calls": [
         {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{"}}]}]}, 400, "messages.1.tool_calls.0.function.arguments"),
     ("ignores the role `function`", CHAT, {"messages": [{"role": "function", "name": "f", "content": "x"}]}, 501, "messages.0"),
-    ("ignores `store`", CHAT, {"messages": HI, "store": True}, 501, "store"),
-    ("ignores `metadata`", CHAT, {"messages": HI, "metadata": {"a": "b"}}, 501, "metadata"),
+    ("ignores `metadata`", CHAT, {"messages": HI, "metadata": {"a": "b"}}, 400, "metadata"),
     ("ignores `modalities`", CHAT, {"messages": HI, "modalities": ["text", "audio"]}, 501, "modalities"),
     ("ignores `audio`", CHAT, {"messages": HI, "audio": {"voice": "alloy", "format": "wav"}}, 501, "audio"),
     ("ignores `prediction`", CHAT, {"messages": HI, "prediction": {"type": "content", "content": "x"}}, 501, "prediction"),

@@ -58,6 +58,89 @@ def _chat_stream(client: openai.OpenAI) -> None:
         assert text == stream.get_final_completion().choices[0].message.content == "hello there"
 
 
+def _kept(client: openai.OpenAI, **metadata: str) -> str:
+    return client.chat.completions.create(model="fake:echo", messages=MESSAGES, store=True, metadata=metadata).id
+
+
+def _chat_delete(client: openai.OpenAI) -> None:
+    kept = _kept(client)
+    assert client.chat.completions.delete(kept).deleted
+    with pytest.raises(openai.NotFoundError):
+        client.chat.completions.retrieve(kept)
+
+
+def _chat_list(client: openai.OpenAI) -> None:
+    kept = [_kept(client, of="list") for _ in range(3)]
+    assert [one.id for one in client.chat.completions.list(metadata={"of": "list"}, limit=2)] == kept
+
+
+def _chat_messages_list(client: openai.OpenAI) -> None:
+    assert [message.content for message in client.chat.completions.messages.list(_kept(client))] == ["hello there"]
+
+
+def _chat_retrieve(client: openai.OpenAI) -> None:
+    found = client.chat.completions.retrieve(_kept(client, a="b"))
+    assert (found.metadata, found.choices[0].message.content) == ({"a": "b"}, "hello there")
+
+
+def _chat_update(client: openai.OpenAI) -> None:
+    assert client.chat.completions.update(_kept(client, a="b"), metadata={"c": "d"}).metadata == {"c": "d"}
+
+
+def _webhook(client: openai.OpenAI) -> Any:
+    return client.webhooks.create(name="mine", url="http://127.0.0.1:9/hook", event_types=["response.completed"])
+
+
+def _webhooks_create(client: openai.OpenAI) -> None:
+    made = _webhook(client)
+    assert made.signing_secret.startswith("whsec_")
+    client.webhooks.delete(made.id)
+
+
+def _webhooks_delete(client: openai.OpenAI) -> None:
+    made = _webhook(client)
+    assert client.webhooks.delete(made.id).deleted
+    with pytest.raises(openai.NotFoundError):
+        client.webhooks.retrieve(made.id)
+
+
+def _webhooks_list(client: openai.OpenAI) -> None:
+    made = [_webhook(client).id for _ in range(3)]
+    assert [one.id for one in client.webhooks.list(limit=2)] == made[::-1]
+    for one in made:
+        client.webhooks.delete(one)
+
+
+def _webhooks_retrieve(client: openai.OpenAI) -> None:
+    made = _webhook(client)
+    assert client.webhooks.retrieve(made.id).url == "http://127.0.0.1:9/hook"
+    client.webhooks.delete(made.id)
+
+
+def _webhooks_update(client: openai.OpenAI) -> None:
+    made = _webhook(client)
+    assert client.webhooks.update(made.id, name="other").name == "other"
+    client.webhooks.delete(made.id)
+
+
+def _webhooks_rotate_secret(client: openai.OpenAI) -> None:
+    made = _webhook(client)
+    assert client.webhooks.rotate_secret(made.id).signing_secret != made.signing_secret
+    client.webhooks.delete(made.id)
+
+
+def _webhooks_test(client: openai.OpenAI) -> None:
+    made = _webhook(client)
+    # Nothing listens there; tests/contract/test_openai_webhooks.py has somebody who does.
+    with pytest.raises(openai.InternalServerError, match="cannot be reached"):
+        client.webhooks.test(made.id, event_type="response.completed")
+    client.webhooks.delete(made.id)
+
+
+def _webhooks_event_types_list(client: openai.OpenAI) -> None:
+    assert "response.completed" in client.webhooks.event_types.list().data
+
+
 def _completions_create(client: openai.OpenAI) -> None:
     answer = client.completions.create(model="tiny", prompt=["one", "two"], max_tokens=4, echo=True)
     assert [choice.index for choice in answer.choices] == [0, 1]
@@ -94,13 +177,26 @@ def _models_delete(client: openai.OpenAI) -> None:
 
 ROUND_TRIPS: dict[str, Callable[[openai.OpenAI], None]] = {
     "chat.completions.create": _chat_create,
+    "chat.completions.delete": _chat_delete,
+    "chat.completions.list": _chat_list,
+    "chat.completions.messages.list": _chat_messages_list,
     "chat.completions.parse": _chat_parse,
+    "chat.completions.retrieve": _chat_retrieve,
     "chat.completions.stream": _chat_stream,
+    "chat.completions.update": _chat_update,
     "completions.create": _completions_create,
     "embeddings.create": _embeddings_create,
     "models.delete": _models_delete,
     "models.list": _models_list,
     "models.retrieve": _models_retrieve,
+    "webhooks.create": _webhooks_create,
+    "webhooks.delete": _webhooks_delete,
+    "webhooks.event_types.list": _webhooks_event_types_list,
+    "webhooks.list": _webhooks_list,
+    "webhooks.retrieve": _webhooks_retrieve,
+    "webhooks.rotate_secret": _webhooks_rotate_secret,
+    "webhooks.test": _webhooks_test,
+    "webhooks.update": _webhooks_update,
 }
 
 
@@ -160,6 +256,13 @@ def test_what_is_not_served_says_so(operation: str, live: Live) -> None:
     assert caught.value.code == "not_supported"
     # The SDK would try again otherwise.
     assert caught.value.response.headers["x-should-retry"] == "false"
+
+
+async def test_moderation_says_why_not_and_what_else(live: Live) -> None:
+    async with live.async_openai() as client:
+        with pytest.raises(openai.InternalServerError, match=r"harassment.*harmless.*in a chat") as caught:
+            await client.moderations.create(input="x", model="omni-moderation-latest")
+    assert caught.value.status_code == 501
 
 
 @pytest.mark.parametrize("path", ["/v1/nothing", "/v1", "/v1/chat", "/v1/embeddings/x", "/v1/filesystem"])

@@ -84,8 +84,8 @@ completions = Table(
     Column("created", Float, nullable=False),
     Column("model", Text, nullable=False),
     Column("metadata", Text, nullable=False),
-    Column("messages", Text, nullable=False),
     Column("body", Text, nullable=False),
+    Column("messages", Text, nullable=False),
 )
 retention = Table("retention", metadata, Column("project", Text, primary_key=True), Column("days", Integer, nullable=False))
 

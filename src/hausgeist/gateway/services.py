@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from hausgeist.conversations.completions import Completions
 from hausgeist.gateway.webp import Converter
 from hausgeist.governance.egress import Egress
 from hausgeist.governance.service import Governor
@@ -13,6 +14,7 @@ from hausgeist.library.service import Library
 from hausgeist.serving.door import Door
 from hausgeist.settings import Settings
 from hausgeist.store.blobs import Blobs
+from hausgeist.webhooks import Webhooks
 
 __all__ = ["Services"]
 
@@ -29,4 +31,6 @@ class Services:
     blobs: Blobs
     governor: Governor
     egress: Egress
+    completions: Completions
+    webhooks: Webhooks
     converter: Converter = field(default_factory=Converter)

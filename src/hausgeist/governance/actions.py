@@ -41,6 +41,9 @@ ACTIONS: dict[str, Action] = {
         Action("model.push", "send a model to a registry", "house", "owner"),
         Action("model.collect", "remove files that no model needs", "house", "owner"),
         Action("model.delete", "remove a model", "house", "owner"),
+        Action("completion.read", "read chat completions that were stored for oneself", "project", "reader", audited=False),
+        Action("completion.update", "change the metadata of such completions", "project", "reader", audited=False),
+        Action("completion.delete", "remove such completions", "project", "reader"),
         Action("key.list", "see the keys of a project", "project", "member", audited=False),
         Action("key.create", "make an API key", "project", "owner"),
         Action("key.delete", "revoke an API key", "project", "owner"),
@@ -57,6 +60,12 @@ ACTIONS: dict[str, Action] = {
         Action("server.enter", "reach the server with this request", "project", "reader"),
         Action("metrics.read", "read the server's metrics", "house", "owner", audited=False),
         Action("audit.read", "read the audit table", "house", "owner"),
+        Action("webhook.list", "see which addresses are told of what happens in a project", "project", "owner", audited=False),
+        Action("webhook.create", "have an address told of what happens in a project", "project", "owner"),
+        Action("webhook.update", "change such an address, what it is told, or its secret", "project", "owner"),
+        Action("webhook.delete", "have an address told no more", "project", "owner"),
+        Action("webhook.test", "try such an address", "project", "owner"),
+        Action("webhook.deliver", "tell an address of what happened", "project", "owner"),
         Action("egress.connect", "connect to a host outside", "house", "owner"),
     )
 }

@@ -18,7 +18,7 @@ from hausgeist.errors import InvalidRequest
 from hausgeist.identity import is_this_machine
 from hausgeist.settings import Settings
 
-__all__ = ["AllowList", "is_public"]
+__all__ = ["AllowList", "is_near", "is_public"]
 
 Address = IPv4Address | IPv6Address
 
@@ -30,6 +30,9 @@ _PULLS = frozenset({"model source", "model header", "model download"})
 
 _PUSHES = frozenset({"model push"})
 """Purposes for which only registries may be contacted that the owner named."""
+
+_TOLD = frozenset({"webhook"})
+"""Purposes for which a host has to be on the list, whatever else it is there for: who is asked for answers is not told what happens here."""
 
 _STORES = {
     "registry.ollama.ai": {
@@ -87,7 +90,7 @@ class AllowList:
         """Why this server does not contact `host` (in lower case, without brackets) at `port` for `purpose`; empty if it does."""
         address = _address(host)
         where = f"{f'[{host}]' if ':' in host else host}:{port}"
-        upstream = any(entry.covers(host, address, port) for entry in self._upstreams)
+        upstream = purpose not in _TOLD and any(entry.covers(host, address, port) for entry in self._upstreams)
         if self._offline:
             if upstream and is_this_machine(host):
                 return ""
@@ -116,9 +119,19 @@ class AllowList:
         )
 
     def _may_be_near(self, host: str, port: int) -> bool:
-        if "." not in host or host.endswith(_LOCAL_SUFFIXES):
+        if _is_local_name(host):
             return True
         return any(entry.covers(host, None, port) for entry in (*self._upstreams, *self._mirrors))
+
+
+def is_near(host: str) -> bool:
+    """Whether a host (in lower case, without brackets) can only be this machine or one of the house's own network."""
+    address = _address(host)
+    return _is_local_name(host) if address is None else not is_public(address)
+
+
+def _is_local_name(host: str) -> bool:
+    return (":" not in host and "." not in host) or host.endswith(_LOCAL_SUFFIXES)
 
 
 def is_public(address: Address) -> bool:

@@ -103,17 +103,32 @@ class Jobs:
 
         `key`: if a job of this kind with the same key is waiting or running, its id is returned and nothing is added.
         """
+        job = await self._database.write(
+            lambda connection: self.add(connection, kind, payload, key=key, priority=priority, delay=delay, max_attempts=max_attempts)
+        )
+        self.wake()
+        return job
+
+    def add(
+        self,
+        connection: Connection,
+        kind: str,
+        payload: Mapping[str, Any],
+        *,
+        key: str | None = None,
+        priority: int = 0,
+        delay: float = 0.0,
+        max_attempts: int = 5,
+    ) -> str:
+        """`enqueue` within a transaction of the caller's. It is found by itself soon after, and at once if the caller says so (`wake`)."""
         if max_attempts < 1:
             raise InvalidRequest("A job has at least one attempt.", param="max_attempts")
-        text = json.dumps(dict(payload))
-        now = time.time()
-        job = await self._database.write(
-            lambda connection: records.add(
-                connection, kind=kind, payload=text, key=key, priority=priority, run_at=now + delay, max_attempts=max_attempts
-            )
-        )
+        text, run_at = json.dumps(dict(payload)), time.time() + delay
+        return records.add(connection, kind=kind, payload=text, key=key, priority=priority, run_at=run_at, max_attempts=max_attempts)
+
+    def wake(self) -> None:
+        """Look for jobs now. On the event loop only."""
         self._wake.set()
-        return job
 
     def get(self, job_id: str) -> Job:
         """Raises `NotFound`."""

@@ -2,23 +2,34 @@
 
 import base64
 import json
-from typing import Any, get_args, get_origin
+from typing import Any, cast, get_args, get_origin
 
 import pytest
 import typing_extensions
 from openai.types import completion_create_params, embedding_create_params
 from openai.types.chat import completion_create_params as chat_create_params
+from openai.types.chat import completion_list_params, completion_update_params
+from openai.types.chat.completions import message_list_params
+from openai.types.webhooks import (
+    webhook_create_params,
+    webhook_list_params,
+    webhook_rotate_secret_params,
+    webhook_test_params,
+    webhook_update_params,
+)
 from pydantic import BaseModel
 from typing_extensions import get_type_hints, is_typeddict
 
 from hausgeist.errors import InvalidRequest, NotSupported
 from hausgeist.gateway.bodies import parse
-from hausgeist.gateway.openai import chat, completions, embeddings, messages, tools
+from hausgeist.gateway.openai import chat, completions, embeddings, endpoints, messages, stored, tools, webhooks
 from hausgeist.gateway.openai.sampling import EXTRAS, StreamOptions, identified
 from hausgeist.identity import Origin
 from hausgeist.model import InstalledModel, Shape
+from hausgeist.webhooks.events import EVENT_TYPES
 
 CHAT = chat_create_params.CompletionCreateParamsStreaming
+STORED = completion_update_params.CompletionUpdateParams
 COMPLETION = completion_create_params.CompletionCreateParamsStreaming
 EMBEDDING = embedding_create_params.EmbeddingCreateParams
 
@@ -54,7 +65,16 @@ def keys(typed: Any) -> set[str]:
 
 @pytest.mark.parametrize(
     ("theirs", "ours", "beyond"),
-    [(CHAT, chat.ChatRequest, CHAT_OURS), (COMPLETION, completions.CompletionRequest, OURS), (EMBEDDING, embeddings.EmbeddingRequest, set())],
+    [
+        (CHAT, chat.ChatRequest, CHAT_OURS),
+        (COMPLETION, completions.CompletionRequest, OURS),
+        (EMBEDDING, embeddings.EmbeddingRequest, set()),
+        (STORED, stored.CompletionUpdate, set()),
+        (webhook_create_params.WebhookCreateParams, webhooks.NewWebhook, set()),
+        (webhook_update_params.WebhookUpdateParams, webhooks.WebhookUpdate, set()),
+        (webhook_rotate_secret_params.WebhookRotateSecretParams, webhooks.RotateSecret, set()),
+        (webhook_test_params.WebhookTestParams, webhooks.WebhookTrial, set()),
+    ],
 )
 def test_requests_have_the_parameters_of_the_sdk(theirs: Any, ours: type[BaseModel], beyond: set[str]) -> None:
     assert fields(ours) - beyond == keys(theirs)
@@ -99,6 +119,25 @@ def test_messages_have_the_fields_of_the_sdk() -> None:
             assert fields(messages.ToolCall) - {"index"} == set().union(*(keys(call) for call in calls))
             assert fields(messages.CalledFunction) - {"parsed_arguments"} == keys(typed_dicts(get_type_hints(calls[0])["function"])[0])
     assert seen == set(messages.ROLES)
+
+
+@pytest.mark.parametrize(
+    ("operation", "theirs"),
+    [
+        ("chat.completions.list", completion_list_params.CompletionListParams),
+        ("chat.completions.messages.list", message_list_params.MessageListParams),
+        ("webhooks.list", webhook_list_params.WebhookListParams),
+    ],
+)
+def test_lists_have_the_parameters_of_the_sdk(operation: str, theirs: Any) -> None:
+    (endpoint,) = [one for one in endpoints(cast("Any", None)) if operation in one.operations]
+    assert set(endpoint.query) == keys(theirs)
+
+
+def test_events_are_those_of_the_sdk() -> None:
+    for params in (webhook_create_params.WebhookCreateParams, webhook_update_params.WebhookUpdateParams):
+        assert literals(webhooks.NewWebhook.model_fields["event_types"].annotation) == literals(get_type_hints(params)["event_types"])
+    assert literals(webhooks.WebhookTrial.model_fields["event_type"].annotation) >= set(EVENT_TYPES)
 
 
 def literals(annotation: Any) -> set[str]:
@@ -168,6 +207,8 @@ ELSEWHERE = {
     "user": "audit",
     "safety_identifier": "audit",
     "service_tier": "echoed",
+    "store": "kept afterwards",
+    "metadata": "kept with it",
 }
 """Served, but not within the engine's body; tests/contract holds these."""
 
@@ -186,7 +227,6 @@ REFUSED: dict[str, Any] = {
     "audio": {"format": "wav", "voice": "alloy"},
     "function_call": "auto",
     "functions": [{"name": "f"}],
-    "metadata": {"a": "b"},
     "modalities": ["text", "audio"],
     "moderation": {"model": "omni-moderation-latest"},
     "prediction": {"type": "content", "content": "x"},
@@ -194,7 +234,6 @@ REFUSED: dict[str, Any] = {
     "prompt_cache_options": {"mode": "explicit"},
     "prompt_cache_retention": "24h",
     "service_tier": "flex",
-    "store": True,
     "verbosity": "low",
     "web_search_options": {},
 }
@@ -265,6 +304,10 @@ def test_what_is_not_served_is_refused_by_name(name: str, value: Any) -> None:
         {"chat_template_kwargs": {"messages": []}},
         {"chat_template_kwargs": {"a b": 1}},
         {"metadata": {"a": 1}},
+        {"metadata": {"a": "b"}},
+        {"metadata": {"a": "b"}, "store": False},
+        {"metadata": {"k" * 65: "v"}, "store": True},
+        {"store": "yes"},
         {"repeat_last_n": 2**31 - 1},
         {"dry_penalty_last_n": 2**31 - 1},
         {"repeat_penalty": 0},

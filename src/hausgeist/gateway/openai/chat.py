@@ -16,13 +16,16 @@ from hausgeist.gateway.bodies import MOST_MESSAGES, json_body
 from hausgeist.gateway.defaults import with_defaults
 from hausgeist.gateway.images import demand_room, demand_vision, resolve_image
 from hausgeist.gateway.openai.errors import error_event
+from hausgeist.gateway.openai.keeping import Keeper, usage_told
 from hausgeist.gateway.openai.messages import Message, decode_messages, images_in, resolve_images
+from hausgeist.gateway.openai.metadata import Metadata
 from hausgeist.gateway.openai.replies import ChatFold, Logprobs, encode_chat, rewritten
 from hausgeist.gateway.openai.sampling import Identity, Sampling, StrictBody, identified
 from hausgeist.gateway.openai.schemas import check_plain, check_schema
 from hausgeist.gateway.openai.tools import Choice, Tool, decode_tools
 from hausgeist.gateway.services import Services
 from hausgeist.http.streaming import EventStream
+from hausgeist.identity import Principal
 from hausgeist.model import InstalledModel
 from hausgeist.serving.calls import Answer, Call
 
@@ -39,17 +42,15 @@ REFUSED: Mapping[str, str] = {
     "audio": "models here answer in text.",
     "function_call": "use 'tool_choice'.",
     "functions": "use 'tools'.",
-    "moderation": "there is no moderation model yet.",
+    "moderation": "there is no classifier of OpenAI's categories here; ask a guard model in a chat of its own.",
     "prediction": "there are no predicted outputs; leave it out.",
     "prompt_cache_key": "prefixes are found by what they are, within the project; leave it out.",
-    "store": "completions are not stored yet; leave it out or set it to false.",
     "web_search_options": "this server does not search the web.",
 }
 """Parameters of the SDK that are refused when they are set, and why."""
 
 
 PARTLY: Mapping[str, tuple[Callable[[Any], bool], str]] = {
-    "metadata": (lambda value: not value, "it is for stored completions, and completions are not stored yet."),
     "modalities": (lambda value: value == ["text"], "models here answer in text; use ['text']."),
     "prompt_cache_options": (
         lambda value: value.mode != "explicit" and value.ttl is None,
@@ -89,7 +90,7 @@ class ChatRequest(Sampling):
     logprobs: bool | None = None
     max_completion_tokens: int | None = Field(None, ge=1, le=_INT32)
     max_tokens: int | None = Field(None, ge=1, le=_INT32)
-    metadata: dict[str, str] | None = None
+    metadata: Metadata | None = None
     modalities: list[Literal["text", "audio"]] | None = None
     moderation: dict[str, Any] | None = None
     parallel_tool_calls: bool | None = None
@@ -170,9 +171,16 @@ async def create(request: Request, services: Services) -> Response:
     answer = await services.door.call(who, call)
     logprobs = Logprobs(asked.top_logprobs or 0) if asked.logprobs else None
     tier = "default" if asked.service_tier else None
+    keeper = _keeper(asked, services, who)
     if asked.streamed:
         parsed = logprobs is not None or many > 1
         events = rewritten(answer, logprobs=logprobs, usage=asked.stream_usage, tier=tier) if parsed else _passed(answer, tier)
+        if keeper is not None:
+
+            def whole(fold: ChatFold) -> dict[str, Any]:
+                return encode_chat({**fold.reply(), "usage": usage_told(answer.usage)}, model=asked.model, logprobs=logprobs, tier=tier)
+
+            events = keeper.following(events, whole)
         return await EventStream.begin(events, failure=error_event)
     async with answer:
         if folded:
@@ -182,7 +190,17 @@ async def create(request: Request, services: Services) -> Response:
             reply = fold.reply()
         else:
             reply = await answer.json()
-    return JSONResponse(encode_chat(reply, model=asked.model, logprobs=logprobs, tier=tier))
+    encoded = encode_chat(reply, model=asked.model, logprobs=logprobs, tier=tier)
+    if keeper is not None:
+        await keeper.keep(encoded)
+    return JSONResponse(encoded)
+
+
+def _keeper(asked: ChatRequest, services: Services, who: Principal) -> Keeper | None:
+    """`None` for what is not to be stored."""
+    if not asked.store:
+        return None
+    return Keeper(completions=services.completions, who=who, model=asked.model, messages=asked.messages, metadata=asked.metadata or {})
 
 
 async def _passed(answer: Answer, tier: str | None) -> AsyncGenerator[bytes, None]:
@@ -206,6 +224,8 @@ def _refuse(request: ChatRequest) -> None:
         value = getattr(request, name)
         if value is not None and not served(value):
             raise NotSupported(f"'{name}': this value is not supported here: {reason}", param=name)
+    if request.metadata and not request.store:
+        raise InvalidRequest("'metadata' is only allowed when 'store' is true: it belongs to what is stored.", param="metadata")
 
 
 def _tools(request: ChatRequest, model: InstalledModel) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Literal
 
-from hausgeist.gateway.openai import chat, completions, embeddings, models, planned, rerank
+from hausgeist.gateway.openai import chat, completions, embeddings, models, planned, rerank, stored, webhooks
 from hausgeist.gateway.openai.errors import OPENAI
 from hausgeist.gateway.services import Services
 from hausgeist.http.endpoint import Endpoint
@@ -20,7 +20,7 @@ _METHODS: Sequence[Method] = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 def endpoints(services: Services) -> list[Endpoint]:
     """Every route of OpenAI's tongue. The most special come first."""
-    return [*_models(services), *_answers(services), *_planned()]
+    return [*_models(services), *_answers(services), *stored.endpoints(services), *webhooks.endpoints(services), *_planned()]
 
 
 def _answers(services: Services) -> list[Endpoint]:
@@ -106,5 +106,4 @@ def _planned() -> list[Endpoint]:
         for prefix, name in planned.PREFIXES.items()
         for path in (f"/v1/{prefix}", f"/v1/{prefix}/{{rest:path}}")
         for method in _METHODS
-        if (method, path) != ("POST", "/v1/chat/completions")
     ]

@@ -81,8 +81,9 @@ def upgrade() -> None:
         Column("created", Float, nullable=False),
         Column("model", Text, nullable=False),
         Column("metadata", Text, nullable=False),
-        Column("messages", Text, nullable=False),
         Column("body", Text, nullable=False),
+        # Last, because it may hold images: what stands behind it would be read through them.
+        Column("messages", Text, nullable=False),
         Index("completions_owner", "project", "user", "created"),
         Index("completions_user", "user"),
     )

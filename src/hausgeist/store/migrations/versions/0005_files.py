@@ -69,6 +69,7 @@ def upgrade() -> None:
         Column("project", Text, ForeignKey("projects.id", ondelete="CASCADE"), nullable=False),
         Column("user", Text, nullable=False),
         Column("created", Float, nullable=False),
+        Column("changed", Float, nullable=False),
         Column("name", Text, nullable=False),
         Column("url", Text, nullable=False),
         Column("events", Text, nullable=False),
