@@ -14,13 +14,17 @@ from typing import TYPE_CHECKING
 from starlette.types import ASGIApp
 
 from hausgeist import web
+from hausgeist.conversations.batches import Batches
 from hausgeist.conversations.completions import Completions
 from hausgeist.engines import ENGINES, Engine, factory
 from hausgeist.errors import Conflict, HausgeistError, NotFound
+from hausgeist.files import Files, Uploads
+from hausgeist.files.folder import Folder
 from hausgeist.gateway import anthropic, ollama, openai
 from hausgeist.gateway.anthropic.errors import ANTHROPIC
 from hausgeist.gateway.ollama.errors import OLLAMA
 from hausgeist.gateway.openai.errors import OPENAI
+from hausgeist.gateway.openai.inward import Inward
 from hausgeist.gateway.services import Services
 from hausgeist.governance.egress import Egress
 from hausgeist.governance.service import Governor
@@ -142,16 +146,18 @@ class App:
     loads: Loads
     pool: Pool
     door: Door
+    files: Files
+    uploads: Uploads
+    batches: Batches
     ready: bool = False
     owner_token: str = ""
     """A secret of this start that makes its bearer the local owner (`http.rules`); set it before `asgi` is first read."""
     _refreshing: asyncio.Task[None] | None = None
 
     @cached_property
-    def asgi(self) -> ASGIApp:
-        """Everything over HTTP: what asks passes the gate, the router finds what is meant, the tongue answers."""
-        tongues = Tongues(openai=OPENAI, anthropic=ANTHROPIC, ollama=OLLAMA)
-        shared = Services(
+    def services(self) -> Services:
+        """What the model APIs are handed."""
+        return Services(
             settings=self.settings,
             door=self.door,
             library=self.library,
@@ -162,7 +168,21 @@ class App:
             egress=self.egress,
             completions=Completions(self.database),
             webhooks=self.webhooks,
+            files=self.files,
+            uploads=self.uploads,
+            batches=self.batches,
         )
+
+    @cached_property
+    def inward(self) -> Inward:
+        """Answers requests that no client waits for."""
+        return Inward(openai.endpoints(self.services))
+
+    @cached_property
+    def asgi(self) -> ASGIApp:
+        """Everything over HTTP: what asks passes the gate, the router finds what is meant, the tongue answers."""
+        tongues = Tongues(openai=OPENAI, anthropic=ANTHROPIC, ollama=OLLAMA)
+        shared = self.services
         parts = web.Parts(
             settings=self.settings,
             workspace=self.workspace,
@@ -220,8 +240,10 @@ class App:
         if self.settings.upstreams:
             self._refreshing = asyncio.create_task(self._refresh())
         if working:
+            self.files.start()
             await self.jobs.start()
             await self.deliveries.start()
+            await self.batches.start()
         self.ready = True
 
     async def _offer_guide(self) -> None:
@@ -241,8 +263,10 @@ class App:
         self.closing()
         if self._refreshing is not None:
             self._refreshing.cancel()
+        await self.batches.stop()
         await self.jobs.stop()
         await self.deliveries.stop()
+        await self.files.stop()
         await self.pool.drain(self.settings.drain if drain is None else drain)
         await self.pool.close()
         await self.engines.close()
@@ -313,18 +337,25 @@ def build(settings: Settings) -> App:
     loads = Loads(database, metrics=metrics, arithmetic={"llamacpp": partial(_estimate, engines)}, version=engines.version)
     pool = Pool(settings=settings, engines=engines, ledger=Ledger(settings, probe.memory), metrics=metrics, loads=loads)
     door = Door(settings=settings, library=library, pool=pool, governor=governor, meter=meter, answered=verbs.versions.answered)
-    return App(
+    workspace = Workspace(database)
+    files = Files(database, Folder(settings.home, space=blobs.space), quota=settings.project_files, limit=settings.file_limit)
+    webhooks = Webhooks(database, deliveries, courier)
+    batches = Batches(
+        database, files, settings.home, perform=lambda: app.inward, still=workspace.still, at_once=settings.batch_requests,
+        longest=settings.body_limit, notify=webhooks.notify,
+    )  # fmt: skip
+    app = App(
         settings=settings,
         database=database,
         blobs=blobs,
-        workspace=Workspace(database),
+        workspace=workspace,
         governor=governor,
         usage=usage,
         egress=egress,
         library=library,
         jobs=jobs,
         deliveries=deliveries,
-        webhooks=Webhooks(database, deliveries, courier),
+        webhooks=webhooks,
         upkeep=verbs,
         pusher=pusher,
         engines=engines,
@@ -333,4 +364,8 @@ def build(settings: Settings) -> App:
         loads=loads,
         pool=pool,
         door=door,
+        files=files,
+        uploads=Uploads(database, files),
+        batches=batches,
     )
+    return app

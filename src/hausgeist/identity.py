@@ -44,6 +44,8 @@ class Origin:
     address: str
     agent: str = ""
     request_id: str = ""
+    background: bool = False
+    """Nobody waits for the answer: it comes after those that somebody waits for."""
 
 
 def is_loopback_name(host: str) -> bool:

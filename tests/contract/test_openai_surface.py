@@ -19,6 +19,7 @@ from openai.types.chat import ChatCompletionChunk
 from pydantic import BaseModel
 
 from hausgeist.gateway.openai import endpoints
+from tests.contract import test_openai_batches, test_openai_files
 from tests.contract.conftest import Live
 from tests.data.openai_surface import operations
 
@@ -197,6 +198,8 @@ ROUND_TRIPS: dict[str, Callable[[openai.OpenAI], None]] = {
     "webhooks.rotate_secret": _webhooks_rotate_secret,
     "webhooks.test": _webhooks_test,
     "webhooks.update": _webhooks_update,
+    **test_openai_files.ROUND_TRIPS,
+    **test_openai_batches.ROUND_TRIPS,
 }
 
 
@@ -216,7 +219,6 @@ def test_what_is_served_comes_round(operation: str, live: Live) -> None:
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "fine_tuning.jobs.create": {"model": "m", "training_file": "file-1"},
     "responses.stream": {"model": "m", "input": "x"},
-    "uploads.upload_file_chunked": {"file": b"x", "filename": "a", "bytes": 1, "mime_type": "text/plain", "purpose": "assistants"},
 }
 """Where what `_dummy` makes up from the signature does not do."""
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from hausgeist.conversations.batches import Batches
 from hausgeist.conversations.completions import Completions
+from hausgeist.files import Files, Uploads
 from hausgeist.gateway.webp import Converter
 from hausgeist.governance.egress import Egress
 from hausgeist.governance.service import Governor
@@ -33,4 +35,7 @@ class Services:
     egress: Egress
     completions: Completions
     webhooks: Webhooks
+    files: Files
+    uploads: Uploads
+    batches: Batches
     converter: Converter = field(default_factory=Converter)

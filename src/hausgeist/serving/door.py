@@ -140,7 +140,14 @@ class Door:
             await self._authorise_wishes(who, call, model, plan)
         prefix = fingerprint(call.body) if call.operation in _CACHED else ()
         return await self._pool.lease(
-            plan, user=who.user, project=who.project, prefix=prefix, share=call.share, keep_alive=call.keep_alive, grow=call.context is not None
+            plan,
+            user=who.user,
+            project=who.project,
+            prefix=prefix,
+            share=call.share,
+            keep_alive=call.keep_alive,
+            grow=call.context is not None,
+            background=call.origin.background,
         )
 
     async def _authorise_wishes(self, who: Principal, call: Call, model: InstalledModel, plan: LaunchPlan) -> None:

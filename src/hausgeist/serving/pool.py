@@ -72,9 +72,10 @@ class Pool:
         share: int = 1,
         keep_alive: float | None = None,
         grow: bool = False,
+        background: bool = False,
     ) -> Lease:
         """Slots of a loaded worker for this plan. Waits in the model's queue; loads it if need be. `grow`: a loaded worker with less context is
-        loaded anew. Raises `Busy`, `NotEnoughMemory`, `LoadFailed`, `Unavailable`."""
+        loaded anew. `background`: comes after those that somebody waits for. Raises `Busy`, `NotEnoughMemory`, `LoadFailed`, `Unavailable`."""
         if self._draining:
             raise Unavailable("The server is shutting down; try again in a moment.")
         resident = await self._resident(plan, keep_alive, grow=grow)
@@ -88,21 +89,21 @@ class Pool:
         while lease is None:
             self._metrics.queue(plan.model.id, resident.admission.waiting + 1)
             try:
-                await resident.admission.acquire(user, share)
+                await resident.admission.acquire(user, share, background=background)
             finally:
                 self._metrics.queue(plan.model.id, resident.admission.waiting)
                 self._metrics.active(plan.model.id, resident.admission.running)
             try:
-                lease = await self._seat(resident, user=user, project=project, prefix=prefix, share=share)
+                lease = await self._seat(resident, user=user, project=project, prefix=prefix, share=share, background=background)
             finally:
                 if lease is None:
-                    resident.admission.release(user, share)
+                    resident.admission.release(user, share, background=background)
                     resident.touch()
                 # Also when nothing came of it: another lease may have ended, and been counted, meanwhile.
                 self._metrics.active(plan.model.id, resident.admission.running)
         return lease
 
-    async def _seat(self, resident: Resident, *, user: str, project: str, prefix: tuple[int, ...], share: int) -> Lease | None:
+    async def _seat(self, resident: Resident, *, user: str, project: str, prefix: tuple[int, ...], share: int, background: bool) -> Lease | None:
         """A lease for a request that was admitted. `None`: the worker came up with fewer slots than were admitted for; queue again."""
         started = time.perf_counter()
         loaded = resident.worker is not None
@@ -110,7 +111,7 @@ class Pool:
         if resident.slots is None or resident.slots.free < share:
             return None
         load_ms = 0.0 if loaded else (time.perf_counter() - started) * 1000
-        return Lease(resident, worker, user=user, project=project, prefix=prefix, share=share, load_ms=load_ms)
+        return Lease(resident, worker, user=user, project=project, prefix=prefix, share=share, load_ms=load_ms, background=background)
 
     async def give_back(self, lease: Lease, *, complete: bool, tokens: int = 0) -> None:
         """End a lease. An answer that was left early frees its slots only when the engine has let go of them, so that the next request does not

@@ -137,7 +137,10 @@ class Resident:
 class Lease:
     """The right to use some slots of a worker; given back exactly once."""
 
-    def __init__(self, resident: Resident, worker: Worker, *, user: str, project: str, prefix: tuple[int, ...], share: int, load_ms: float) -> None:
+    def __init__(
+        self, resident: Resident, worker: Worker, *, user: str, project: str, prefix: tuple[int, ...], share: int, load_ms: float,
+        background: bool = False,
+    ) -> None:  # fmt: skip
         assert resident.slots is not None
         self.resident = resident
         self.worker = worker
@@ -145,6 +148,7 @@ class Lease:
         self.load_ms = load_ms
         self._user = user
         self._share = share
+        self._background = background
         self._table = resident.slots
         self.slots, self.reuse = self._table.take(project, prefix, share)
         self._since = time.monotonic()
@@ -161,7 +165,7 @@ class Lease:
         self._given = True
         self.resident.leases.discard(self)
         self._table.give(self.slots)
-        self.resident.admission.release(self._user, self._share, seconds=time.monotonic() - self._since)
+        self.resident.admission.release(self._user, self._share, seconds=time.monotonic() - self._since, background=self._background)
         self.resident.touch()
 
     async def call(self, operation: Operation, body: bytes) -> Reply:

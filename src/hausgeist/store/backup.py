@@ -1,6 +1,6 @@
 """Backup and restore of a home folder: one plain tar file, with a manifest of SHA-256 sums as its last member.
 
-A backup is consistent while the server runs: the database as of one moment, and every blob that was there at that moment. Left out is what
+A backup is consistent while the server runs: the database as of one moment, and every blob and file that was there at that moment. Left out is what
 belongs to the machine or to the moment: engine builds and the choice among them, logs, run-time files, caches, other backups. Model weights
 hardly compress, so nothing is compressed. The file holds everything that the home does, private keys included, and is readable by its owner only.
 """
@@ -15,8 +15,8 @@ import secrets
 import sqlite3
 import tarfile
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
@@ -48,6 +48,8 @@ _LEFT_OUT = frozenset(
         MANIFEST,
     }
 )
+_LINKED = ("blobs", "files", "batches")
+"""Folders whose files come and go while a server runs, each only by way of a transaction."""
 _STAGE = ".backup-"
 
 Progress = Callable[[int, int], None]
@@ -85,11 +87,12 @@ def backup(home: Path, target: Path, *, progress: Progress | None = None) -> Sum
     if target.exists():
         raise Conflict(f"{target} is there already. Choose another name, or remove it first.")
     partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
-    blobs = home / "blobs"
-    with file_failures(target), staging(home, _STAGE) as stage, staging(blobs if blobs.is_dir() else home, _STAGE) as links:
+    with file_failures(target), staging(home, _STAGE) as stage, ExitStack() as stack:
+        links = {name: stack.enter_context(staging(home / name, _STAGE)) for name in _LINKED if (home / name).is_dir()}
         try:
             found = _freeze(home, stage, links)
-            files = [(FILE_NAME, stage / FILE_NAME), *_collect(home, target), *((f"blobs/{blob.name}", blob) for blob in sorted(links.iterdir()))]
+            linked = [(f"{folder}/{file.name}", file) for folder, place in links.items() for file in sorted(place.iterdir())]
+            files = [(FILE_NAME, stage / FILE_NAME), *_collect(home, target), *linked]
             with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600), "wb") as file:
                 summary = _write(file, files, found, target, progress)
                 file.flush()
@@ -101,11 +104,11 @@ def backup(home: Path, target: Path, *, progress: Progress | None = None) -> Sum
     return summary
 
 
-def _freeze(home: Path, stage: Path, links: Path) -> str:
-    """Copy the database and link the blobs as they are at one moment. Returns the schema.
+def _freeze(home: Path, stage: Path, links: Mapping[str, Path]) -> str:
+    """Copy the database and link blobs and files as they are at one moment. Returns the schema.
 
-    Blobs are removed only within a transaction that writes, so while this holds the writers' lock the links are taken and the moment whose
-    database will be copied is fixed; the copying itself stops nobody.
+    They are there before the transaction that tells of them ends, and go within or after the one that forgets them. So while this holds the
+    writers' lock the links are taken and the moment whose database will be copied is fixed; the copying itself stops nobody.
     """
     database = home / FILE_NAME
     try:
@@ -118,7 +121,8 @@ def _freeze(home: Path, stage: Path, links: Path) -> str:
             writer.execute("BEGIN IMMEDIATE")
             reader.execute("BEGIN")
             found = schema.revision(reader)
-            _link_blobs(home / "blobs", links)
+            for name, target in links.items():
+                _link(home / name, target)
             writer.execute("ROLLBACK")
             reader.backup(copy)
             copy.execute("PRAGMA journal_mode = DELETE")
@@ -129,23 +133,25 @@ def _freeze(home: Path, stage: Path, links: Path) -> str:
     return found
 
 
-def _link_blobs(source: Path, target: Path) -> None:
-    if not source.is_dir():
-        return
-    for blob in source.iterdir():
-        if blob.name.startswith("sha256-") and blob.is_file():
+def _link(source: Path, target: Path) -> None:
+    """All that is whole: what has another name than a blob, or a hidden one, is still being written."""
+    for file in source.iterdir():
+        whole = file.name.startswith("sha256-") if source.name == "blobs" else not file.name.startswith(".")
+        if whole and file.is_file():
             try:
-                os.link(blob, target / blob.name)
+                os.link(file, target / file.name)
+            except FileNotFoundError:
+                continue  # its row went before
             except OSError:
-                # Without hard links a blob that is removed during the backup makes it fail, which is told; it is not half right.
-                (target / blob.name).symlink_to(blob)
+                # Without hard links a file that is removed during the backup makes it fail, which is told; it is not half right.
+                (target / file.name).symlink_to(file)
 
 
 def _collect(home: Path, target: Path) -> list[tuple[str, Path]]:
-    """Names in the archive and the files they stand for, besides database and blobs."""
+    """Names in the archive and the files they stand for, besides the database and what was linked."""
     files: list[tuple[str, Path]] = []
     for top in sorted(home.iterdir()):
-        if is_left_out(top.name) or top.name == "blobs":
+        if is_left_out(top.name) or top.name in _LINKED:
             continue
         for file in [top] if top.is_file() else sorted(top.rglob("*")):
             if file.is_file() and file.absolute() != target:

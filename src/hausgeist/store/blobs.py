@@ -13,7 +13,6 @@ import re
 import secrets
 import stat
 import sys
-import time
 from collections.abc import AsyncIterator, Hashable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import BinaryIO
 
 from hausgeist.errors import InvalidRequest, NotFound, TooLarge
 from hausgeist.store.disk import sync_file, sync_folder, try_lock
+from hausgeist.store.drafts import Draft, sweep
 from hausgeist.store.failures import file_failures
 from hausgeist.store.space import RESERVE, Space
 from hausgeist.store.threads import to_its_end
@@ -29,8 +29,7 @@ __all__ = ["Blobs", "parse_digest"]
 
 _DIGEST = re.compile(r"(?:sha256[:-])?([0-9a-fA-F]{64})")
 _BUFFER = 4 << 20
-_STALE_SECONDS = 24 * 3600.0
-"""Where files cannot be locked, a partial file untouched for this long has been given up."""
+_PREFIX = ".partial-"
 
 
 def parse_digest(text: str) -> str:
@@ -50,7 +49,7 @@ class Blobs:
         self.space = Space(self.folder, reserve=reserve)
         with file_failures(self.folder):
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._sweep()
+            sweep(self.folder, _PREFIX)
 
     def path(self, digest: str) -> Path:
         """Where this blob is, or would be."""
@@ -105,7 +104,7 @@ class Blobs:
         """
         wanted = parse_digest(expected) if expected is not None else None
         with self.space.claim(size) as claim:
-            partial = await asyncio.to_thread(_Partial, self.folder)
+            partial = await asyncio.to_thread(Draft, self.folder, _PREFIX)
             try:
                 buffer = bytearray()
                 total = 0
@@ -119,7 +118,7 @@ class Blobs:
                         self.space.promise(claim, size - total)
                         buffer.clear()
                 await to_its_end(self._write, partial, bytes(buffer), claim)
-                return await to_its_end(partial.publish, self.folder, wanted)
+                return await to_its_end(self._named, partial, wanted)
             finally:
                 partial.discard()
 
@@ -145,7 +144,7 @@ class Blobs:
 
         `None` where they cannot share it: on another file system, or of another user, or open to all for writing. It must stay what was verified.
         """
-        partial = self.folder / f".partial-{os.getpid()}-{secrets.token_hex(8)}"
+        partial = self.folder / f"{_PREFIX}{os.getpid()}-{secrets.token_hex(8)}"
         try:
             file = _second_name(path, partial)
             try:
@@ -176,65 +175,26 @@ class Blobs:
         return digest
 
     def _copied(self, source: BinaryIO, wanted: str | None, claim: Hashable) -> str:
-        partial = _Partial(self.folder)
+        partial = Draft(self.folder, _PREFIX)
         try:
             while chunk := source.read(_BUFFER):
                 self._write(partial, chunk, claim)
-            return partial.publish(self.folder, wanted)
+            return self._named(partial, wanted)
         finally:
             partial.discard()
 
-    def _write(self, partial: _Partial, data: bytes, claim: Hashable) -> None:
+    def _write(self, partial: Draft, data: bytes, claim: Hashable) -> None:
         """Raises `DiskFull` while there still is the reserve."""
         self.space.require(len(data), whose={claim})
         partial.write(data)
 
-    def _sweep(self) -> None:
-        for file in self.folder.glob(".partial-*"):
-            if _given_up(file):
-                file.unlink(missing_ok=True)
-
-
-class _Partial:
-    """A blob being written."""
-
-    def __init__(self, folder: Path) -> None:
-        with file_failures(folder):
-            while True:
-                self.path = folder / f".partial-{os.getpid()}-{secrets.token_hex(8)}"
-                self._file = self.path.open("xb", buffering=0)
-                # A sweep of another process may have come between the two steps; then it has the lock, or the file is gone.
-                if try_lock(self._file.fileno()) and self.path.exists():
-                    break
-                self._file.close()
-        self._hash = hashlib.sha256()
-
-    def write(self, data: bytes) -> None:
-        self._hash.update(data)
-        with file_failures(self.path.parent):
-            view = memoryview(data)
-            while view:
-                view = view[self._file.write(view) :]
-
-    def publish(self, folder: Path, wanted: str | None) -> str:
+    def _named(self, partial: Draft, wanted: str | None) -> str:
         """Verify, flush, and give the file its name. Returns the digest."""
-        digest = self._hash.hexdigest()
-        _check(digest, wanted)
-        with file_failures(folder):
-            os.fsync(self._file.fileno())
-            self._release()
-            _place(self.path, folder / f"sha256-{digest}")
-        return digest
-
-    def _release(self) -> None:
-        # Windows renames no open file; elsewhere the lock lasts until the file has its name.
-        if sys.platform == "win32":
-            self._file.close()
-
-    def discard(self) -> None:
-        """Close; what was not published goes."""
-        self._file.close()
-        self.path.unlink(missing_ok=True)
+        _check(partial.digest, wanted)
+        partial.flush()
+        with file_failures(self.folder):
+            _place(partial.path, self.path(partial.digest))
+        return partial.digest
 
 
 def _second_name(path: Path, partial: Path) -> BinaryIO | None:
@@ -290,13 +250,3 @@ def _renewed(blob: Path, size: int) -> bool:
 
 def _missing(digest: str) -> NotFound:
     return NotFound(f"There is no blob sha256:{parse_digest(digest)}.")
-
-
-def _given_up(path: Path) -> bool:
-    try:
-        if sys.platform == "win32":
-            return time.time() - path.stat().st_mtime > _STALE_SECONDS
-        with path.open("rb") as file:
-            return try_lock(file.fileno())
-    except FileNotFoundError:
-        return False

@@ -29,6 +29,7 @@ __all__ = [
     "add_session",
     "all_keys",
     "delete_session",
+    "find_again",
     "find_key",
     "find_session",
     "revoke",
@@ -50,6 +51,8 @@ _KEY = (
     api_keys.c.revoked,
 )
 _BY_KEY = select(*_PERSON, *_KEY).join_from(api_keys, users).where(api_keys.c.digest == bindparam("digest"))
+_BY_KEY_ID = select(*_PERSON, *_KEY).join_from(api_keys, users).where(api_keys.c.id == bindparam("id"))
+_BY_USER = select(*_PERSON).where(users.c.id == bindparam("id"))
 _BY_SESSION = (
     select(*_PERSON, *_KEY, sessions.c.digest, sessions.c.last_seen, sessions.c.expires)
     .join_from(sessions, users, users.c.id == sessions.c.user)
@@ -95,6 +98,25 @@ def find_session(connection: Connection, token: str, project: str | None) -> Fou
     place, role = _place(connection, row, project, anywhere=True)
     who = Principal(kind="user", id=row.user_id, name=row.user_name, user=row.user_id, role=role, house_role=row.house_role, project=place)
     return Found(who, row.last_seen)
+
+
+def find_again(connection: Connection, who: Principal) -> Principal:
+    """Who somebody is by now that was let in before: for work that goes on when they have left. Raises `NotAuthenticated`, `NotAllowed`."""
+    if who.kind == "local":
+        return who
+    if who.kind == "key":
+        row = connection.execute(_BY_KEY_ID, {"id": who.id}).first()
+        if row is None:
+            raise NotAuthenticated
+        _not_revoked(row)
+        return _key_principal(connection, row, who.project, anywhere=False)
+    person = connection.execute(_BY_USER, {"id": who.id}).first()
+    if person is None:
+        raise NotAuthenticated("There is no such user any more.")
+    place, role = _place(connection, person, who.project, anywhere=False)
+    return Principal(
+        kind="user", id=person.user_id, name=person.user_name, user=person.user_id, role=role, house_role=person.house_role, project=place
+    )
 
 
 def add_session(connection: Connection, token: str, user: str, key: str | None) -> None:

@@ -151,6 +151,10 @@ class Workspace:
         self._touch(found, who.id, lambda connection: access.touch_key(connection, who.id, who.user))
         return who
 
+    def still(self, who: Principal) -> Principal:
+        """Who somebody is by now, for work that goes on when they have left. Raises `NotAuthenticated`, `NotAllowed`."""
+        return self._database.read(lambda connection: access.find_again(connection, who))
+
     # Sessions
 
     async def sign_in(self, name: str, password: str) -> tuple[str, Principal]:

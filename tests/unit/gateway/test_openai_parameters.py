@@ -6,10 +6,19 @@ from typing import Any, cast, get_args, get_origin
 
 import pytest
 import typing_extensions
-from openai.types import completion_create_params, embedding_create_params
+from openai.types import (
+    batch_create_params,
+    completion_create_params,
+    embedding_create_params,
+    file_create_params,
+    file_purpose,
+    upload_complete_params,
+    upload_create_params,
+)
 from openai.types.chat import completion_create_params as chat_create_params
 from openai.types.chat import completion_list_params, completion_update_params
 from openai.types.chat.completions import message_list_params
+from openai.types.uploads import part_create_params
 from openai.types.webhooks import (
     webhook_create_params,
     webhook_list_params,
@@ -22,7 +31,7 @@ from typing_extensions import get_type_hints, is_typeddict
 
 from hausgeist.errors import InvalidRequest, NotSupported
 from hausgeist.gateway.bodies import parse
-from hausgeist.gateway.openai import chat, completions, embeddings, endpoints, messages, stored, tools, webhooks
+from hausgeist.gateway.openai import batches, chat, completions, embeddings, endpoints, files, inward, messages, stored, tools, webhooks
 from hausgeist.gateway.openai.sampling import EXTRAS, StreamOptions, identified
 from hausgeist.identity import Origin
 from hausgeist.model import InstalledModel, Shape
@@ -74,11 +83,24 @@ def keys(typed: Any) -> set[str]:
         (webhook_update_params.WebhookUpdateParams, webhooks.WebhookUpdate, set()),
         (webhook_rotate_secret_params.WebhookRotateSecretParams, webhooks.RotateSecret, set()),
         (webhook_test_params.WebhookTestParams, webhooks.WebhookTrial, set()),
+        (upload_create_params.UploadCreateParams, files.UploadCreate, set()),
+        (upload_create_params.ExpiresAfter, files.ExpiresAfter, set()),
+        (upload_complete_params.UploadCompleteParams, files.UploadComplete, set()),
+        (file_create_params.ExpiresAfter, files.FormExpiry, set()),
+        (batch_create_params.BatchCreateParams, batches.BatchCreate, set()),
+        (batch_create_params.OutputExpiresAfter, files.ExpiresAfter, set()),
     ],
 )
 def test_requests_have_the_parameters_of_the_sdk(theirs: Any, ours: type[BaseModel], beyond: set[str]) -> None:
     assert fields(ours) - beyond == keys(theirs)
     assert beyond <= fields(ours)
+
+
+def test_forms_have_the_parameters_of_the_sdk() -> None:
+    assert fields(files.FileForm) | {"file"} == keys(file_create_params.FileCreateParams)
+    assert fields(files.PartForm) | {"data"} == keys(part_create_params.PartCreateParams)
+    assert literals(files.Purpose) == literals(file_purpose.FilePurpose)
+    assert set(inward.BATCHED) < literals(get_type_hints(batch_create_params.BatchCreateParams)["endpoint"])
 
 
 def test_nested_parameters_are_those_of_the_sdk() -> None:

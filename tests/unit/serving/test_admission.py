@@ -208,3 +208,93 @@ def test_whatever_happens_all_slots_come_back(script: list[tuple[str, int, str, 
         assert (admission.running, admission.waiting) == (0, 0)
 
     asyncio.run(play())
+
+
+async def test_the_background_leaves_a_slot_and_comes_last() -> None:
+    admission = Admission(3, 10)
+    await admission.acquire("a", background=True)
+    await admission.acquire("a", background=True)
+    third = asyncio.create_task(admission.acquire("b", background=True))
+    await _settle()
+    assert not third.done(), "one slot is left for those who wait"
+    await admission.acquire("a")
+    assert (admission.running, admission.waiting) == (3, 1)
+    person = asyncio.create_task(admission.acquire("a"))
+    await _settle()
+    admission.release("a", background=True)
+    await person
+    assert not third.done(), "a person came later and goes first"
+    admission.release("a")
+    await third
+    admission.release("a")
+    fourth = asyncio.create_task(admission.acquire("b", background=True))
+    await _settle()
+    assert (admission.running, fourth.done()) == (2, False), "the slot that is left stays left"
+    admission.release("a", background=True)
+    await fourth
+    for _ in range(2):
+        admission.release("b", background=True)
+    assert (admission.running, admission.waiting) == (0, 0)
+
+
+async def test_with_one_slot_the_background_has_it_while_nobody_waits() -> None:
+    admission = Admission(1, 10)
+    await admission.acquire("a", background=True)
+    order: list[str] = []
+
+    async def ask(user: str, background: bool) -> None:
+        await admission.acquire(user, background=background)
+        order.append(user)
+        admission.release(user, background=background)
+
+    tasks = [asyncio.create_task(ask(f"batch {number}", True)) for number in range(3)]
+    await _settle()
+    tasks += [asyncio.create_task(ask(f"person {number}", False)) for number in range(3)]
+    await _settle()
+    admission.release("a", background=True)
+    await asyncio.gather(*tasks)
+    assert order == ["person 0", "person 1", "person 2", "batch 0", "batch 1", "batch 2"]
+
+
+async def test_people_take_the_places_of_the_background_in_a_full_queue() -> None:
+    admission = Admission(1, 3)
+    await admission.acquire("a")
+    batches = [asyncio.create_task(admission.acquire("a", background=True)) for _ in range(3)]
+    await _settle()
+    with pytest.raises(Busy):
+        await admission.acquire("a", background=True)
+    person = asyncio.create_task(admission.acquire("a"))
+    await _settle()
+    assert [task.done() for task in batches] == [False, False, True]
+    others = [asyncio.create_task(admission.acquire("b")) for _ in range(2)]
+    await _settle()
+    assert [task.done() for task in batches] == [True, True, True]
+    assert not any(isinstance(task, asyncio.Task) and task.done() for task in (person, *others))
+    with pytest.raises(Busy):
+        await admission.acquire("c", background=True)
+    admission.release("a")
+    await others[0]
+    for task in (person, others[1], *batches):
+        task.cancel()
+    ended = await asyncio.gather(person, others[1], *batches, return_exceptions=True)
+    assert [type(one) for one in ended[2:]] == [Busy, Busy, Busy]
+
+
+async def test_those_in_the_background_are_fair_among_themselves() -> None:
+    admission = Admission(2, 100)
+    await admission.acquire("busy", background=True)
+    order: list[str] = []
+
+    async def ask(user: str) -> None:
+        await admission.acquire(user, background=True)
+        order.append(user)
+        await asyncio.sleep(0)
+        admission.release(user, background=True)
+
+    tasks = [asyncio.create_task(ask("busy")) for _ in range(5)]
+    await _settle()
+    tasks.append(asyncio.create_task(ask("quiet")))
+    await _settle()
+    admission.release("busy", background=True)
+    await asyncio.gather(*tasks)
+    assert order.index("quiet") <= 1

@@ -8,7 +8,7 @@ import json
 import sqlite3
 import tarfile
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -266,3 +266,57 @@ def test_a_newer_or_damaged_database_is_not_restored(home: Path, archive: Path, 
     with pytest.raises(SchemaTooNew):
         restore(rewritten(archive, newer), tmp_path / "new")
     assert not (tmp_path / "new").exists()
+
+
+def test_files_come_along_as_they_were(home: Path, tmp_path: Path) -> None:
+    for name in ("files/file-1", "files/part_1", "files/.draft-1-x", "batches/batch_1.output"):
+        (home / name).parent.mkdir(exist_ok=True)
+        (home / name).write_text(name)
+    made = backup(home, tmp_path / "backup.tar")
+    restore(made.path, tmp_path / "other")
+    found = contents(tmp_path / "other")
+    assert {name for name in found if name.startswith(("files", "batches"))} == {"files/file-1", "files/part_1", "batches/batch_1.output"}
+    assert found["files/file-1"] == b"files/file-1"
+    assert (tmp_path / "other" / "files" / "file-1").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_backup_while_files_come_and_go(home: Path, tmp_path: Path) -> None:
+    """Each row of the copy has its file, though files were brought and removed all the while."""
+    import asyncio
+
+    from hausgeist.files.folder import Folder
+    from hausgeist.files.service import Files
+    from hausgeist.identity import LOCAL_OWNER
+    from hausgeist.store.space import Space
+
+    done, database = threading.Event(), Database.open(home)
+    files = Files(database, Folder(home, space=Space(home, reserve=0)), quota=1 << 40, limit=1 << 20)
+
+    async def once() -> AsyncIterator[bytes]:
+        yield b"hello"
+
+    async def churn() -> None:
+        kept = []
+        while not done.is_set():
+            kept.append(await files.create(LOCAL_OWNER, once(), filename="a", purpose="user_data"))
+            if len(kept) > 20:
+                await files.delete(LOCAL_OWNER, kept.pop(0).id)
+
+    thread = threading.Thread(target=lambda: asyncio.run(churn()))
+    thread.start()
+    try:
+        while not files.list(LOCAL_OWNER):
+            done.wait(0.01)
+        for number in range(5):
+            backup(home, tmp_path / f"{number}.tar")
+    finally:
+        done.set()
+        thread.join()
+        database.close()
+    for number in range(5):
+        restore(tmp_path / f"{number}.tar", tmp_path / f"{number}")
+        connection = sqlite3.connect(tmp_path / f"{number}" / FILE_NAME)
+        rows = {row[0] for row in connection.execute("SELECT id FROM files")}
+        connection.close()
+        assert rows
+        assert rows <= {path.name for path in (tmp_path / f"{number}" / "files").iterdir()}

@@ -155,8 +155,9 @@ async def test_adopt_takes_plain_files_only(blobs: Blobs, tmp_path: Path) -> Non
 
 def test_what_was_left_behind_goes_but_not_what_is_being_written(tmp_path: Path) -> None:
     code = (
-        "import sys, pathlib, time; from hausgeist.store.blobs import Blobs, _Partial\n"
-        "blobs = Blobs(pathlib.Path(sys.argv[1])); partial = _Partial(blobs.folder); partial.write(b'x'); print('ready', flush=True); time.sleep(60)"
+        "import sys, pathlib, time; from hausgeist.store.blobs import Blobs; from hausgeist.store.drafts import Draft\n"
+        "blobs = Blobs(pathlib.Path(sys.argv[1])); partial = Draft(blobs.folder, '.partial-'); partial.write(b'x')\n"
+        "print('ready', flush=True); time.sleep(60)"
     )
     process = subprocess.Popen([sys.executable, "-c", code, tmp_path], stdout=subprocess.PIPE)
     try:

@@ -77,7 +77,7 @@ def test_a_home_from_before_the_loads_gets_their_table_and_keeps_its_rows(tmp_pa
     database = Database(tmp_path / FILE_NAME)
     database.path.touch()
     older = tmp_path / "older"
-    shutil.copytree(schema.MIGRATIONS, older, ignore=shutil.ignore_patterns("__pycache__", "0003_*"))
+    shutil.copytree(schema.MIGRATIONS, older, ignore=shutil.ignore_patterns("__pycache__", "000[3-9]_*"))
     schema.migrate(database._engine, database.path, older)
     row = "INSERT INTO models (id, engine, definition, modified) VALUES ('m', 'fake', '{}', 1.0)"
     database.write_sync(lambda connection: connection.exec_driver_sql(row).rowcount)

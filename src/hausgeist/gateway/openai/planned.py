@@ -11,17 +11,14 @@ __all__ = ["PREFIXES", "REASONS", "refuse"]
 
 PREFIXES: dict[str, str] = {
     "audio": "speech",
-    "batches": "batches",
     "conversations": "conversations",
     "evals": "evals",
-    "files": "files",
     "fine_tuning": "fine-tuning",
     "images": "image generation",
     "moderations": "moderation",
     "organization": "administration over this API",
     "projects": "administration over this API",
     "responses": "the Responses API",
-    "uploads": "uploads",
     "vector_stores": "vector stores",
 }
 """First part of the path after /v1, and what is behind it in words."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Literal
 
-from hausgeist.gateway.openai import chat, completions, embeddings, models, planned, rerank, stored, webhooks
+from hausgeist.gateway.openai import batches, chat, completions, embeddings, files, models, planned, rerank, stored, webhooks
 from hausgeist.gateway.openai.errors import OPENAI
 from hausgeist.gateway.services import Services
 from hausgeist.http.endpoint import Endpoint
@@ -20,7 +20,8 @@ _METHODS: Sequence[Method] = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 def endpoints(services: Services) -> list[Endpoint]:
     """Every route of OpenAI's tongue. The most special come first."""
-    return [*_models(services), *_answers(services), *stored.endpoints(services), *webhooks.endpoints(services), *_planned()]
+    served = (stored, webhooks, files, batches)
+    return [*_models(services), *_answers(services), *(one for part in served for one in part.endpoints(services)), *_planned()]
 
 
 def _answers(services: Services) -> list[Endpoint]:

@@ -7,6 +7,7 @@ reaches into other requests or exhausts it, and is unknown to the outside.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
@@ -146,4 +147,4 @@ def identified(origin: Origin, user: str | None) -> Origin:
         return origin
     if not user.isprintable():
         raise InvalidRequest("'user' contains characters that cannot be printed.", param="user")
-    return Origin(address=origin.address, agent=f"user {user[:128]} via {origin.agent}", request_id=origin.request_id)
+    return replace(origin, agent=f"user {user[:128]} via {origin.agent}")

@@ -22,7 +22,8 @@ def upgrade() -> None:
         Column("media_type", Text, nullable=False),
         Column("bytes", Integer, nullable=False),
         Column("digest", Text, nullable=False),
-        Index("files_project", "project", "created"),
+        Index("files_project", "project", "created", "id"),
+        Index("files_room", "project", "bytes"),
         Index("files_user", "user"),
         Index("files_expires", "expires"),
     )

@@ -1,0 +1,291 @@
+"""Files of projects: brought, read, listed and removed, within what a project may keep and for as long as each is to be kept.
+
+Every member of a project sees its files, as on OpenAI's platform; files of other projects are not found. Whether a caller may do these things at
+all is decided at the door.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final, Literal
+
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, or_, select, tuple_, update
+
+from hausgeist.errors import HausgeistError, NotFound, TooLarge, shown
+from hausgeist.files.folder import Folder
+from hausgeist.files.records import File, as_file, files, new_id, plain_name, plain_type, upload_parts, uploads
+from hausgeist.identity import Principal
+from hausgeist.store.database import Database
+from hausgeist.store.drafts import Draft
+
+__all__ = ["BATCH_SECONDS", "Files", "Page", "gigabytes"]
+
+log = logging.getLogger(__name__)
+
+BATCH_SECONDS: Final = 30 * 86400
+"""How long a file of requests is kept where nobody says otherwise, as on OpenAI's platform."""
+_MOST_FILES: Final = 100_000
+"""Of one project: each takes a row and a name on the disk, however small it is."""
+_SWEEP_SECONDS: Final = 60.0
+_COLLECT_EVERY: Final = 10
+"""Sweeps between two looks at names without rows."""
+_UPLOADS_KEPT: Final = 86400.0
+"""Seconds for which a finished upload can be asked about."""
+
+
+class Page(list[File]):
+    """Some of a list. `more`: others come after it."""
+
+    more: bool = False
+
+
+class Files:
+    """Everything raises `NotFound` for a file that is not there, has expired or belongs to another project."""
+
+    def __init__(self, database: Database, folder: Folder, *, quota: int, limit: int) -> None:
+        """`quota`: bytes that each project may keep; `limit`: bytes of one file that comes in one piece."""
+        self.folder = folder
+        self.limit = limit
+        self._database = database
+        self._quota = quota
+        self._coming: Counter[str] = Counter()
+        """Bytes of each project that are being written."""
+        self._sweeping: asyncio.Task[None] | None = None
+
+    # Bringing
+
+    @asynccontextmanager
+    async def receive(self, who: Principal, chunks: AsyncIterator[bytes], *, size: int = 0, limit: int | None = None) -> AsyncIterator[Draft]:
+        """Within the block, what came in as a draft, for `keep`. `size`: bytes announced; 0: none were. Raises `TooLarge`, `DiskFull`."""
+        self.demand_room(who.project, size)
+        taken = self._database.read(lambda connection: _taken(connection, who.project))[1]
+        counted = 0
+
+        def coming(more: int) -> None:
+            nonlocal counted
+            counted += more
+            self._coming[who.project] += more
+            self._demand(taken, self._coming[who.project])
+
+        try:
+            async with self.folder.receive(chunks, size=size, limit=self.limit if limit is None else limit, coming=coming) as draft:
+                yield draft
+        finally:
+            self._coming[who.project] -= counted
+            if not self._coming[who.project]:
+                del self._coming[who.project]
+
+    async def keep(self, who: Principal, draft: Draft, *, filename: str, purpose: str, media_type: str = "", seconds: int | None = None) -> File:
+        """Make a file of a draft. `seconds`: how long to keep it. Raises `TooLarge` where the project has no room left."""
+
+        def write(connection: Connection) -> File:
+            self.demand_room_within(connection, who.project, draft.size)
+            return self.adopt(
+                connection, draft.path, project=who.project, user=who.user, filename=filename, purpose=purpose, media_type=media_type,
+                size=draft.size, digest=draft.digest, seconds=seconds,
+            )  # fmt: skip
+
+        return await self._database.write(write)
+
+    async def create(
+        self, who: Principal, chunks: AsyncIterator[bytes], *, filename: str, purpose: str, media_type: str = "", seconds: int | None = None,
+        size: int = 0,
+    ) -> File:  # fmt: skip
+        """A file of a stream of bytes: `receive` and `keep`."""
+        async with self.receive(who, chunks, size=size) as draft:
+            return await self.keep(who, draft, filename=filename, purpose=purpose, media_type=media_type, seconds=seconds)
+
+    def adopt(
+        self, connection: Connection, source: Path, *, project: str, user: str, filename: str, purpose: str, size: int, digest: str,
+        media_type: str = "", seconds: int | None = None,
+    ) -> File:  # fmt: skip
+        """Make a file of one that is on the disk, whole and flushed, within a transaction of the caller's, who removes `source` after it."""
+        now = time.time()
+        if seconds is None and purpose == "batch":
+            seconds = BATCH_SECONDS
+        made = File(
+            id=new_id("file-"), project=project, user=user, created=now, expires=now + seconds if seconds is not None else None, purpose=purpose,
+            filename=plain_name(filename), media_type=plain_type(media_type), bytes=size, digest=digest,
+        )  # fmt: skip
+        connection.execute(insert(files).values({column.name: getattr(made, column.name) for column in files.columns}))
+        self.folder.name(source, made.id)
+        return made
+
+    # Reading
+
+    def get(self, who: Principal, file: str) -> File:
+        return self._database.read(lambda connection: read_file(connection, who, file))
+
+    def open(self, who: Principal, file: str) -> Path:
+        """Where its bytes are; who has it open goes on reading it when it is removed."""
+        return self.folder.path(self.get(who, file).id)
+
+    def list(
+        self, who: Principal, *, purpose: str | None = None, after: str | None = None, limit: int = 10_000, order: Literal["asc", "desc"] = "desc"
+    ) -> Page:
+        """Those that follow `after` in that order of time."""
+
+        def read(connection: Connection) -> Page:
+            place = tuple_(files.c.created, files.c.id)
+            query = select(files).where(_seen_by(who))
+            if purpose is not None:
+                query = query.where(files.c.purpose == purpose)
+            if after is not None:
+                last = read_file(connection, who, after)
+                query = query.where(place > (last.created, last.id) if order == "asc" else place < (last.created, last.id))
+            ways = (files.c.created, files.c.id) if order == "asc" else (files.c.created.desc(), files.c.id.desc())
+            rows = connection.execute(query.order_by(*ways).limit(limit + 1)).all()
+            page = Page(as_file(row) for row in rows[:limit])
+            page.more = len(rows) > limit
+            return page
+
+        return self._database.read(read)
+
+    def demand_room(self, project: str, size: int) -> None:
+        """Raises `TooLarge` where a project cannot keep so many bytes more, beside those that it has and those that are coming."""
+        self._database.read(lambda connection: self.demand_room_within(connection, project, size + self._coming[project]))
+
+    def demand_room_within(self, connection: Connection, project: str, size: int) -> None:
+        """The same within a transaction of the caller's, and but for those that are coming."""
+        number, taken = _taken(connection, project)
+        if number >= _MOST_FILES:
+            raise TooLarge(f"The project has {number:,} files, the most that one may have. Remove some, then try again.")
+        self._demand(taken, size)
+
+    def _demand(self, taken: int, size: int) -> None:
+        if taken + size > self._quota:
+            raise TooLarge(
+                f"The files of this project may take {gigabytes(self._quota)} (project_files), of which {gigabytes(taken)} are taken. "
+                "Remove some, then try again."
+            )
+
+    # Removing
+
+    async def delete(self, who: Principal, file: str) -> None:
+        """The bytes as well: when this returns they are gone from the disk."""
+
+        def write(connection: Connection) -> None:
+            read_file(connection, who, file)
+            connection.execute(delete(files).where(files.c.id == file))
+
+        await self._database.write(write)
+        await self.folder.remove([file])
+
+    async def erase(self, *, project: str | None = None, user: str | None = None) -> int:
+        """All files and uploads of a project, of a person, or of a person in a project. Returns how many files there were. Bytes are gone, too,
+        when this returns; also those whose rows went with their project."""
+        if project is None and user is None:
+            raise ValueError("say whose")
+
+        def write(connection: Connection) -> tuple[int, Sequence[str]]:
+            named = [(name, value) for name, value in (("project", project), ("user", user)) if value is not None]
+            which = [and_(*(table.c[name] == value for name, value in named)) for table in (files, uploads)]
+            gone = list(connection.execute(select(files.c.id).where(which[0])).scalars())
+            brought = select(uploads.c.id).where(which[1])
+            parts = list(connection.execute(select(upload_parts.c.id).where(upload_parts.c.upload.in_(brought))).scalars())
+            connection.execute(delete(uploads).where(which[1]))
+            connection.execute(delete(files).where(which[0]))
+            return len(gone), [*gone, *parts]
+
+        count, names = await self._database.write(write)
+        await self.folder.remove(names)
+        await self.collect()
+        return count
+
+    # Upkeep
+
+    def start(self) -> None:
+        """Begin to look after what expires. Needs a running event loop."""
+        if self._sweeping is None:
+            self._sweeping = asyncio.create_task(self._run(), name="files")
+
+    async def stop(self) -> None:
+        sweeping, self._sweeping = self._sweeping, None
+        if sweeping is not None:
+            sweeping.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await sweeping
+
+    async def _run(self) -> None:
+        round_ = 0
+        while True:
+            try:
+                await self.sweep()
+                if round_ % _COLLECT_EVERY == 0:
+                    await self.collect()
+            except HausgeistError as error:
+                log.warning("expired files could not be removed: %s", error.message)
+            round_ += 1
+            await asyncio.sleep(_SWEEP_SECONDS)
+
+    async def sweep(self) -> None:
+        """Remove what has expired."""
+        now = time.time()
+        lost = and_(uploads.c.status == "pending", uploads.c.expires <= now)
+        done = and_(uploads.c.status != "pending", uploads.c.created < now - _UPLOADS_KEPT)
+        if not self._database.read(lambda connection: _any(connection, files.c.expires <= now) or _any(connection, or_(lost, done))):
+            return
+
+        def write(connection: Connection) -> list[str]:
+            gone = list(connection.execute(select(files.c.id).where(files.c.expires <= now)).scalars())
+            parts = list(connection.execute(select(upload_parts.c.id).where(upload_parts.c.upload.in_(select(uploads.c.id).where(lost)))).scalars())
+            connection.execute(delete(upload_parts).where(upload_parts.c.id.in_(parts)))
+            connection.execute(update(uploads).where(lost).values(status="expired"))
+            connection.execute(delete(uploads).where(done))
+            connection.execute(delete(files).where(files.c.expires <= now))
+            return [*gone, *parts]
+
+        await self.folder.remove(await self._database.write(write))
+
+    async def collect(self) -> None:
+        """Remove names without rows: what a crash left, and what went with its project."""
+        known = await asyncio.to_thread(self._database.read, _known)
+        found = [name for name in await asyncio.to_thread(self.folder.names) if name not in known]
+        if not found:
+            return
+
+        def write(connection: Connection) -> list[str]:
+            # A name that was given since then has its row by now: nobody else is within a transaction that writes.
+            known = _known(connection)
+            return [name for name in found if name not in known]
+
+        await self.folder.remove(await self._database.write(write, flush=False))
+
+
+def read_file(connection: Connection, who: Principal, file: str) -> File:
+    """Raises `NotFound`."""
+    row = connection.execute(select(files).where(files.c.id == file, _seen_by(who))).one_or_none()
+    if row is None:
+        raise NotFound(f"There is no file '{shown(file)}'.")
+    return as_file(row)
+
+
+def gigabytes(size: int) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 100_000_000 else f"{size / 1e6:.1f} MB"
+
+
+def _taken(connection: Connection, project: str) -> tuple[int, int]:
+    """How many files a project has, and their bytes with those that unfinished uploads have announced."""
+    number, kept = connection.execute(select(func.count(), func.coalesce(func.sum(files.c.bytes), 0)).where(files.c.project == project)).one()
+    pending = (uploads.c.project == project, uploads.c.status == "pending", uploads.c.expires > time.time())
+    announced = connection.execute(select(func.coalesce(func.sum(uploads.c.bytes), 0)).where(*pending)).scalar_one()
+    return number, kept + announced
+
+
+def _seen_by(who: Principal) -> ColumnElement[bool]:
+    return and_(files.c.project == who.project, or_(files.c.expires.is_(None), files.c.expires > time.time()))
+
+
+def _any(connection: Connection, which: ColumnElement[bool]) -> bool:
+    return connection.execute(select(1).where(which).limit(1)).first() is not None
+
+
+def _known(connection: Connection) -> Collection[str]:
+    return {*connection.execute(select(files.c.id)).scalars(), *connection.execute(select(upload_parts.c.id)).scalars()}
