@@ -19,6 +19,7 @@ TITLES = {
     "download": "A download against curl",
     "gateway": "The way through the gateway",
     "stored": "Stored completions and webhooks",
+    "responses": "Responses: what keeping them costs",
     "guide": "The built-in guide",
     "engines": "Built engine against wheel",
     "accuracy": "Memory: what loads took, against the fit pass and arithmetic",

@@ -16,6 +16,10 @@ from starlette.types import ASGIApp
 from hausgeist import web
 from hausgeist.conversations.batches import Batches
 from hausgeist.conversations.completions import Completions
+from hausgeist.conversations.responses import Responses
+from hausgeist.conversations.runner import Runner
+from hausgeist.conversations.sealing import Seal
+from hausgeist.conversations.service import Conversations
 from hausgeist.engines import ENGINES, Engine, factory
 from hausgeist.errors import Conflict, HausgeistError, NotFound
 from hausgeist.files import Files, Uploads
@@ -25,6 +29,7 @@ from hausgeist.gateway.anthropic.errors import ANTHROPIC
 from hausgeist.gateway.ollama.errors import OLLAMA
 from hausgeist.gateway.openai.errors import OPENAI
 from hausgeist.gateway.openai.inward import Inward
+from hausgeist.gateway.openai.responses import complete
 from hausgeist.gateway.services import Services
 from hausgeist.governance.egress import Egress
 from hausgeist.governance.service import Governor
@@ -149,6 +154,8 @@ class App:
     files: Files
     uploads: Uploads
     batches: Batches
+    conversations: Conversations
+    responses: Responses
     ready: bool = False
     owner_token: str = ""
     """A secret of this start that makes its bearer the local owner (`http.rules`); set it before `asgi` is first read."""
@@ -171,6 +178,9 @@ class App:
             files=self.files,
             uploads=self.uploads,
             batches=self.batches,
+            conversations=self.conversations,
+            responses=self.responses,
+            read_file=self.files.read,
         )
 
     @cached_property
@@ -244,6 +254,7 @@ class App:
             await self.jobs.start()
             await self.deliveries.start()
             await self.batches.start()
+            await self.responses.start()
         self.ready = True
 
     async def _offer_guide(self) -> None:
@@ -257,6 +268,7 @@ class App:
         self.ready = False
         self.upkeep.installer.closing()
         self.pusher.closing()
+        self.responses.closing()
 
     async def stop(self, *, drain: float | None = None) -> None:
         """Let running answers finish for `drain` seconds (default: the setting), then end everything. Nothing acknowledged is lost."""
@@ -265,9 +277,11 @@ class App:
             self._refreshing.cancel()
         await self.batches.stop()
         await self.jobs.stop()
+        patience = self.settings.drain if drain is None else drain
+        await self.responses.stop(patience)
         await self.deliveries.stop()
         await self.files.stop()
-        await self.pool.drain(self.settings.drain if drain is None else drain)
+        await self.pool.drain(patience)
         await self.pool.close()
         await self.engines.close()
         await self.meter.flush()
@@ -317,6 +331,7 @@ def build(settings: Settings) -> App:
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     database = Database.open(settings.home)
     blobs = Blobs(settings.home)
+    workspace = Workspace(database)
     governor = Governor(database)
     usage = UsageLog(database)
     egress = Egress(settings, governor)
@@ -337,13 +352,17 @@ def build(settings: Settings) -> App:
     loads = Loads(database, metrics=metrics, arithmetic={"llamacpp": partial(_estimate, engines)}, version=engines.version)
     pool = Pool(settings=settings, engines=engines, ledger=Ledger(settings, probe.memory), metrics=metrics, loads=loads)
     door = Door(settings=settings, library=library, pool=pool, governor=governor, meter=meter, answered=verbs.versions.answered)
-    workspace = Workspace(database)
     files = Files(database, Folder(settings.home, space=blobs.space), quota=settings.project_files, limit=settings.file_limit)
     webhooks = Webhooks(database, deliveries, courier)
     batches = Batches(
         database, files, settings.home, perform=lambda: app.inward, still=workspace.still, at_once=settings.batch_requests,
         longest=settings.body_limit, notify=webhooks.notify,
     )  # fmt: skip
+    seal = Seal(database)
+    runner = Runner(door=door, complete=complete, seal=seal, most_turns=settings.response_turns, most_tokens=settings.response_tokens)
+    responses = Responses(
+        database, runner, seal, still=workspace.still, seconds=settings.response_seconds, background=settings.background, notify=webhooks.notify
+    )
     app = App(
         settings=settings,
         database=database,
@@ -367,5 +386,7 @@ def build(settings: Settings) -> App:
         files=files,
         uploads=Uploads(database, files),
         batches=batches,
+        conversations=Conversations(database),
+        responses=responses,
     )
     return app

@@ -9,6 +9,7 @@ HausgeistError
 ├── NotFound                no such thing, or none the caller may see
 │   └── ModelNotFound
 ├── Conflict                it exists already, or changed meanwhile
+│   └── Locked              somebody else is at work there at this moment
 ├── TooLarge                a body or file above its limit
 ├── Busy                    the queue is full; ``retry_after`` seconds
 ├── Unavailable             cannot be done now, may be later
@@ -35,6 +36,7 @@ __all__ = [
     "HausgeistError",
     "InvalidRequest",
     "LoadFailed",
+    "Locked",
     "ModelNotFound",
     "NotAllowed",
     "NotAuthenticated",
@@ -110,6 +112,10 @@ class ModelNotFound(NotFound):
 
 class Conflict(HausgeistError):
     """This exists already."""
+
+
+class Locked(Conflict):
+    """Something else is being done there at this moment; wait until it has ended."""
 
 
 class TooLarge(HausgeistError):

@@ -176,6 +176,92 @@ def _models_delete(client: openai.OpenAI) -> None:
         client.models.retrieve("to-be/deleted:now")
 
 
+def _responses_create(client: openai.OpenAI) -> None:
+    for model in ("fake:echo", "tiny"):
+        answer = client.responses.create(model=model, input="hello there", max_output_tokens=5)
+        assert (answer.model, answer.object) == (model, "response")
+        assert answer.usage is not None
+        assert answer.usage.output_tokens > 0
+        events = list(client.responses.create(model=model, input="hello there", max_output_tokens=5, stream=True))
+        assert events[0].type == "response.created"
+        assert events[-1].type in ("response.completed", "response.incomplete")
+
+
+def _responses_parse(client: openai.OpenAI) -> None:
+    answer = client.responses.parse(model="fake:obeys", input="json", text_format=Colour)
+    assert isinstance(answer.output_parsed, Colour)
+
+
+def _responses_stream(client: openai.OpenAI) -> None:
+    with client.responses.stream(model="fake:echo", input="hello there") as stream:
+        assert stream.get_final_response().output_text == "hello there"
+
+
+def _responses_retrieve(client: openai.OpenAI) -> None:
+    made = client.responses.create(model="fake:echo", input="hello there")
+    assert client.responses.retrieve(made.id) == made
+
+
+def _responses_delete(client: openai.OpenAI) -> None:
+    made = client.responses.create(model="fake:echo", input="hello there")
+    client.responses.delete(made.id)
+    with pytest.raises(openai.NotFoundError):
+        client.responses.retrieve(made.id)
+
+
+def _responses_cancel(client: openai.OpenAI) -> None:
+    made = client.responses.create(model="fake:stalls", input="hello there", background=True)
+    assert client.responses.cancel(made.id).status == client.responses.retrieve(made.id).status == "cancelled"
+
+
+def _responses_input_items_list(client: openai.OpenAI) -> None:
+    made = client.responses.create(model="fake:echo", input="hello there")
+    (item,) = client.responses.input_items.list(made.id)
+    assert item.type == "message"
+
+
+def _responses_input_tokens_count(client: openai.OpenAI) -> None:
+    made = client.responses.create(model="tiny", input="hello there", max_output_tokens=1)
+    assert made.usage is not None
+    assert client.responses.input_tokens.count(model="tiny", input="hello there").input_tokens == made.usage.input_tokens
+
+
+def _responses_compact(client: openai.OpenAI) -> None:
+    compacted = client.responses.compact(model="fake:echo", input="hello there")
+    assert [item.type for item in compacted.output] == ["compaction"]
+
+
+def _conversations_create(client: openai.OpenAI) -> None:
+    made = client.conversations.create(metadata={"a": "b"}, items=[{"role": "user", "content": "hi"}])
+    assert (made.object, made.metadata) == ("conversation", {"a": "b"})
+
+
+def _conversations_retrieve(client: openai.OpenAI) -> None:
+    made = client.conversations.create()
+    assert client.conversations.retrieve(made.id) == made
+
+
+def _conversations_update(client: openai.OpenAI) -> None:
+    made = client.conversations.create(metadata={"a": "b"})
+    assert client.conversations.update(made.id, metadata={"c": "d"}).metadata == {"c": "d"}
+
+
+def _conversations_delete(client: openai.OpenAI) -> None:
+    made = client.conversations.create()
+    assert client.conversations.delete(made.id).deleted
+    with pytest.raises(openai.NotFoundError):
+        client.conversations.retrieve(made.id)
+
+
+def _conversations_items(client: openai.OpenAI) -> None:
+    made = client.conversations.create(items=[{"role": "user", "content": "one"}])
+    added = client.conversations.items.create(made.id, items=[{"role": "assistant", "content": "two"}])
+    listed = list(client.conversations.items.list(made.id))
+    assert listed[0] == added.data[0] == client.conversations.items.retrieve(str(added.data[0].id), conversation_id=made.id)
+    assert client.conversations.items.delete(str(listed[0].id), conversation_id=made.id).id == made.id
+    assert [item.id for item in client.conversations.items.list(made.id)] == [listed[1].id]
+
+
 ROUND_TRIPS: dict[str, Callable[[openai.OpenAI], None]] = {
     "chat.completions.create": _chat_create,
     "chat.completions.delete": _chat_delete,
@@ -186,6 +272,14 @@ ROUND_TRIPS: dict[str, Callable[[openai.OpenAI], None]] = {
     "chat.completions.stream": _chat_stream,
     "chat.completions.update": _chat_update,
     "completions.create": _completions_create,
+    "conversations.create": _conversations_create,
+    "conversations.delete": _conversations_delete,
+    "conversations.items.create": _conversations_items,
+    "conversations.items.delete": _conversations_items,
+    "conversations.items.list": _conversations_items,
+    "conversations.items.retrieve": _conversations_items,
+    "conversations.retrieve": _conversations_retrieve,
+    "conversations.update": _conversations_update,
     "embeddings.create": _embeddings_create,
     "models.delete": _models_delete,
     "models.list": _models_list,
@@ -200,6 +294,15 @@ ROUND_TRIPS: dict[str, Callable[[openai.OpenAI], None]] = {
     "webhooks.update": _webhooks_update,
     **test_openai_files.ROUND_TRIPS,
     **test_openai_batches.ROUND_TRIPS,
+    "responses.cancel": _responses_cancel,
+    "responses.compact": _responses_compact,
+    "responses.create": _responses_create,
+    "responses.delete": _responses_delete,
+    "responses.input_items.list": _responses_input_items_list,
+    "responses.input_tokens.count": _responses_input_tokens_count,
+    "responses.parse": _responses_parse,
+    "responses.retrieve": _responses_retrieve,
+    "responses.stream": _responses_stream,
 }
 
 
@@ -218,7 +321,6 @@ def test_what_is_served_comes_round(operation: str, live: Live) -> None:
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "fine_tuning.jobs.create": {"model": "m", "training_file": "file-1"},
-    "responses.stream": {"model": "m", "input": "x"},
 }
 """Where what `_dummy` makes up from the signature does not do."""
 

@@ -1,12 +1,13 @@
 """Items of the API: what they say in plain text, and how a model is told of them: a list of items becomes the messages of a chat.
 
-Reasoning is left out of what the model is told, as its makers advise; what was said after it says what came of it.
+Reasoning is left out of what the model is told once the question is answered: what was said after it says what came of it.
 """
 
 from __future__ import annotations
 
+import base64
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from hausgeist.errors import NotSupported, shown
@@ -35,29 +36,47 @@ def said(content: Any) -> str:
     return "\n".join(str(part[name]) for part in parts if isinstance(part, Mapping) for name in _TEXTS if part.get(name))
 
 
-def messages_of(items: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def messages_of(items: Sequence[Mapping[str, Any]], *, opened: Callable[[str], str] = str) -> list[dict[str, Any]]:
     """Messages as the engine's chat takes them. Calls that follow one another, and the answer they stand beside, are one message of the assistant.
 
-    Images are as they came: an address or data. Raises `NotSupported` for items that no model here understands.
+    Images are as they came: an address or data. `opened`: the text of an item's encrypted content. Calls that were cut off are left out.
+    Raises `NotSupported` for items that no model here understands.
     """
     messages: list[dict[str, Any]] = []
-    for item in items:
+    names: dict[str, str] = {}
+    thoughts: list[str] = []
+    asked = max((number for number, item in enumerate(items) if item.get("type", "message") == "message" and item.get("role") == "user"), default=-1)
+    for number, item in enumerate(items):
         match item.get("type", "message"):
             case "message":
                 messages.append(_message(item))
             case "function_call":
+                if item.get("status") == "incomplete":
+                    continue
+                names[str(item["call_id"])] = str(item["name"])
                 _assistant(messages).setdefault("tool_calls", []).append(_call(str(item["call_id"]), str(item["name"]), str(item["arguments"])))
             case "function_call_output":
-                messages.append({"role": "tool", "tool_call_id": str(item["call_id"]), "content": _output(item.get("output"))})
+                messages.append(_result(str(item["call_id"]), names.get(str(item["call_id"]), ""), _output(item.get("output"))))
             case "mcp_call":
                 _assistant(messages).setdefault("tool_calls", []).append(_call(str(item["id"]), str(item["name"]), str(item["arguments"])))
-                messages.append({"role": "tool", "tool_call_id": str(item["id"]), "content": str(item.get("output") or item.get("error") or "")})
+                messages.append(_result(str(item["id"]), str(item["name"]), _output(item.get("output") or item.get("error") or "")))
             case "compaction":
-                messages.append({"role": "system", "content": f"What was said before, in short:\n\n{item.get('encrypted_content', '')}"})
-            case "reasoning" | "item_reference" | "mcp_list_tools" | "mcp_approval_request" | "mcp_approval_response" | "file_search_call":
+                told = opened(str(item.get("encrypted_content", "")))
+                messages.append({"role": "system", "content": f"What was said before, in short:\n\n{told}"})
+            case "reasoning":
+                # Models that call tools are told what they were thinking until the answer is there; after that, it is left out.
+                if number > asked:
+                    thoughts += [str(part.get("text", "")) for part in item.get("content") or ()]
+                continue
+            case "item_reference" | "mcp_list_tools" | "mcp_approval_request" | "mcp_approval_response" | "file_search_call":
                 continue
             case other:
                 raise NotSupported(f"Items of type '{shown(str(other), 60)}' are not supported here.", param="input")
+        if thoughts:
+            spoken = messages[-1] if messages[-1]["role"] == "assistant" else messages[-2] if len(messages) > 1 else {}
+            if spoken.get("role") == "assistant":
+                spoken["reasoning_content"] = "\n".join(thoughts)
+            thoughts = []
     return messages
 
 
@@ -69,11 +88,18 @@ def _message(item: Mapping[str, Any]) -> dict[str, Any]:
     for part in content or ():
         if part.get("type") == "input_image":
             parts.append({"type": "image_url", "image_url": {"url": part.get("image_url") or ""}})
+        elif part.get("type") == "input_file":
+            parts.append({"type": "text", "text": f"{part.get('filename') or 'File'}:\n\n{_file_text(str(part.get('file_data') or ''))}"})
         elif text := part.get("text"):
             parts.append({"type": "text", "text": str(text)})
     if all(part["type"] == "text" for part in parts):
         return {"role": role, "content": "\n".join(part["text"] for part in parts)}
     return {"role": role, "content": parts}
+
+
+def _file_text(data: str) -> str:
+    """What a `data:` address of a text says."""
+    return base64.b64decode(data.partition(",")[2]).decode("utf-8", "replace")
 
 
 def _assistant(messages: list[dict[str, Any]]) -> dict[str, Any]:
@@ -84,7 +110,21 @@ def _assistant(messages: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _call(call: str, name: str, arguments: str) -> dict[str, Any]:
-    return {"id": call, "type": "function", "function": {"name": name, "arguments": arguments or "{}"}}
+    return {"id": call, "type": "function", "function": {"name": name, "arguments": _object(arguments)}}
+
+
+def _object(arguments: str) -> str:
+    """Engines fail on arguments that are no JSON object; what a model wrote instead is passed on within one."""
+    try:
+        fits = isinstance(json.loads(arguments or "{}"), dict)
+    except (ValueError, RecursionError):
+        fits = False
+    return (arguments or "{}") if fits else json.dumps({"arguments": arguments}, ensure_ascii=False)
+
+
+def _result(call: str, name: str, content: str) -> dict[str, Any]:
+    """Templates that name the tool beside its result find the name here."""
+    return {"role": "tool", "tool_call_id": call, "content": content, **({"name": name} if name else {})}
 
 
 def _output(output: Any) -> str:

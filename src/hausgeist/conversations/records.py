@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Float, Integer, MetaData, Table, Text, and_
+from sqlalchemy import Column, ColumnElement, Float, Integer, LargeBinary, MetaData, Table, Text, and_
 
 from hausgeist.identity import Principal
 
-__all__ = ["Conversation", "Item", "completions", "conversations", "items", "metadata", "new_id", "owned", "response_events", "responses",
-           "retention"]  # fmt: skip
+__all__ = ["Conversation", "Item", "completions", "conversations", "items", "metadata", "new_id", "owned", "response_events",
+           "response_items", "responses", "retention", "seal"]  # fmt: skip
 
 metadata = MetaData()
 
@@ -67,6 +67,16 @@ responses = Table(
     Column("request", Text, nullable=False),
     Column("input", Text, nullable=False),
     Column("body", Text, nullable=False),
+    Column("worker", Text),
+    Column("lease_until", Float),
+    Column("cancelling", Integer, nullable=False),
+    Column("attempts", Integer, nullable=False),
+)
+response_items = Table(
+    "response_items",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("response", Text, primary_key=True),
 )
 response_events = Table(
     "response_events",
@@ -87,6 +97,7 @@ completions = Table(
     Column("body", Text, nullable=False),
     Column("messages", Text, nullable=False),
 )
+seal = Table("seal", metadata, Column("key", LargeBinary, nullable=False))
 retention = Table("retention", metadata, Column("project", Text, primary_key=True), Column("days", Integer, nullable=False))
 
 

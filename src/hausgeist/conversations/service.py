@@ -27,6 +27,7 @@ __all__ = [
     "Conversations",
     "Page",
     "add_items",
+    "all_items",
     "delete_conversations",
     "owner_word",
     "path_of",
@@ -114,7 +115,7 @@ class Conversations:
         """All items of all branches, in the order in which they were written."""
 
         def read(connection: Connection) -> list[Item]:
-            return _all_items(connection, read_conversation(connection, who, conversation).id)
+            return all_items(connection, read_conversation(connection, who, conversation).id)
 
         return self._database.read(read)
 
@@ -145,7 +146,7 @@ class Conversations:
             found = read_conversation(connection, who, conversation)
             seq = _item(connection, conversation, head).seq if head is not None else None
             if seq is not None:
-                seq = _newest_end(_all_items(connection, conversation), seq)
+                seq = _newest_end(all_items(connection, conversation), seq)
             connection.execute(update(conversations).where(conversations.c.id == conversation).values(head=seq))
             return replace(found, head=seq)
 
@@ -199,7 +200,7 @@ def add_items(
 
 def read_path(connection: Connection, conversation: Conversation) -> list[Item]:
     """See `Conversations.path`."""
-    return path_of(_all_items(connection, conversation.id), conversation.head)
+    return path_of(all_items(connection, conversation.id), conversation.head)
 
 
 def path_of(tree: Sequence[Item], head: int | None) -> list[Item]:
@@ -258,7 +259,7 @@ PREFIXES: Final[Mapping[str, str]] = {
 """Of ids, by the type of the item."""
 
 
-def _all_items(connection: Connection, conversation: str) -> list[Item]:
+def all_items(connection: Connection, conversation: str) -> list[Item]:
     columns = (items.c.seq, items.c.id, items.c.parent, items.c.created, items.c.response, items.c.body)
     rows = connection.execute(select(*columns).where(items.c.conversation == conversation).order_by(items.c.seq))
     return [_of_row(row) for row in rows]

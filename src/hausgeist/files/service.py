@@ -127,6 +127,13 @@ class Files:
         """Where its bytes are; who has it open goes on reading it when it is removed."""
         return self.folder.path(self.get(who, file).id)
 
+    async def read(self, who: Principal, file: str, limit: int) -> tuple[str, bytes]:
+        """Its name and all of its bytes. Raises `TooLarge` where there are more than `limit`."""
+        found = self.get(who, file)
+        if found.bytes > limit:
+            raise TooLarge(f"The file '{found.id}' has {found.bytes:,} bytes; here at most {limit:,} are read.")
+        return found.filename, await asyncio.to_thread(self.folder.path(found.id).read_bytes)
+
     def list(
         self, who: Principal, *, purpose: str | None = None, after: str | None = None, limit: int = 10_000, order: Literal["asc", "desc"] = "desc"
     ) -> Page:

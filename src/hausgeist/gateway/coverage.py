@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from hausgeist.gateway import anthropic, ollama, openai
-from hausgeist.gateway.openai import chat, completions, embeddings, rerank
+from hausgeist.gateway.openai import chat, completions, embeddings, rerank, wishes
 from hausgeist.gateway.openai.sampling import EXTRAS
 from hausgeist.http.endpoint import Endpoint
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["coverage_page", "surfaces"]
 
 _BEYOND = {*EXTRAS, "num_ctx", "keep_alive", "chat_template_kwargs", "reasoning_budget_tokens", "reasoning_format"}
+_NOT_OF_RESPONSES = {"seed", "stop"}
+"""Parameters of chat that responses do not have in the SDK, and take here."""
 
 _HEAD = """# Coverage
 
@@ -129,16 +131,18 @@ def _parameters() -> list[str]:
     """What becomes of each parameter of OpenAI's operations that ask a model."""
     tables: tuple[tuple[str, type[BaseModel], Mapping[str, str], Mapping[str, tuple[Any, str]]], ...] = (
         ("chat.completions.create", chat.ChatRequest, chat.REFUSED, chat.PARTLY),
+        ("responses.create", wishes.ResponseRequest, wishes.REFUSED, {name: wishes.PARTLY[name] for name in wishes.PARTLY if name != "personality"}),
         ("completions.create", completions.CompletionRequest, completions.REFUSED, {}),
         ("embeddings.create", embeddings.EmbeddingRequest, {}, {}),
         ("rerank (POST /v1/rerank, which OpenAI does not have)", rerank.RerankRequest, {}, {}),
     )
     parts = []
     for title, model, refused, partly in tables:
+        beyond_it = _BEYOND | (_NOT_OF_RESPONSES if title == "responses.create" else set())
         names = sorted(info.alias or name for name, info in model.model_fields.items())
-        whole = [name for name in names if name not in refused and name not in partly and name not in _BEYOND]
+        whole = [name for name in names if name not in refused and name not in partly and name not in beyond_it]
         lines = [f"### Parameters of {title}\n", f"Served: {', '.join(f'`{name}`' for name in whole)}.\n"]
-        if beyond := [name for name in names if name in _BEYOND]:
+        if beyond := [name for name in names if name in beyond_it]:
             lines.append(f"Beyond OpenAI's (as `extra_body`): {', '.join(f'`{name}`' for name in beyond)}.\n")
         lines += [f"- `{name}`: some values only; {reason}" for name, (_, reason) in sorted(partly.items())]
         lines += [f"- `{name}`: refused; {reason}" for name, reason in sorted(refused.items())]

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from hausgeist.conversations.batches import Batches
 from hausgeist.conversations.completions import Completions
+from hausgeist.conversations.responses import Responses
+from hausgeist.conversations.service import Conversations
 from hausgeist.files import Files, Uploads
 from hausgeist.gateway.webp import Converter
 from hausgeist.governance.egress import Egress
 from hausgeist.governance.service import Governor
+from hausgeist.identity import Principal
 from hausgeist.library.install import Installer
 from hausgeist.library.push import Pusher
 from hausgeist.library.service import Library
@@ -18,7 +22,11 @@ from hausgeist.settings import Settings
 from hausgeist.store.blobs import Blobs
 from hausgeist.webhooks import Webhooks
 
-__all__ = ["Services"]
+__all__ = ["ReadFile", "Services"]
+
+
+ReadFile = Callable[[Principal, str, int], Awaitable[tuple[str, bytes]]]
+"""Name and bytes of a file of the caller's project. Raises `NotFound`, and `TooLarge` where it has more than so many bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,4 +46,7 @@ class Services:
     files: Files
     uploads: Uploads
     batches: Batches
+    conversations: Conversations
+    responses: Responses
+    read_file: ReadFile | None = None
     converter: Converter = field(default_factory=Converter)

@@ -11,10 +11,7 @@ import asyncio
 import contextlib
 import json
 import logging
-import os
-import platform
 import random
-import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -25,6 +22,7 @@ from sqlalchemy import Connection
 from hausgeist.errors import HausgeistError, InvalidRequest, NotAllowed, NotAuthenticated, NotFound, StoreError, TooLarge, Unavailable
 from hausgeist.store import records
 from hausgeist.store.database import Database
+from hausgeist.store.processes import is_dead, this_process
 from hausgeist.store.records import Job, Status
 
 __all__ = ["Handler", "Job", "Jobs", "Status", "Task"]
@@ -83,7 +81,7 @@ class Jobs:
         self._poll = poll
         self._pause = pause
         self._keep = keep
-        self._worker = f"{_machine()}|{os.getpid()}|{_started(os.getpid())}|{secrets.token_hex(4)}"
+        self._worker = this_process()
         self._handlers: dict[str, Handler] = {}
         self._running: dict[str, _Running] = {}
         self._wake = asyncio.Event()
@@ -171,7 +169,7 @@ class Jobs:
 
     async def _expire_dead(self) -> None:
         """Take over at once from processes of this machine that are gone; of others, only the end of their leases tells."""
-        dead = [worker for worker in self._database.read(records.workers) if _is_dead(worker)]
+        dead = [worker for worker in self._database.read(records.workers) if is_dead(worker)]
         if dead:
             await self._database.write(lambda connection: records.expire(connection, dead))
 
@@ -291,30 +289,3 @@ class Jobs:
             running.reason = reason
             running.task.cancelled = True
             running.runner.cancel()
-
-
-def _machine() -> str:
-    """Where process ids mean the same: the host and, in containers, the namespace."""
-    try:
-        return f"{platform.node()}/{os.readlink('/proc/self/ns/pid')}"
-    except OSError:
-        return platform.node()
-
-
-def _started(pid: int) -> str:
-    """When a process began, which tells it from a later one with the same id; empty if there is none."""
-    import psutil
-
-    try:
-        return f"{psutil.Process(pid).create_time():.2f}"
-    except psutil.Error:
-        return ""
-
-
-def _is_dead(worker: str) -> bool:
-    machine, pid, started, _ = worker.split("|")
-    if machine != _machine():
-        return False
-    now = _started(int(pid))
-    # Times are computed from the clock, which may have been set meanwhile, so nearly the same is the same.
-    return not now or not started or abs(float(now) - float(started)) > 2.0

@@ -29,7 +29,7 @@ from hausgeist.identity import Principal
 from hausgeist.model import InstalledModel
 from hausgeist.serving.calls import Answer, Call
 
-__all__ = ["PARTLY", "REFUSED", "ChatRequest", "JsonSchema", "ResponseFormat", "create", "decode"]
+__all__ = ["PARTLY", "REFUSED", "ChatRequest", "JsonSchema", "ResponseFormat", "create", "decode", "effort_of"]
 
 _INT32 = 2**31 - 1
 _TIER = b'"object":"chat.completion.chunk"'
@@ -286,8 +286,13 @@ def _thinking(request: ChatRequest, model: InstalledModel) -> dict[str, Any]:
             if model.engine == "remote":
                 raise NotSupported(f"'{name}' is not supported by the server that runs '{model.id}'; leave it out.", param=name)
             body[name] = value
-    if effort == "none" or (effort is not None and effort_levels(model) is not False):
-        body["reasoning_effort"] = effort
-    elif effort is not None:
-        body.setdefault("reasoning_budget_tokens", _BUDGETS[effort])
-    return body
+    return {**effort_of(effort, model), **body}
+
+
+def effort_of(effort: str | None, model: InstalledModel) -> dict[str, Any]:
+    """A level of effort in the engine's words: as a level where the model's template knows them, else as a budget of tokens."""
+    if effort is None:
+        return {}
+    if effort == "none" or effort_levels(model) is not False:
+        return {"reasoning_effort": effort}
+    return {"reasoning_budget_tokens": _BUDGETS[effort]}

@@ -11,14 +11,12 @@ __all__ = ["PREFIXES", "REASONS", "refuse"]
 
 PREFIXES: dict[str, str] = {
     "audio": "speech",
-    "conversations": "conversations",
     "evals": "evals",
     "fine_tuning": "fine-tuning",
     "images": "image generation",
     "moderations": "moderation",
     "organization": "administration over this API",
     "projects": "administration over this API",
-    "responses": "the Responses API",
     "vector_stores": "vector stores",
 }
 """First part of the path after /v1, and what is behind it in words."""

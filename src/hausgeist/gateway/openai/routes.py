@@ -6,7 +6,20 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Literal
 
-from hausgeist.gateway.openai import batches, chat, completions, embeddings, files, models, planned, rerank, stored, webhooks
+from hausgeist.gateway.openai import (
+    batches,
+    chat,
+    completions,
+    conversations,
+    embeddings,
+    files,
+    models,
+    planned,
+    rerank,
+    responses,
+    stored,
+    webhooks,
+)
 from hausgeist.gateway.openai.errors import OPENAI
 from hausgeist.gateway.services import Services
 from hausgeist.http.endpoint import Endpoint
@@ -20,7 +33,7 @@ _METHODS: Sequence[Method] = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 def endpoints(services: Services) -> list[Endpoint]:
     """Every route of OpenAI's tongue. The most special come first."""
-    served = (stored, webhooks, files, batches)
+    served = (stored, responses, conversations, files, batches, webhooks)
     return [*_models(services), *_answers(services), *(one for part in served for one in part.endpoints(services)), *_planned()]
 
 

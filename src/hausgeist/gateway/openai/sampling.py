@@ -17,7 +17,7 @@ from hausgeist.gateway.bodies import Body
 from hausgeist.identity import Origin
 from hausgeist.model import InstalledModel
 
-__all__ = ["EXTRAS", "Sampling", "StreamOptions", "StrictBody", "identified"]
+__all__ = ["EXTRAS", "Extras", "Identity", "Sampling", "StopText", "StreamOptions", "StrictBody", "identified"]
 
 _INT32 = 2**31 - 1
 _WINDOW = 65_536
@@ -45,21 +45,8 @@ class StreamOptions(StrictBody):
     include_obfuscation: bool | None = None
 
 
-class Sampling(StrictBody):
-    """What chat completions and completions have in common."""
-
-    model: Annotated[str, StringConstraints(min_length=1, max_length=512)]
-    frequency_penalty: float | None = Field(None, ge=-2, le=2)
-    presence_penalty: float | None = Field(None, ge=-2, le=2)
-    logit_bias: Annotated[dict[TokenId, Annotated[float, Field(ge=-100, le=100)]], Field(max_length=1024)] | None = None
-    n: int | None = Field(None, ge=1, le=128)
-    seed: int | None = Field(None, ge=-(2**63), lt=2**63)
-    stop: StopText | Annotated[list[StopText], Field(max_length=_STOPS)] | None = None
-    stream: bool | None = None
-    stream_options: StreamOptions | None = None
-    temperature: float | None = Field(None, ge=0, le=2)
-    top_p: float | None = Field(None, ge=0, le=1)
-    user: Identity | None = None
+class Extras(StrictBody):
+    """What requests may say beyond OpenAI's parameters, about sampling and about how the model is loaded."""
 
     top_k: int | None = Field(None, ge=-1, le=_INT32)
     min_p: float | None = Field(None, ge=0, le=1)
@@ -84,6 +71,38 @@ class Sampling(StrictBody):
     ignore_eos: bool | None = None
     num_ctx: int | None = Field(None, ge=16, le=_INT32)
     keep_alive: float | None = Field(None, ge=-1, le=_INT32)
+
+    def extras(self, model: InstalledModel) -> dict[str, Any]:
+        """The engine's words for them. Raises `NotSupported` for what this model's engine does not know."""
+        given = {name: getattr(self, name) for name in EXTRAS if getattr(self, name) is not None}
+        if model.engine == "remote":
+            foreign = sorted(given.keys() - _PORTABLE.keys())
+            if foreign:
+                raise NotSupported(f"'{foreign[0]}' is not supported by the server that runs '{model.id}'; leave it out.", param=foreign[0])
+            return {_PORTABLE[name]: value for name, value in given.items()}
+        for name in ("repeat_last_n", "dry_penalty_last_n"):
+            if given.get(name) == -1:
+                given[name] = _WINDOW
+        if given.get("top_k") == -1:
+            given["top_k"] = 0
+        return given
+
+
+class Sampling(Extras):
+    """What chat completions and completions have in common."""
+
+    model: Annotated[str, StringConstraints(min_length=1, max_length=512)]
+    frequency_penalty: float | None = Field(None, ge=-2, le=2)
+    presence_penalty: float | None = Field(None, ge=-2, le=2)
+    logit_bias: Annotated[dict[TokenId, Annotated[float, Field(ge=-100, le=100)]], Field(max_length=1024)] | None = None
+    n: int | None = Field(None, ge=1, le=128)
+    seed: int | None = Field(None, ge=-(2**63), lt=2**63)
+    stop: StopText | Annotated[list[StopText], Field(max_length=_STOPS)] | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    temperature: float | None = Field(None, ge=0, le=2)
+    top_p: float | None = Field(None, ge=0, le=1)
+    user: Identity | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Sampling:
@@ -115,22 +134,8 @@ class Sampling(StrictBody):
             body["seed"] = self.seed % 0xFFFF_FFFF
         if self.stop:
             body["stop"] = [self.stop] if isinstance(self.stop, str) else list(self.stop)
-        body.update(self._extras(model))
+        body.update(self.extras(model))
         return {name: value for name, value in body.items() if value is not None}
-
-    def _extras(self, model: InstalledModel) -> dict[str, Any]:
-        given = {name: getattr(self, name) for name in EXTRAS if getattr(self, name) is not None}
-        if model.engine == "remote":
-            foreign = sorted(given.keys() - _PORTABLE.keys())
-            if foreign:
-                raise NotSupported(f"'{foreign[0]}' is not supported by the server that runs '{model.id}'; leave it out.", param=foreign[0])
-            return {_PORTABLE[name]: value for name, value in given.items()}
-        for name in ("repeat_last_n", "dry_penalty_last_n"):
-            if given.get(name) == -1:
-                given[name] = _WINDOW
-        if given.get("top_k") == -1:
-            given["top_k"] = 0
-        return given
 
 
 EXTRAS: Sequence[str] = (

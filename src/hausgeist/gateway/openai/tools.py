@@ -47,9 +47,12 @@ class Choice(StrictBody):
     allowed_tools: AllowedTools | None = None
 
 
-def decode_tools(tools: Sequence[Tool] | None, choice: str | Choice | None, parallel: bool | None) -> dict[str, Any]:
-    """`tools`, `tool_choice` and `parallel_tool_calls` of the engine's body; empty where no tool may be called."""
-    offered = _offered(tools or ())
+def decode_tools(
+    tools: Sequence[Tool] | None, choice: str | Choice | None, parallel: bool | None, *, parameters: str = "function.parameters"
+) -> dict[str, Any]:
+    """`tools`, `tool_choice` and `parallel_tool_calls` of the engine's body; empty where no tool may be called. `parameters`: where, within a tool of
+    the request, its schema stands."""
+    offered = _offered(tools or (), parameters)
     if not offered:
         if choice not in (None, "auto", "none"):
             raise InvalidRequest("'tool_choice' is only allowed when 'tools' are given.", param="tool_choice")
@@ -72,7 +75,7 @@ def decode_tools(tools: Sequence[Tool] | None, choice: str | Choice | None, para
     return body
 
 
-def _offered(tools: Sequence[Tool]) -> dict[str, dict[str, Any]]:
+def _offered(tools: Sequence[Tool], where: str) -> dict[str, dict[str, Any]]:
     offered: dict[str, dict[str, Any]] = {}
     for number, tool in enumerate(tools):
         place = f"tools.{number}"
@@ -83,7 +86,7 @@ def _offered(tools: Sequence[Tool]) -> dict[str, dict[str, Any]]:
         if tool.function.name in offered:
             raise InvalidRequest(f"'{place}': there are two tools named '{tool.function.name}'.", param=place)
         parameters = tool.function.parameters or {"type": "object", "properties": {}}
-        check_schema(parameters, f"{place}.function.parameters", strict=bool(tool.function.strict))
+        check_schema(parameters, f"{place}.{where}", strict=bool(tool.function.strict))
         function: dict[str, Any] = {"name": tool.function.name, "description": tool.function.description or "", "parameters": parameters}
         if tool.function.strict is not None:
             function["strict"] = tool.function.strict

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import secrets
+
 import sqlalchemy as sa
 from alembic import op
-from sqlalchemy import Column, Float, ForeignKey, Index, Integer, Text
+from sqlalchemy import Column, Float, ForeignKey, Index, Integer, LargeBinary, Text
 
 revision = "0004"
 down_revision = "0003"
@@ -42,6 +44,7 @@ def upgrade() -> None:
         Column("body", Text, nullable=False),
         Column("text", Text, nullable=False),
         Index("items_conversation", "conversation", "id", unique=True),
+        Index("items_id", "id"),
         sqlite_autoincrement=True,
     )
     # Words as `conversations.search` cuts them; `owner` is a word of its own, so that nobody's text is even looked at for others.
@@ -62,10 +65,23 @@ def upgrade() -> None:
         Column("request", Text, nullable=False),
         Column("input", Text, nullable=False),
         Column("body", Text, nullable=False),
+        Column("worker", Text),
+        Column("lease_until", Float),
+        Column("cancelling", Integer, nullable=False),
+        Column("attempts", Integer, nullable=False),
         Index("responses_owner", "project", "user", "created"),
         Index("responses_user", "user"),
         Index("responses_status", "status", sqlite_where=sa.text("status IN ('queued', 'in_progress')")),
     )
+    # Which responses an item is in, as input or as output: by it, items are found again that a request names by their id.
+    op.create_table(
+        "response_items",
+        Column("id", Text, primary_key=True),
+        Column("response", Text, ForeignKey("responses.id", ondelete="CASCADE"), primary_key=True),
+        Index("response_items_response", "response"),
+        sqlite_with_rowid=False,
+    )
+    # Events of the stream, some in a row: `number` is the first one's.
     op.create_table(
         "response_events",
         Column("response", Text, ForeignKey("responses.id", ondelete="CASCADE"), primary_key=True),
@@ -92,6 +108,8 @@ def upgrade() -> None:
         Column("project", Text, ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True),
         Column("days", Integer, nullable=False),
     )
+    op.create_table("seal", Column("key", LargeBinary, nullable=False))
+    op.get_bind().execute(sa.text("INSERT INTO seal (key) VALUES (:key)"), {"key": secrets.token_bytes(32)})
 
 
 def downgrade() -> None:

@@ -1,0 +1,92 @@
+"""Images and files within the items of a request: looked up, fetched, checked, and put into the item, so that what was said stays whole later."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Sequence
+from typing import Any, Final
+from urllib.parse import unquote_to_bytes
+
+from hausgeist.errors import InvalidRequest, NotSupported, TooLarge, shown
+from hausgeist.gateway.images import IMAGE_LIMIT, data_url, demand_vision, resolve_image
+from hausgeist.gateway.openai.items import parts_of
+from hausgeist.gateway.services import Services
+from hausgeist.identity import Origin, Principal
+from hausgeist.model import InstalledModel
+
+__all__ = ["attach"]
+
+_MOST: Final = {"input_image": 64, "input_file": 16}
+_TEXT_LIMIT: Final = 4 * 2**20
+"""Bytes of a text that is put into a prompt: more than any context holds."""
+
+
+async def attach(
+    items: Sequence[dict[str, Any]], services: Services, who: Principal, origin: Origin, *, model: InstalledModel | None, param: str
+) -> None:
+    """Put into the parts what they name: images as checked `data:` addresses, files as `data:` addresses of their text.
+
+    Raises `InvalidRequest`, `TooLarge`, `EgressRefused`; `NotFound` for a file that is not the project's; `NotSupported` for files that are no
+    text, and where there are no files.
+    """
+    for kind, most in _MOST.items():
+        found = parts_of(items, kind, param=param)
+        if len(found) > most:
+            raise InvalidRequest(f"The request has {len(found)} parts of type '{kind}'; at most {most} are accepted.", param=param)
+        for place, part in found:
+            if kind == "input_file":
+                await _file(part, services, who, place)
+            else:
+                if model is not None:
+                    demand_vision(model, param=f"{place}.image_url")
+                await _image(part, services, who, origin, place)
+
+
+async def _image(part: dict[str, Any], services: Services, who: Principal, origin: Origin, place: str) -> None:
+    if part.get("file_id") is not None:
+        _, body = await _read(part["file_id"], IMAGE_LIMIT, services, who, place)
+        url = data_url(base64.b64encode(body).decode(), param=f"{place}.file_id")
+    else:
+        url = await resolve_image(part["image_url"], services, who, origin, param=f"{place}.image_url")
+    picture = {"type": "image_url", "image_url": {"url": url}}
+    await services.converter.convert([{"content": [picture]}], param=place)
+    part["image_url"] = picture["image_url"]["url"]  # type: ignore[index]
+
+
+async def _file(part: dict[str, Any], services: Services, who: Principal, place: str) -> None:
+    if part.get("file_url") is not None:
+        raise NotSupported(f"'{place}.file_url': files are not fetched from other hosts; send the file itself as 'file_data'.", param=place)
+    if part.get("file_id") is not None:
+        name, body = await _read(part["file_id"], _TEXT_LIMIT, services, who, place)
+        part.setdefault("filename", name)
+    else:
+        body = _decoded(str(part["file_data"]), f"{place}.file_data")
+    if len(body) > _TEXT_LIMIT:
+        raise TooLarge(f"'{place}': the file is larger than {_TEXT_LIMIT // 2**20} MiB.")
+    try:
+        if b"\0" in body:
+            raise UnicodeError
+        body.decode()
+    except UnicodeError:
+        raise NotSupported(
+            f"'{place}': only files of plain text can be read here yet; send the text of others, or their pages as images.", param=place
+        ) from None
+    part["file_data"] = f"data:text/plain;base64,{base64.b64encode(body).decode()}"
+
+
+async def _read(file: str, limit: int, services: Services, who: Principal, place: str) -> tuple[str, bytes]:
+    if services.read_file is None:
+        raise NotSupported(f"'{place}.file_id': '{shown(file)}' cannot be looked up, as files are not kept here; send the file itself.", param=place)
+    return await services.read_file(who, file, limit)
+
+
+def _decoded(text: str, param: str) -> bytes:
+    """The bytes of a `data:` address, or of bare base64, as OpenAI takes both."""
+    head, comma, data = text.partition(",") if text[:5].lower() == "data:" else ("data:;base64", ",", text)
+    if not comma:
+        raise InvalidRequest(f"'{param}' is not a data: address.", param=param)
+    try:
+        return base64.b64decode("".join(data.split()), validate=True) if head.lower().endswith(";base64") else unquote_to_bytes(data)
+    except (ValueError, binascii.Error) as error:
+        raise InvalidRequest(f"'{param}' is not valid base64.", param=param) from error
