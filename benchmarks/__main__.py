@@ -20,6 +20,7 @@ TITLES = {
     "gateway": "The way through the gateway",
     "stored": "Stored completions and webhooks",
     "responses": "Responses: what keeping them costs",
+    "chats": "Chats: reading a long one, searching all of them, removing them",
     "guide": "The built-in guide",
     "engines": "Built engine against wheel",
     "accuracy": "Memory: what loads took, against the fit pass and arithmetic",

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,12 +47,14 @@ class Server:
 
 
 @contextlib.contextmanager
-def hausgeist(*files: Path, toml: str = "", **environment: str) -> Iterator[Server]:
-    """A server on a fresh home with these files and settings."""
+def hausgeist(*files: Path, toml: str = "", prepare: Callable[[Path], None] | None = None, **environment: str) -> Iterator[Server]:
+    """A server on a fresh home with these files and settings, and what `prepare` puts there."""
     home = BUILD / "home"
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(parents=True)
     (home / "hausgeist.toml").write_text(toml, encoding="utf-8")
+    if prepare is not None:
+        prepare(home)
     command = [sys.executable, "-m", "hausgeist", "serve", *map(str, files), "--home", str(home), "--port", "0"]
     with (BUILD / "server.log").open("wb") as log:
         began = time.perf_counter()

@@ -30,9 +30,11 @@ class Address:
             return await asyncio.open_unix_connection(self.path, limit=2**20)
         return await asyncio.open_connection(self.host, self.port, limit=2**20)
 
-    def request(self, path: str, body: dict[str, Any]) -> bytes:
-        data = json.dumps(body).encode()
-        lines = [f"POST {path} HTTP/1.1", "Host: localhost", "Content-Type: application/json", f"Content-Length: {len(data)}", "Connection: close"]
+    def request(self, path: str, body: dict[str, Any] | None) -> bytes:
+        data = json.dumps(body).encode() if body is not None else b""
+        lines = [f"{'POST' if data else 'GET'} {path} HTTP/1.1", "Host: localhost", "Connection: close"]
+        if data:
+            lines += ["Content-Type: application/json", f"Content-Length: {len(data)}"]
         if self.key:
             lines.append(f"Authorization: Bearer {self.key}")
         return "\r\n".join(lines).encode() + _END_OF_HEADERS + data
@@ -83,8 +85,8 @@ async def stream(address: Address, path: str, body: dict[str, Any], *, keep_time
         writer.close()
 
 
-async def ask(address: Address, path: str, body: dict[str, Any]) -> float:
-    """Seconds that one plain request takes."""
+async def ask(address: Address, path: str, body: dict[str, Any] | None = None) -> float:
+    """Seconds that one plain request takes; without a body, a GET."""
     reader, writer = await address.connect()
     try:
         started = time.perf_counter()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
-from collections.abc import Sequence
+import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -14,12 +16,14 @@ from typing import TYPE_CHECKING
 from starlette.types import ASGIApp
 
 from hausgeist import web
+from hausgeist.conversations import erasure as kept
 from hausgeist.conversations.batches import Batches
 from hausgeist.conversations.completions import Completions
 from hausgeist.conversations.responses import Responses
+from hausgeist.conversations.retention import Retention
 from hausgeist.conversations.runner import Runner
 from hausgeist.conversations.sealing import Seal
-from hausgeist.conversations.service import Conversations
+from hausgeist.conversations.service import SCRUB_JOB, Conversations
 from hausgeist.engines import ENGINES, Engine, factory
 from hausgeist.errors import Conflict, HausgeistError, NotFound
 from hausgeist.files import Files, Uploads
@@ -31,7 +35,9 @@ from hausgeist.gateway.openai.errors import OPENAI
 from hausgeist.gateway.openai.inward import Inward
 from hausgeist.gateway.openai.responses import complete
 from hausgeist.gateway.services import Services
+from hausgeist.governance import copies
 from hausgeist.governance.egress import Egress
+from hausgeist.governance.erasure import Erased, Erasure, Subject
 from hausgeist.governance.service import Governor
 from hausgeist.governance.usage import UsageLog
 from hausgeist.hardware import cpu, devices, probe
@@ -48,6 +54,7 @@ from hausgeist.library.sources.precisions import Chooser, Chosen, Look
 from hausgeist.library.sources.table import Sources, registry_options
 from hausgeist.library.upkeep.parts import Upkeep, upkeep
 from hausgeist.model import Footprint, InstalledModel, LaunchPlan
+from hausgeist.serving import caches
 from hausgeist.serving.door import Door
 from hausgeist.serving.loads import Loads
 from hausgeist.serving.memory import Ledger
@@ -136,6 +143,8 @@ class App:
     blobs: Blobs
     workspace: Workspace
     governor: Governor
+    erasure: Erasure
+    retention: Retention
     usage: UsageLog
     egress: Egress
     library: Library
@@ -195,8 +204,11 @@ class App:
         shared = self.services
         parts = web.Parts(
             settings=self.settings,
+            database=self.database,
             workspace=self.workspace,
             governor=self.governor,
+            erasure=self.erasure,
+            retention=self.retention,
             metrics=self.metrics,
             upkeep=self.upkeep,
             pusher=self.pusher,
@@ -251,6 +263,8 @@ class App:
             self._refreshing = asyncio.create_task(self._refresh())
         if working:
             self.files.start()
+            shutil.rmtree(web.incoming(self.settings.home), ignore_errors=True)
+            self.retention.start()
             await self.jobs.start()
             await self.deliveries.start()
             await self.batches.start()
@@ -275,6 +289,7 @@ class App:
         self.closing()
         if self._refreshing is not None:
             self._refreshing.cancel()
+        await self.retention.stop()
         await self.batches.stop()
         await self.jobs.stop()
         patience = self.settings.drain if drain is None else drain
@@ -326,12 +341,36 @@ def _choosing(settings: Settings) -> Chooser:
     return choose
 
 
+def _erasure(governor: Governor, database: Database, pool: Pool, jobs: Jobs, batches: Batches, files: Files) -> Erasure:
+    """All who keep something of what people say, in the order in which it goes."""
+
+    async def of_batches(subject: Subject) -> Erased:
+        return Erased({"batches": await batches.erase(project=subject.project, user=subject.user)})
+
+    async def of_files(subject: Subject) -> Erased:
+        return Erased({"files": await files.erase(project=subject.project, user=subject.user)})
+
+    erasure = Erasure(governor)
+    erasure.register("batches", of_batches)
+    erasure.register("files", of_files)
+    erasure.register("conversations", kept.eraser(database))
+    erasure.register("caches", caches.eraser(pool))
+    erasure.register("backups", copies.eraser(database.path.parent))
+    jobs.register(caches.JOB, caches.handler(pool))
+    jobs.register(SCRUB_JOB, kept.scrubber(database))
+    return erasure
+
+
+async def _expired(governor: Governor, project: str, gone: Mapping[str, int]) -> None:
+    await governor.record(None, "retention.apply", target=project, origin=None, outcome="done", detail=json.dumps(gone))
+
+
 def build(settings: Settings) -> App:
     """All parts, wired. Opens the home (made, migrated); starts no task and no worker. Raises `StoreError`."""
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     database = Database.open(settings.home)
     blobs = Blobs(settings.home)
-    workspace = Workspace(database)
+    workspace = Workspace(database, leaving=[kept.leave])
     governor = Governor(database)
     usage = UsageLog(database)
     egress = Egress(settings, governor)
@@ -369,6 +408,8 @@ def build(settings: Settings) -> App:
         blobs=blobs,
         workspace=workspace,
         governor=governor,
+        erasure=_erasure(governor, database, pool, jobs, batches, files),
+        retention=Retention(database, record=partial(_expired, governor)),
         usage=usage,
         egress=egress,
         library=library,

@@ -15,6 +15,7 @@ from hausgeist.identity import LOCAL_OWNER, Origin
 
 if TYPE_CHECKING:
     from hausgeist.governance.service import Governor
+    from hausgeist.store.database import Database
     from hausgeist.workspace.service import Workspace
 
 __all__ = ["House", "choose_password", "in_house"]
@@ -25,9 +26,10 @@ T = TypeVar("T")
 class House:
     """The workspace of a home, and the audit table that its changes go to."""
 
-    def __init__(self, home: Path, workspace: Workspace, governor: Governor) -> None:
+    def __init__(self, home: Path, database: Database, workspace: Workspace, governor: Governor) -> None:
         self.home = home
         self.workspace = workspace
+        self._database = database
         self._governor = governor
 
     async def change(self, action: str, target: str, verb: Awaitable[T]) -> T:
@@ -44,6 +46,16 @@ class House:
             if asyncio.iscoroutine(verb):
                 verb.close()
 
+    async def forget(self, *, user: str | None = None, project: str | None = None) -> None:
+        """What a user or a project that was removed has said has left the tables with them; now it leaves the files of the database, and the
+        memory of the engines, by way of the server that runs, if one does."""
+        from hausgeist.conversations.erasure import scrub
+        from hausgeist.serving.caches import JOB
+        from hausgeist.store.jobs import Jobs
+
+        await scrub(self._database)
+        await Jobs(self._database).enqueue(JOB, {"user": user, "project": project})
+
 
 def in_house(home: Path | None, work: Callable[[House], Awaitable[T]]) -> T:
     """Open the home folder, do the work, close it."""
@@ -57,6 +69,7 @@ def in_house(home: Path | None, work: Callable[[House], Awaitable[T]]) -> T:
 
 @asynccontextmanager
 async def _open(home: Path | None) -> AsyncIterator[House]:
+    from hausgeist.conversations.erasure import leave
     from hausgeist.governance.service import Governor
     from hausgeist.settings import load_settings
     from hausgeist.store.database import Database
@@ -66,7 +79,7 @@ async def _open(home: Path | None) -> AsyncIterator[House]:
     database = Database.open(settings.home)
     governor = Governor(database)
     try:
-        yield House(settings.home, Workspace(database), governor)
+        yield House(settings.home, database, Workspace(database, leaving=[leave]), governor)
         await governor.flush()
     finally:
         database.close()

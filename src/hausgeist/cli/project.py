@@ -90,10 +90,11 @@ def rename(
 
 
 def rm(project: Which, *, home: Home = None) -> None:
-    """remove a project, with its keys and memberships."""
+    """remove a project, with its keys, memberships and all that was said in it."""
 
     async def work(house: House) -> None:
         gone = await house.change("project.delete", project, house.workspace.remove_project(project))
+        await house.forget(project=gone.id)
         note(f"removed project {gone.name}")
 
     in_house(home, work)

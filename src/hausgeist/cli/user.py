@@ -76,10 +76,11 @@ def list_users(*, as_json: Json = False, home: Home = None) -> None:
 
 
 def rm(user: Name, *, home: Home = None) -> None:
-    """remove a person, with their keys, sessions and memberships."""
+    """remove a person, with their keys, sessions, memberships and all that they have said."""
 
     async def work(house: House) -> None:
         gone = await house.change("user.delete", user, house.workspace.remove_user(user))
+        await house.forget(user=gone.id)
         note(f"removed {gone.name}")
 
     in_house(home, work)

@@ -12,9 +12,22 @@ from typing import Any
 
 from hausgeist.errors import NotSupported, shown
 
-__all__ = ["messages_of", "plain_text"]
+__all__ = ["message", "messages_of", "plain_text"]
 
 _TEXTS = ("text", "refusal")
+
+
+def message(role: str, *parts: str | Mapping[str, Any]) -> dict[str, Any]:
+    """A message as the API keeps it. `parts`: texts, and what is none, as a part of the API."""
+    return {"type": "message", "role": role, "status": "completed", "content": [_part(role, part) for part in parts]}
+
+
+def _part(role: str, part: str | Mapping[str, Any]) -> dict[str, Any]:
+    if not isinstance(part, str):
+        return dict(part)
+    if role == "assistant":
+        return {"type": "output_text", "text": part, "annotations": [], "logprobs": []}
+    return {"type": "input_text", "text": part}
 
 
 def plain_text(item: Mapping[str, Any]) -> str:

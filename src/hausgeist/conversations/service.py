@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, Literal
 
@@ -19,26 +19,39 @@ from hausgeist.conversations.records import Conversation, Item, conversations, i
 from hausgeist.conversations.words import words_of
 from hausgeist.errors import Conflict, InvalidRequest, NotFound, shown
 from hausgeist.identity import Principal
+from hausgeist.store import records
 from hausgeist.store.database import Database
 
 __all__ = [
     "HEAD",
+    "MOST_ITEMS",
     "PREFIXES",
+    "SCRUB_JOB",
+    "SETTINGS_BYTES",
     "Conversations",
     "Page",
     "add_items",
     "all_items",
+    "conversation_of",
     "delete_conversations",
+    "newest_end",
     "owner_word",
     "path_of",
     "read_conversation",
     "read_path",
+    "row_of",
+    "title_of",
 ]
 
 HEAD: Final = -1
 """Where items are added by default: after the head."""
-_MOST_ITEMS: Final = 100_000
+MOST_ITEMS: Final = 100_000
 """Of one conversation, on all branches."""
+SCRUB_JOB: Final = "conversations.scrub"
+_SCRUB_SECONDS: Final = 300.0
+SETTINGS_BYTES: Final = 64 * 1024
+"""Of a conversation, as JSON."""
+_LONGEST_TITLE: Final = 60
 Order = Literal["asc", "desc"]
 
 
@@ -66,7 +79,7 @@ class Conversations:
         )  # fmt: skip
 
         def write(connection: Connection) -> Conversation:
-            connection.execute(insert(conversations).values(_row(made)))
+            connection.execute(insert(conversations).values(row_of(made)))
             return _grown(connection, made, bodies)[0]
 
         return await self._database.write(write)
@@ -79,7 +92,7 @@ class Conversations:
 
         def write(connection: Connection) -> Conversation:
             changed = replace(read_conversation(connection, who, conversation), **fields)
-            row = _row(changed)
+            row = row_of(changed)
             connection.execute(update(conversations).where(conversations.c.id == conversation).values({name: row[name] for name in fields}))
             return changed
 
@@ -146,7 +159,7 @@ class Conversations:
             found = read_conversation(connection, who, conversation)
             seq = _item(connection, conversation, head).seq if head is not None else None
             if seq is not None:
-                seq = _newest_end(all_items(connection, conversation), seq)
+                seq = newest_end(all_items(connection, conversation), seq)
             connection.execute(update(conversations).where(conversations.c.id == conversation).values(head=seq))
             return replace(found, head=seq)
 
@@ -161,6 +174,7 @@ class Conversations:
             connection.execute(update(items).where(items.c.conversation == conversation, items.c.parent == gone.seq).values(parent=gone.parent))
             connection.execute(text("DELETE FROM items_words WHERE rowid = :seq"), {"seq": gone.seq})
             connection.execute(delete(items).where(items.c.seq == gone.seq))
+            _scrub_soon(connection)
             if found.head == gone.seq:
                 found = replace(found, head=gone.parent)
                 connection.execute(update(conversations).where(conversations.c.id == conversation).values(head=gone.parent))
@@ -176,7 +190,7 @@ def read_conversation(connection: Connection, who: Principal, conversation: str)
     row = connection.execute(select(conversations).where(conversations.c.id == conversation, owned(conversations, who))).one_or_none()
     if row is None:
         raise NotFound(f"There is no conversation '{shown(conversation)}'.")
-    return _conversation(row)
+    return conversation_of(row)
 
 
 def delete_conversations(connection: Connection, which: ColumnElement[bool]) -> int:
@@ -187,7 +201,15 @@ def delete_conversations(connection: Connection, which: ColumnElement[bool]) -> 
             text("DELETE FROM items_words WHERE rowid IN (SELECT seq FROM items WHERE conversation = :conversation)"), {"conversation": conversation}
         )
         connection.execute(delete(conversations).where(conversations.c.id == conversation))
+    if found:
+        _scrub_soon(connection)
     return len(found)
+
+
+def _scrub_soon(connection: Connection) -> None:
+    """Have the words that were just removed taken out of the files, too (`erasure.scrub`); once for all that is removed until then."""
+    at = time.time() + _SCRUB_SECONDS
+    records.add(connection, kind=SCRUB_JOB, payload="{}", key=SCRUB_JOB, priority=-1, run_at=at, max_attempts=5)
 
 
 def add_items(
@@ -226,8 +248,8 @@ def _grown(
     if not bodies:
         return conversation, []
     there = connection.execute(select(func.count()).select_from(items).where(items.c.conversation == conversation.id)).scalar_one()
-    if there + len(bodies) > _MOST_ITEMS:
-        raise InvalidRequest(f"A conversation holds at most {_MOST_ITEMS:,} items; begin another one.")
+    if there + len(bodies) > MOST_ITEMS:
+        raise InvalidRequest(f"A conversation holds at most {MOST_ITEMS:,} items; begin another one.")
     now, parent, owner = time.time(), conversation.head if after == HEAD else after, owner_word(conversation.project, conversation.user)
     added: list[Item] = []
     for body in bodies:
@@ -247,8 +269,19 @@ def _grown(
             )
         added.append(Item(seq=seq, id=named["id"], parent=parent, created=now, response=response, body=named))
         parent = seq
-    connection.execute(update(conversations).where(conversations.c.id == conversation.id).values(head=parent, changed=now))
-    return replace(conversation, head=parent, changed=now), added
+    title = conversation.title or title_of(item.body for item in added)
+    connection.execute(update(conversations).where(conversations.c.id == conversation.id).values(head=parent, changed=now, title=title))
+    return replace(conversation, head=parent, changed=now, title=title), added
+
+
+def title_of(bodies: Iterable[Mapping[str, Any]]) -> str:
+    """The first words of what a person said first, until somebody thinks of something better; empty where nobody has said anything yet."""
+    said = next((spoken for body in bodies if body.get("role") == "user" and (spoken := plain_text(body).strip())), "")
+    line = " ".join(said[: 4 * _LONGEST_TITLE].split())
+    if len(line) <= _LONGEST_TITLE:
+        return line
+    cut = line[:_LONGEST_TITLE]
+    return f"{cut.rpartition(' ')[0] or cut}…"
 
 
 PREFIXES: Final[Mapping[str, str]] = {
@@ -273,7 +306,7 @@ def _item(connection: Connection, conversation: str, item: str) -> Item:
     return _of_row(row)
 
 
-def _newest_end(tree: Sequence[Item], seq: int) -> int:
+def newest_end(tree: Sequence[Item], seq: int) -> int:
     """The newest item that came after this one, by way of the newest each time."""
     children: dict[int | None, int] = {}
     for item in tree:
@@ -287,14 +320,15 @@ def _of_row(row: Row[*tuple[Any, ...]]) -> Item:
     return Item(seq=row.seq, id=row.id, parent=row.parent, created=row.created, response=row.response, body=json.loads(row.body))
 
 
-def _conversation(row: Row[*tuple[Any, ...]]) -> Conversation:
+def conversation_of(row: Row[*tuple[Any, ...]]) -> Conversation:
     return Conversation(
         id=row.id, project=row.project, user=row.user, created=row.created, changed=row.changed, metadata=json.loads(row.metadata), title=row.title,
         model=row.model, settings=json.loads(row.settings), origin=row.origin, pinned=bool(row.pinned), archived=bool(row.archived), head=row.head,
     )  # fmt: skip
 
 
-def _row(value: Conversation) -> dict[str, Any]:
+def row_of(value: Conversation) -> dict[str, Any]:
+    """As the table has it."""
     return {
         "id": value.id, "project": value.project, "user": value.user, "created": value.created, "changed": value.changed,
         "metadata": json.dumps(dict(value.metadata), ensure_ascii=False), "title": value.title, "model": value.model,

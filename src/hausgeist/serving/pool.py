@@ -143,6 +143,21 @@ class Pool:
         await asyncio.gather(*(self._evict(resident) for resident in found))
         return bool(found)
 
+    async def forget(self, *, project: str | None = None, user: str | None = None, patience: float = 60.0) -> tuple[list[str], list[str]]:
+        """End the workers that have seen prompts of a project, a user, or a user in a project, once their running requests have ended; the next
+        request loads the model again. Returns the models that have left, and those that still answer somebody after `patience` seconds and leave
+        when they have.
+
+        An engine that is told to empty a slot marks its cells as free and leaves in them what they held; the memory of a process that has ended
+        is nobody's any more."""
+        leaving = {
+            self._spawn(self._evict(resident)): resident.plan.model.id
+            for resident in list(self._residents.values())
+            if resident.worker is not None and any(project in (None, one) and user in (None, other) for one, other in resident.asked)
+        }
+        done = (await asyncio.wait(leaving, timeout=patience))[0] if leaving else set()
+        return [model for task, model in leaving.items() if task in done], [model for task, model in leaving.items() if task not in done]
+
     # Life
 
     def start(self) -> None:
@@ -242,6 +257,7 @@ class Pool:
         resident.load_succeeded()
         resident.loaded_at = time.time()
         resident.worker, resident.slots = worker, SlotTable(plan.slots)
+        resident.asked.clear()
         self._observe(resident, worker)
         resident.watching = asyncio.create_task(self._watch(resident, worker))
         self._metrics.loads(name, resident.load_seconds, "ok")

@@ -62,6 +62,8 @@ class Resident:
     crashes: int = 0
     crashed_at: float = 0.0
     leases: set[Lease] = field(default_factory=set)
+    asked: set[tuple[str, str]] = field(default_factory=set)
+    """Projects and users whose prompts the worker has seen since it was loaded: something of them may be in its memory until it ends."""
     _refusal: str = ""
     _refusals: int = 0
     _refused_until: float = 0.0
@@ -157,6 +159,7 @@ class Lease:
         self.fault = ""
         """Why its worker was ended on its account, or may have been."""
         resident.leases.add(self)
+        resident.asked.add((project, user))
 
     def give_back(self) -> None:
         """The slots are free for the next in the queue."""

@@ -27,6 +27,7 @@ from sqlalchemy.pool import NullPool
 from hausgeist.errors import HausgeistError, StoreError
 from hausgeist.store import schema
 from hausgeist.store.failures import FOREIGN, file_failures, sql_failure
+from hausgeist.store.threads import to_its_end
 from hausgeist.store.writer import Write, Writer, driver_of
 
 __all__ = ["FILE_NAME", "Database"]
@@ -42,6 +43,8 @@ _PRAGMAS = (
     "PRAGMA recursive_triggers = ON",
     "PRAGMA trusted_schema = OFF",
     "PRAGMA temp_store = MEMORY",
+    # What is deleted is overwritten: people erase what they have said, and the file may be copied.
+    "PRAGMA secure_delete = ON",
     "PRAGMA journal_size_limit = 67108864",
 )
 
@@ -116,6 +119,19 @@ class Database:
     def post(self, fn: Callable[[Connection], object]) -> None:
         """`write` without waiting, for what may be lost in a crash ("last used"). A failure is logged."""
         self._writer.submit(Write(fn, False))
+
+    async def empty_log(self) -> bool:
+        """Move all that is committed into the database's one file and cut the write-ahead log to nothing, as it holds what was written over
+        since. False: somebody who reads for long was in the way."""
+        return await to_its_end(self._empty_log)
+
+    def _empty_log(self) -> bool:
+        try:
+            with closing(self._connect()) as raw:
+                busy, _, _ = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except sqlite3.Error as error:
+            raise self._translate(error) from error
+        return not busy
 
     def backup(self, target: Path) -> None:
         """A consistent copy in one file, made while others read and write. `target` appears only when it is whole."""

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 
+from hausgeist.conversations.retention import Retention
+from hausgeist.governance.erasure import Erasure
 from hausgeist.governance.service import Governor
 from hausgeist.http.access import identify
 from hausgeist.http.endpoint import Endpoint
@@ -16,6 +18,7 @@ from hausgeist.identity import Origin, Principal
 from hausgeist.library.push import Pusher
 from hausgeist.library.upkeep.parts import Upkeep
 from hausgeist.settings import Settings
+from hausgeist.store.database import Database
 from hausgeist.telemetry import Metrics
 from hausgeist.workspace.service import Workspace
 
@@ -30,8 +33,11 @@ class Parts:
     """`sizing`: made when it is first asked for. `ready`: whether requests can be answered. `every`: all endpoints, for the OpenAPI document."""
 
     settings: Settings
+    database: Database
     workspace: Workspace
     governor: Governor
+    erasure: Erasure
+    retention: Retention
     metrics: Metrics
     upkeep: Upkeep
     pusher: Pusher

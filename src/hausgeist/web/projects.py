@@ -8,11 +8,13 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from hausgeist.governance.erasure import Subject
 from hausgeist.http.bodies import Body, json_body
 from hausgeist.http.endpoint import Endpoint
 from hausgeist.http.house import HOUSE
 from hausgeist.identity import Role
 from hausgeist.web.parts import Parts, demand_in, origin_of, who_asks
+from hausgeist.workspace.membership import demand_removable
 from hausgeist.workspace.records import Member, Project
 
 __all__ = ["MemberRole", "ProjectName", "endpoints"]
@@ -60,6 +62,9 @@ def endpoints(parts: Parts) -> list[Endpoint]:
 
     async def delete(request: Request) -> Response:
         project = await visible(request, "project.delete")
+        demand_removable(project)
+        # Also from the memory of engines and wherever else it is kept; what is said meanwhile goes with the project's row.
+        await parts.erasure.erase(who_asks(request), "erasure.create", Subject(project=project.id), origin=origin_of(request))
         await workspace.remove_project(project.id)
         return Response(status_code=204)
 
@@ -84,7 +89,7 @@ def endpoints(parts: Parts) -> list[Endpoint]:
         Endpoint(method="POST", path=_PATH, handle=create, dialect=HOUSE, summary="Make a project", body=ProjectName),
         Endpoint(method="GET", path=one, handle=read, dialect=HOUSE, summary="One project"),
         Endpoint(method="PATCH", path=one, handle=update, dialect=HOUSE, summary="Rename a project", body=ProjectName),
-        Endpoint(method="DELETE", path=one, handle=delete, dialect=HOUSE, summary="Remove a project, with its keys"),
+        Endpoint(method="DELETE", path=one, handle=delete, dialect=HOUSE, summary="Remove a project, with its keys and all that was said in it"),
         Endpoint(method="GET", path=people, handle=members, dialect=HOUSE, summary="List the members of a project"),
         Endpoint(
             method="PUT",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from hausgeist.http.endpoint import Endpoint
-from hausgeist.web import keys, models, pages, plan, projects, session, state
+from hausgeist.web import chat_files, chats, erasures, keys, models, pages, plan, projects, retention, session, state
 from hausgeist.web.parts import Parts
 
 __all__ = ["Parts", "endpoints"]
 
+_MODULES = (session, keys, projects, retention, chats, chat_files, erasures, models, plan, state, pages)
+
 
 def endpoints(parts: Parts) -> list[Endpoint]:
     """For `http.application`."""
-    return [endpoint for module in (session, keys, projects, models, plan, state, pages) for endpoint in module.endpoints(parts)]
+    return [endpoint for module in _MODULES for endpoint in module.endpoints(parts)]

@@ -17,6 +17,7 @@ __all__ = [
     "add_project",
     "delete_member",
     "delete_project",
+    "demand_removable",
     "find_member_role",
     "find_project",
     "find_visible_project",
@@ -87,10 +88,15 @@ def name_project(connection: Connection, which: str, name: str) -> Project:
 def delete_project(connection: Connection, which: str) -> Project:
     """With its memberships, keys and their sessions."""
     project = find_project(connection, which)
-    if project.id == DEFAULT_PROJECT:
-        raise Conflict("The default project cannot be removed: it is where callers work who name none.")
+    demand_removable(project)
     connection.execute(delete(projects).where(projects.c.id == project.id))
     return project
+
+
+def demand_removable(project: Project) -> None:
+    """Raises `Conflict`."""
+    if project.id == DEFAULT_PROJECT:
+        raise Conflict("The default project cannot be removed: it is where callers work who name none.")
 
 
 def members_of(connection: Connection, which: str) -> list[Member]:

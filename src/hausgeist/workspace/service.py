@@ -6,7 +6,7 @@ Whether a caller may do these things is decided at the door (`governance`), not 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from sqlalchemy import Connection
 
@@ -20,7 +20,7 @@ from hausgeist.workspace.passwords import Passwords
 from hausgeist.workspace.records import Key, Member, Project, User
 from hausgeist.workspace.throttle import Throttle
 
-__all__ = ["Workspace"]
+__all__ = ["Leaving", "Workspace"]
 
 LINK_SECONDS = 7 * 24 * 3600.0
 _FREE_TRIES = 8
@@ -28,12 +28,17 @@ _FREE_TRIES = 8
 _TOUCH_SECONDS = 60.0
 """How exactly "last used" is known: a write with every request would cost more than it tells."""
 
+Leaving = Callable[[Connection, str | None, str | None], object]
+"""Removes, within the transaction, what is kept of a user (the first id) or of a project (the second)."""
+
 
 class Workspace:
     """Users, projects, keys and sessions of one home. Users and projects are named by id or by name; an id comes first."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, leaving: Sequence[Leaving] = ()) -> None:
+        """`leaving`: who keeps what belongs to a user or a project, and removes it together with them."""
         self._database = database
+        self._leaving = leaving
         self._passwords = Passwords()
         self._throttle = Throttle(longest=60.0, forget=900.0, most=10_000)
         self._touched: dict[str, float] = {}
@@ -63,8 +68,15 @@ class Workspace:
         return await self._database.write(create)
 
     async def remove_user(self, id_or_name: str) -> User:
-        """With memberships, keys, sessions and links. Raises `NotFound`, `Conflict` for the last owner."""
-        return await self._database.write(lambda connection: people.delete_user(connection, id_or_name))
+        """With memberships, keys, sessions and links, and all that others keep of them. Raises `NotFound`, `Conflict` for the last owner."""
+
+        def remove(connection: Connection) -> User:
+            user = people.delete_user(connection, id_or_name)
+            for leave in self._leaving:
+                leave(connection, user.id, None)
+            return user
+
+        return await self._database.write(remove)
 
     async def set_role(self, id_or_name: str, role: Role) -> User:
         """What a person may do on the whole server; memberships in projects stay as they are. Raises `NotFound`, `Conflict` for the last owner."""
@@ -107,8 +119,16 @@ class Workspace:
         return await self._database.write(lambda connection: membership.name_project(connection, id_or_name, name))
 
     async def remove_project(self, id_or_name: str) -> Project:
-        """With its memberships and keys. Raises `NotFound`, `Conflict` for the default project."""
-        return await self._database.write(lambda connection: membership.delete_project(connection, id_or_name))
+        """With its memberships and keys, and all that others keep of it. Raises `NotFound`, `Conflict` for the default project."""
+
+        def remove(connection: Connection) -> Project:
+            project = membership.find_project(connection, id_or_name)
+            membership.demand_removable(project)
+            for leave in self._leaving:
+                leave(connection, None, project.id)
+            return membership.delete_project(connection, project.id)
+
+        return await self._database.write(remove)
 
     def members(self, project: str) -> list[Member]:
         return self._database.read(lambda connection: membership.members_of(connection, project))

@@ -348,3 +348,31 @@ async def test_a_request_that_is_given_up_while_its_model_loads_is_not_counted_a
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
     assert b'hausgeist_active_requests{model="a"} 0.0' in pool._metrics.render()
+
+
+async def test_whoever_is_forgotten_takes_the_workers_that_knew_them(house: Callable[..., tuple[Pool, Engine]]) -> None:
+    pool, engine = house({"a": GIB, "b": GIB, "c": GIB})
+    for name, user, project in (("a", "ada", "p"), ("a", "bob", "p"), ("b", "bob", "q"), ("c", "ada", "q")):
+        await pool.give_back(await pool.lease(_plan(name), user=user, project=project), complete=True)
+    assert await pool.forget(user="eve") == ([], [])
+    assert await pool.forget(user="bob", project="q") == (["b"], [])
+    assert sorted(one.model.id for one in pool.loaded()) == ["a", "c"]
+    # A fresh worker has seen nobody.
+    await pool.give_back(await pool.lease(_plan("b"), user="ada", project="q"), complete=True)
+    assert await pool.forget(user="bob") == (["a"], [])
+    assert sorted((await pool.forget(project="q"))[0]) == ["b", "c"]
+    assert pool.loaded() == []
+    assert engine.resident == set()
+
+
+async def test_forgetting_waits_for_those_who_are_answered(house: Callable[..., tuple[Pool, Engine]]) -> None:
+    pool, engine = house({"a": GIB})
+    lease = await pool.lease(_plan("a"), user="ada", project="p")
+    assert await pool.forget(user="ada", patience=0.05) == ([], ["a"])
+    assert len(engine.resident) == 1, "an answer is not cut off"
+    waiting = asyncio.create_task(pool.lease(_plan("a"), user="bob", project="p"))
+    await pool.give_back(lease, complete=True)
+    second = await asyncio.wait_for(waiting, 5)
+    assert engine.loads == ["a", "a"], "who came later is answered by a worker that knows nothing"
+    await pool.give_back(second, complete=True)
+    assert await pool.forget(user="ada") == ([], [])

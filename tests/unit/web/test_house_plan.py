@@ -10,8 +10,10 @@ from typing import Any, cast
 import httpx
 import pytest
 
+from hausgeist.conversations.retention import Retention
 from hausgeist.errors import ModelNotFound
 from hausgeist.governance import Governor
+from hausgeist.governance.erasure import Erasure
 from hausgeist.hardware import Cpu, Memory
 from hausgeist.http.application import application
 from hausgeist.http.endpoint import Endpoint
@@ -65,8 +67,8 @@ async def house(tmp_path: Path) -> AsyncIterator[tuple[httpx.AsyncClient, Worksp
     workspace, governor = Workspace(database), Governor(database)
     settings, routes = Settings(home=tmp_path, keys_required=True), cast("list[Endpoint]", [])
     parts = Parts(
-        settings=settings, workspace=workspace, governor=governor, metrics=Metrics(), upkeep=cast("Upkeep", None), pusher=cast("Pusher", None),
-        sizing=lambda: SIZING, ready=lambda: True, every=lambda: routes,
+        settings=settings, database=database, workspace=workspace, governor=governor, erasure=Erasure(governor), retention=Retention(database),
+        metrics=Metrics(), upkeep=cast("Upkeep", None), pusher=cast("Pusher", None), sizing=lambda: SIZING, ready=lambda: True, every=lambda: routes,
     )  # fmt: skip
     routes += endpoints(parts)
     tongues = Tongues(openai=HOUSE, anthropic=HOUSE, ollama=HOUSE)

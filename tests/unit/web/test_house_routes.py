@@ -12,8 +12,11 @@ from typing import Any, cast
 import httpx
 import pytest
 
+from hausgeist.conversations.erasure import eraser, leave
+from hausgeist.conversations.retention import Retention
 from hausgeist.errors import Busy
 from hausgeist.governance import Governor
+from hausgeist.governance.erasure import Erasure
 from hausgeist.http.application import application
 from hausgeist.http.endpoint import Endpoint
 from hausgeist.http.house import HOUSE
@@ -34,8 +37,10 @@ OWN = {"origin": "http://localhost"}
 
 @dataclass
 class House:
+    database: Database
     workspace: Workspace
     governor: Governor
+    erasure: Erasure
     ready: bool = True
     clients: list[httpx.AsyncClient] = field(default_factory=list)
 
@@ -44,8 +49,11 @@ class House:
         routes: list[Endpoint] = []
         parts = Parts(
             settings=settings,
+            database=self.database,
             workspace=self.workspace,
             governor=self.governor,
+            erasure=self.erasure,
+            retention=Retention(self.database),
             metrics=Metrics(),
             upkeep=cast("Upkeep", None),  # models have tests of their own
             pusher=cast("Pusher", None),
@@ -69,7 +77,9 @@ class House:
 @pytest.fixture
 async def house(tmp_path: Path) -> AsyncIterator[House]:
     database = Database.open(tmp_path)
-    house = House(Workspace(database), Governor(database))
+    governor = Governor(database)
+    house = House(database, Workspace(database, leaving=[leave]), governor, Erasure(governor))
+    house.erasure.register("conversations", eraser(database))
     yield house
     for client in house.clients:
         await client.aclose()

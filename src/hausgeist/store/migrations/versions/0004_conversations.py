@@ -28,7 +28,7 @@ def upgrade() -> None:
         Column("pinned", Integer, nullable=False),
         Column("archived", Integer, nullable=False),
         Column("head", Integer),
-        Index("conversations_owner", "project", "user", "changed"),
+        Index("conversations_owner", "project", "user", "archived", "pinned", "changed", "id"),
         Index("conversations_user", "user"),
     )
     op.create_table(
@@ -48,7 +48,8 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     # Words as `conversations.search` cuts them; `owner` is a word of its own, so that nobody's text is even looked at for others.
-    op.execute("CREATE VIRTUAL TABLE items_words USING fts5(owner, words, tokenize = 'unicode61 remove_diacritics 2', detail = 'full')")
+    # Beginnings of up to three characters have an index of their own: all words that begin so, looked through one by one, took 75 ms.
+    op.execute("CREATE VIRTUAL TABLE items_words USING fts5(owner, words, tokenize = 'unicode61 remove_diacritics 2', prefix = '1 2 3')")
     # No trigger may write there (PRAGMA trusted_schema): whoever deletes items deletes their words, and a sweep takes what was left.
     op.create_table(
         "responses",

@@ -1,0 +1,106 @@
+"""Removes what was said: of a person, of a project, and what belongs to nobody any more. What goes can be read neither here nor in the file.
+
+Rows are overwritten as they go (PRAGMA secure_delete); the index of words keeps old words until its parts are merged, and the write-ahead log
+what was written lately, so both are put in order afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Connection, Table, and_, delete, select, text
+
+from hausgeist.conversations.records import completions, conversations, responses
+from hausgeist.conversations.service import delete_conversations
+from hausgeist.governance.erasure import Erased, Eraser, Subject
+from hausgeist.store.database import Database
+from hausgeist.store.jobs import Handler, Task
+
+__all__ = ["erase_rows", "eraser", "leave", "remove_orphans", "scrub", "scrubber"]
+
+_KINDS: Final[tuple[tuple[str, Table], ...]] = (("responses", responses), ("completions", completions))
+_MERGED_PAGES: Final = 500
+"""In one transaction: some milliseconds, after which others get their turn."""
+_LONGEST_MERGE: Final = 10_000
+_AT_ONCE: Final = 5000
+
+
+def erase_rows(connection: Connection, *, user: str | None = None, project: str | None = None) -> dict[str, int]:
+    """Within a transaction: all chats, responses and stored completions of a user, a project, or a user in a project. How many went, by kind."""
+
+    def theirs(table: Table) -> ColumnElement[bool]:
+        wanted = ((table.c.user, user), (table.c.project, project))
+        return and_(*(column == value for column, value in wanted if value is not None))
+
+    if user is None and project is None:
+        raise ValueError("whose?")
+    gone = {"chats": delete_conversations(connection, theirs(conversations))}
+    for kind, table in _KINDS:
+        gone[kind] = connection.execute(delete(table).where(theirs(table))).rowcount
+    return gone
+
+
+def leave(connection: Connection, user: str | None, project: str | None) -> None:
+    """For `workspace`: what a user or a project that is just being removed leaves behind."""
+    erase_rows(connection, user=user, project=project)
+
+
+def remove_orphans(connection: Connection) -> dict[str, int]:
+    """Within a transaction: what users said who are no longer here, and words of items that have gone without them. How many went, by kind."""
+    users = text('"user" NOT IN (SELECT id FROM users)')
+    strangers = list(connection.execute(select(conversations.c.user).distinct().where(users)).scalars())
+    gone = {"chats": delete_conversations(connection, conversations.c.user.in_(strangers)) if strangers else 0}
+    for kind, table in _KINDS:
+        gone[kind] = connection.execute(delete(table).where(users)).rowcount
+    # The rows of the index itself, which are found by number alone.
+    lost = connection.exec_driver_sql("SELECT id FROM items_words_content WHERE id NOT IN (SELECT seq FROM items) LIMIT ?", (_AT_ONCE,)).all()
+    for (seq,) in lost:
+        connection.exec_driver_sql("DELETE FROM items_words WHERE rowid = ?", (seq,))
+    gone["words"] = len(lost)
+    return gone
+
+
+def eraser(database: Database) -> Eraser:
+    """For `governance.erasure`."""
+
+    async def erase(subject: Subject) -> Erased:
+        gone = await database.write(lambda connection: erase_rows(connection, user=subject.user, project=subject.project))
+        await scrub(database)
+        return Erased(gone)
+
+    return erase
+
+
+def scrubber(database: Database) -> Handler:
+    """For the queue: does what `service` asks for when something was removed."""
+
+    async def work(task: Task) -> None:
+        await scrub(database)
+
+    return work
+
+
+async def scrub(database: Database) -> None:
+    """After something was removed: see to it that nothing of it can be read in the files of the database."""
+    for step in range(_LONGEST_MERGE):
+        if await database.write(_merged(first=step == 0), flush=False):
+            break
+    await database.empty_log()
+
+
+def _merged(*, first: bool) -> Callable[[Connection], bool]:
+    """Merge some of the index, as words that were removed stand in it until then. `first`: begin to merge all of it. True: there is no more."""
+
+    def merge(connection: Connection) -> bool:
+        before = _changes(connection)
+        pages = -_MERGED_PAGES if first else _MERGED_PAGES
+        connection.exec_driver_sql("INSERT INTO items_words (items_words, rank) VALUES ('merge', ?)", (pages,))
+        return _changes(connection) - before < 2
+
+    return merge
+
+
+def _changes(connection: Connection) -> int:
+    count: Any = connection.exec_driver_sql("SELECT total_changes()").scalar()
+    return int(count)

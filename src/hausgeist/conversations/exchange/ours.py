@@ -1,0 +1,100 @@
+"""Our own JSON of a chat: everything of it, with all branches, to be read by programs and to come back."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from hausgeist.conversations.drafts import Draft
+from hausgeist.conversations.exchange.foreign import Leaf, Unknown, grow, moment, text_of
+from hausgeist.conversations.records import Conversation, Item
+from hausgeist.conversations.service import PREFIXES, SETTINGS_BYTES
+
+__all__ = ["decode", "encode", "is_chat"]
+
+_OBJECT: Final = "hausgeist.chat"
+_VERSION: Final = 1
+
+
+def encode(chat: Conversation, tree: Sequence[Item]) -> bytes:
+    """The chat with the items of all its branches."""
+    names = {item.seq: item.id for item in tree}
+    value = {
+        "object": _OBJECT,
+        "version": _VERSION,
+        "id": chat.id,
+        "title": chat.title,
+        "created": chat.created,
+        "changed": chat.changed,
+        "model": chat.model,
+        "settings": chat.settings,
+        "metadata": chat.metadata,
+        "origin": chat.origin,
+        "pinned": chat.pinned,
+        "archived": chat.archived,
+        "head": names.get(chat.head) if chat.head is not None else None,
+        "items": [
+            {"item": item.body, "created": item.created, "parent": names.get(item.parent) if item.parent is not None else None} for item in tree
+        ],
+    }
+    return json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
+
+
+def is_chat(value: Mapping[str, Any]) -> bool:
+    return value.get("object") == _OBJECT
+
+
+def decode(value: Mapping[str, Any], left_out: Counter[str]) -> Draft:
+    """One chat. `left_out`: counts what did not come along. Raises `Unknown`."""
+    if value.get("version") != _VERSION:
+        raise Unknown("It was written by a newer version of Hausgeist.")
+    created = moment(value.get("created"), 0.0)
+    leaves: dict[str, Leaf] = {}
+    found = value.get("items")
+    for one in found if isinstance(found, list) else ():
+        body = one.get("item") if isinstance(one, dict) else None
+        if not isinstance(body, dict) or not text_of(body.get("id")) or not _sound(body):
+            left_out["items of an unknown kind"] += 1
+            continue
+        leaves[body["id"]] = Leaf(text_of(one.get("parent")) or None, moment(one.get("created"), created), [body])
+    nodes, head = grow(leaves, text_of(value.get("head")) or None)
+    if not nodes:
+        raise Unknown("It holds no message.")
+    name, settings = text_of(value.get("id")), value.get("settings")
+    if not isinstance(settings, dict) or len(json.dumps(settings)) > SETTINGS_BYTES:
+        settings = {}
+    return Draft(
+        nodes=nodes, head=head, created=created or nodes[0].created, changed=moment(value.get("changed"), nodes[-1].created),
+        title=text_of(value.get("title"))[:500], model=text_of(value.get("model"))[:350], settings=settings,
+        metadata=_pairs(value.get("metadata")), origin=f"hausgeist:{name[:200]}" if name else "", pinned=value.get("pinned") is True,
+        archived=value.get("archived") is True,
+    )  # fmt: skip
+
+
+def _sound(body: Mapping[str, Any]) -> bool:
+    """Whether the rest of the house can do with it what it does with items that it has made itself."""
+    match body.get("type"):
+        case "message":
+            content = body.get("content")
+            return body.get("role") in ("user", "assistant", "system", "developer") and (isinstance(content, str) or _parts(content))
+        case "reasoning":
+            return _parts(body.get("summary"))
+        case "function_call" | "mcp_call" as kind:
+            named = "call_id" if kind == "function_call" else "id"
+            return all(isinstance(body.get(name), str) for name in (named, "name", "arguments"))
+        case "function_call_output":
+            return isinstance(body.get("call_id"), str)
+        case other:
+            return other in PREFIXES if isinstance(other, str) else False
+
+
+def _parts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(part, dict) and isinstance(part.get("type"), str) for part in value)
+
+
+def _pairs(metadata: Any) -> dict[str, str]:
+    """At most what the API takes."""
+    pairs = metadata.items() if isinstance(metadata, dict) else ()
+    return {name[:64]: value[:512] for name, value in list(pairs)[:16] if isinstance(value, str)}

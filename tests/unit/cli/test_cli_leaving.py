@@ -1,0 +1,47 @@
+"""`hausgeist user rm` and `project rm`: what was said goes with them, and a server that runs is told to forget it, too."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from hausgeist.__main__ import main
+from hausgeist.conversations.chats import Chats
+from hausgeist.conversations.content import message
+from hausgeist.identity import Principal
+from hausgeist.serving.caches import JOB
+from hausgeist.store.database import Database
+from hausgeist.store.jobs import Jobs
+from hausgeist.workspace.service import Workspace
+
+
+async def said(home: Path) -> tuple[str, str]:
+    """Ids of a user and a project in which they have said something."""
+    database = Database.open(home)
+    workspace = Workspace(database)
+    user = await workspace.create_user("bob")
+    project = await workspace.create_project("letters", owner=user.id)
+    for where in ("default", project.id):
+        who = Principal(kind="user", id=user.id, name="bob", user=user.id, role="member", house_role="member", project=where)
+        await Chats(database).create(who, [message("user", "Schweigepflichtentbindung")])
+    database.close()
+    return user.id, project.id
+
+
+@pytest.mark.parametrize(("command", "left"), [(("user", "rm", "bob"), 0), (("project", "rm", "letters"), 1)], ids=["user", "project"])
+def test_nothing_of_it_stays(tmp_path: Path, command: tuple[str, ...], left: int, capsys: pytest.CaptureFixture[str]) -> None:
+    user, project = asyncio.run(said(tmp_path))
+    assert main([*command, "--home", str(tmp_path)]) == 0
+    capsys.readouterr()
+    database = Database.open(tmp_path)
+    try:
+        for table in ("conversations", "items", "items_words"):
+            assert database.read(lambda connection, table=table: connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar()) == left
+        [job] = Jobs(database).list(kind=JOB)
+        assert job.payload == ({"user": user, "project": None} if command[0] == "user" else {"user": None, "project": project})
+        if not left:
+            assert not [file for file in tmp_path.glob("hausgeist.db*") if b"pflichtentbindung" in file.read_bytes().lower()]
+    finally:
+        database.close()
