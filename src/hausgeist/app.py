@@ -19,6 +19,7 @@ from hausgeist import web
 from hausgeist.conversations import erasure as kept
 from hausgeist.conversations.batches import Batches
 from hausgeist.conversations.completions import Completions
+from hausgeist.conversations.mcp import McpTools
 from hausgeist.conversations.responses import Responses
 from hausgeist.conversations.retention import Retention
 from hausgeist.conversations.runner import Runner
@@ -34,6 +35,7 @@ from hausgeist.gateway.ollama.errors import OLLAMA
 from hausgeist.gateway.openai.errors import OPENAI
 from hausgeist.gateway.openai.inward import Inward
 from hausgeist.gateway.openai.responses import complete
+from hausgeist.gateway.openai.schemas import check_schema
 from hausgeist.gateway.services import Services
 from hausgeist.governance import copies
 from hausgeist.governance.egress import Egress
@@ -398,7 +400,8 @@ def build(settings: Settings) -> App:
         longest=settings.body_limit, notify=webhooks.notify,
     )  # fmt: skip
     seal = Seal(database)
-    runner = Runner(door=door, complete=complete, seal=seal, most_turns=settings.response_turns, most_tokens=settings.response_tokens)
+    mcp = McpTools(settings.mcp, egress=egress, governor=governor, check_schema=partial(check_schema, param="tools", strict=False))
+    runner = Runner(door=door, complete=complete, seal=seal, tools=(mcp,), most_turns=settings.response_turns, most_tokens=settings.response_tokens)
     responses = Responses(
         database, runner, seal, still=workspace.still, seconds=settings.response_seconds, background=settings.background, notify=webhooks.notify
     )

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError, TomlConfigSettingsSource
 
@@ -21,7 +21,7 @@ from hausgeist.errors import InvalidRequest
 from hausgeist.identity import is_this_machine
 from hausgeist.model import CacheType, Speculation, Switch, Task
 
-__all__ = ["DEFAULT_PORT", "FOREIGN", "ModelSection", "RegistrySection", "Settings", "UpstreamSection", "default_home", "load_settings"]
+__all__ = ["DEFAULT_PORT", "FOREIGN", "McpSection", "ModelSection", "RegistrySection", "Settings", "UpstreamSection", "default_home", "load_settings"]
 
 DEFAULT_PORT = 4287
 
@@ -47,6 +47,9 @@ def default_home() -> Path:
 
 Names = Annotated[tuple[str, ...], NoDecode]
 """In the environment a plain list with commas, not JSON."""
+
+McpName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")]
+"""What OpenAI takes as `server_label`."""
 
 
 class _Section(BaseModel):
@@ -88,6 +91,28 @@ class RegistrySection(_Section):
     user: str = Field("", description="User name, where the registry wants one.")
     password: str = Field("", repr=False, description="Password or access token of that user.")
     plain_http: bool = Field(False, description="Speak http with it, unprotected; without this only with one on this machine.")
+
+
+class McpSection(_Section):
+    """A server of tools that models may call (Model Context Protocol): `[mcp.NAME]` in hausgeist.toml."""
+
+    url: str = Field(description="Address of its streamable HTTP.")
+    key: str = Field("", repr=False, description="Token sent to it as a bearer, whoever asks. Unset: requests may bring their own.")
+    headers: dict[str, str] = Field(default_factory=dict, repr=False, description="Further headers sent to it.")
+    tools: tuple[str, ...] = Field((), description="The tools that are offered, by name. Empty: all that it has.")
+    projects: tuple[str, ...] = Field((), description="Ids of the projects that may use it. Empty: all.")
+    timeout: float = Field(60.0, gt=0, le=3600, description="Seconds that one call of a tool may take.")
+    result_limit: int = Field(
+        32_000, ge=100, le=10_000_000, description="Characters of a result that are kept; what is beyond is cut, and the model told."
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username is not None or parts.fragment:
+            raise ValueError("must be an address like https://host/mcp, without user and password; a token belongs into 'key'")
+        return value
 
 
 class _Foreign(PydanticBaseSettingsSource):
@@ -175,6 +200,9 @@ class Settings(BaseSettings):
         default_factory=dict, description="Further registries of models, by host, with the port where it is not the usual one."
     )
     upstreams: dict[str, UpstreamSection] = Field(default_factory=dict, description="Remote OpenAI-compatible servers.")
+    mcp: dict[McpName, McpSection] = Field(
+        default_factory=dict, description="Servers of tools (Model Context Protocol) that models may call. None but these are ever asked."
+    )
 
     @field_validator("names", "trusted_proxies", "origins", "allow", mode="before")
     @classmethod

@@ -9,7 +9,7 @@ import typer.main
 
 from hausgeist.cli.entry import build
 from hausgeist.cli.reference import catalogue_page, claims_page, cli_page, main, settings_page
-from hausgeist.settings import ModelSection, Settings, UpstreamSection
+from hausgeist.settings import McpSection, ModelSection, Settings, UpstreamSection
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -21,7 +21,7 @@ def test_settings_are_documented() -> None:
     for name, field in Settings.model_fields.items():
         assert f"## `{name}`" in lines
         assert field.description
-    for section, model in (("models", ModelSection), ("upstreams", UpstreamSection)):
+    for section, model in (("models", ModelSection), ("upstreams", UpstreamSection), ("mcp", McpSection)):
         for name, field in model.model_fields.items():
             assert f"### `{section}.*.{name}`" in lines
             assert field.description

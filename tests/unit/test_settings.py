@@ -127,6 +127,36 @@ def test_registries_and_their_passwords(home: Path, monkeypatch: pytest.MonkeyPa
     assert load_settings().registry == "https://mirror.example"
 
 
+def test_servers_of_tools_and_their_tokens(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (home / "hausgeist.toml").write_text(
+        '[mcp.calendar]\nurl = "https://mcp.example/mcp?v=1"\nkey = "s3cr3t"\nheaders = {X-Token = "t0ken"}\ntools = ["find"]\n', encoding="utf-8"
+    )
+    monkeypatch.setenv("HAUSGEIST_MCP__FILES__URL", "http://127.0.0.1:9/mcp")
+    settings = load_settings()
+    assert settings.mcp["calendar"].headers == {"X-Token": "t0ken"}
+    assert (settings.mcp["calendar"].tools, settings.mcp["files"].url) == (("find",), "http://127.0.0.1:9/mcp")
+    assert "s3cr3t" not in repr(settings)
+    assert "t0ken" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ('[mcp.9]\nurl = "https://a/"', "mcp.9"),
+        ('[mcp."a b"]\nurl = "https://a/"', "mcp.a b"),
+        ("[mcp.a]", "mcp.a.url"),
+        ('[mcp.a]\nurl = "a/mcp"', "mcp.a.url"),
+        ('[mcp.a]\nurl = "https://me:s3cr3t@a/mcp"', "mcp.a.url"),
+        ('[mcp.a]\nurl = "https://a/"\ntimeout = 0', "mcp.a.timeout"),
+    ],
+)
+def test_servers_of_tools_that_cannot_be_are_named(home: Path, text: str, named: str) -> None:
+    (home / "hausgeist.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(InvalidRequest, match=named.replace(".", r"\.")) as caught:
+        load_settings()
+    assert "s3cr3t" not in caught.value.message
+
+
 @pytest.mark.parametrize(
     "address", ["mirror.example", "ftp://mirror.example", "https://", "https://me:s3cr3t@mirror.example", "https://a.example/?x", "x:y"]
 )

@@ -20,7 +20,7 @@ from pydantic.fields import FieldInfo
 from hausgeist.cli.catalog_page import catalogue_page
 from hausgeist.cli.claims_page import claims_page
 from hausgeist.cli.exits import EXIT_CODES
-from hausgeist.settings import FOREIGN, ModelSection, RegistrySection, Settings, UpstreamSection
+from hausgeist.settings import FOREIGN, McpSection, ModelSection, RegistrySection, Settings, UpstreamSection
 
 __all__ = ["catalogue_page", "claims_page", "cli_page", "settings_page"]
 
@@ -40,11 +40,12 @@ def settings_page() -> str:
         '[models."gemma-3-4b"]\npath = "/srv/models/gemma-3-4b-Q4_K_M.gguf"\ncontext = 8192\n```\n',
     ]
     for name, field in Settings.model_fields.items():
-        if name not in {"models", "registries", "upstreams"}:
+        if name not in {"mcp", "models", "registries", "upstreams"}:
             parts.append(_setting(f"`{name}`", field, f"HAUSGEIST_{name.upper()}", *FOREIGN.get(name, ()), level=2))
     parts += _section("models", '`[models."name"]`', ModelSection)
     parts += _section("registries", '`[registries."host:port"]`', RegistrySection)
     parts += _section("upstreams", "`[upstreams.NAME]`", UpstreamSection)
+    parts += _section("mcp", "`[mcp.NAME]`", McpSection)
     return "\n".join(parts)
 
 
@@ -71,6 +72,8 @@ def _kind(annotation: Any) -> str:
         return "one of " + ", ".join(f"`{value}`" for value in arguments)
     if origin is tuple:
         return f"a list of {_kind(arguments[0]).removeprefix('a ').removeprefix('an ')}s"
+    if origin is dict:
+        return "a table of text"
     names = {bool: "`true` or `false`", int: "a whole number", float: "a number", str: "text", Path: "a path"}
     return names.get(annotation, getattr(annotation, "__name__", str(annotation)))
 

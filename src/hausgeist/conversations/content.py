@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from hausgeist.conversations.mcp.naming import function_name
 from hausgeist.errors import NotSupported, shown
 
 __all__ = ["message", "messages_of", "plain_text"]
@@ -57,6 +58,7 @@ def messages_of(items: Sequence[Mapping[str, Any]], *, opened: Callable[[str], s
     """
     messages: list[dict[str, Any]] = []
     names: dict[str, str] = {}
+    requests: dict[str, Mapping[str, Any]] = {}
     thoughts: list[str] = []
     asked = max((number for number, item in enumerate(items) if item.get("type", "message") == "message" and item.get("role") == "user"), default=-1)
     for number, item in enumerate(items):
@@ -71,8 +73,16 @@ def messages_of(items: Sequence[Mapping[str, Any]], *, opened: Callable[[str], s
             case "function_call_output":
                 messages.append(_result(str(item["call_id"]), names.get(str(item["call_id"]), ""), _output(item.get("output"))))
             case "mcp_call":
-                _assistant(messages).setdefault("tool_calls", []).append(_call(str(item["id"]), str(item["name"]), str(item["arguments"])))
-                messages.append(_result(str(item["id"]), str(item["name"]), _output(item.get("output") or item.get("error") or "")))
+                _mcp(messages, item, _outcome(item))
+            case "mcp_approval_request":
+                requests[str(item["id"])] = item
+                continue
+            case "mcp_approval_response":
+                request = requests.get(str(item["approval_request_id"]))
+                if request is None or item["approve"]:
+                    continue
+                reason = f" The reason: {item['reason']}" if item.get("reason") else ""
+                _mcp(messages, request, f"The user did not allow this call, so it was not made.{reason}")
             case "compaction":
                 told = opened(str(item.get("encrypted_content", "")))
                 messages.append({"role": "system", "content": f"What was said before, in short:\n\n{told}"})
@@ -81,7 +91,7 @@ def messages_of(items: Sequence[Mapping[str, Any]], *, opened: Callable[[str], s
                 if number > asked:
                     thoughts += [str(part.get("text", "")) for part in item.get("content") or ()]
                 continue
-            case "item_reference" | "mcp_list_tools" | "mcp_approval_request" | "mcp_approval_response" | "file_search_call":
+            case "item_reference" | "mcp_list_tools" | "file_search_call":
                 continue
             case other:
                 raise NotSupported(f"Items of type '{shown(str(other), 60)}' are not supported here.", param="input")
@@ -138,6 +148,25 @@ def _object(arguments: str) -> str:
 def _result(call: str, name: str, content: str) -> dict[str, Any]:
     """Templates that name the tool beside its result find the name here."""
     return {"role": "tool", "tool_call_id": call, "content": content, **({"name": name} if name else {})}
+
+
+def _mcp(messages: list[dict[str, Any]], call: Mapping[str, Any], result: str) -> None:
+    """A call of an MCP server's tool, by the name under which the model knows it, and what came of it."""
+    name = function_name(str(call["server_label"]), str(call["name"]))
+    _assistant(messages).setdefault("tool_calls", []).append(_call(str(call["id"]), name, str(call["arguments"])))
+    messages.append(_result(str(call["id"]), name, result))
+
+
+def _outcome(call: Mapping[str, Any]) -> str:
+    """What a model is told of a call that was made."""
+    error = call.get("error")
+    if isinstance(error, Mapping):
+        return f"The call failed: {error.get('message') or said(error.get('content')) or 'no reason was given'}"
+    if error:
+        return f"The call failed: {error}"
+    if call.get("status") in ("in_progress", "calling", "incomplete"):
+        return "The call was interrupted; nobody knows whether it was done."
+    return str(call.get("output") or "")
 
 
 def _output(output: Any) -> str:

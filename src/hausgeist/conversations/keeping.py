@@ -164,7 +164,7 @@ def rebuilt(events: Iterable[bytes]) -> list[dict[str, Any]]:
                 item["content"][data["content_index"]]["text"] += data["delta"]
             case "response.refusal.delta" if item is not None:
                 item["content"][data["content_index"]]["refusal"] += data["delta"]
-            case "response.function_call_arguments.delta" if item is not None:
+            case "response.function_call_arguments.delta" | "response.mcp_call_arguments.delta" if item is not None:
                 item["arguments"] += data["delta"]
     for item in output.values():
         if item.get("status") == "in_progress":

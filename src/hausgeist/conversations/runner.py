@@ -13,6 +13,7 @@ from typing import Any, Final
 from hausgeist.conversations.ask import Ask
 from hausgeist.conversations.content import messages_of
 from hausgeist.conversations.history import turns
+from hausgeist.conversations.mcp.approvals import demand_done
 from hausgeist.conversations.run import Run
 from hausgeist.conversations.sealing import Seal
 from hausgeist.conversations.tools import Function, Tool
@@ -57,6 +58,13 @@ class Runner:
 
     async def run(self, run: Run) -> None:
         """Make the response of `run`, and tell it. `run.incomplete` says afterwards whether it was cut off. Raises what goes wrong."""
+        try:
+            await self._run(run)
+        finally:
+            for kind in {str(spec["type"]) for spec in run.ask.tools}:
+                await self.tools[kind].finish(run)
+
+    async def _run(self, run: Run) -> None:
         offered = await self._offers(run)
         asked = called = 0
         while True:
@@ -175,6 +183,7 @@ class Runner:
                 run.here[function.name] = (tool, spec)
                 found.append(_Offered(function, spec))
             run.output.close(whole=True)
+        demand_done(run.items)
         return found
 
     def _offer(self, ask: Ask, body: dict[str, Any], offered: Sequence[_Offered], *, first: bool) -> None:

@@ -91,6 +91,10 @@ class Tool(Protocol):
         approved meanwhile). A failure that the model can do without is an item that says so; what is raised fails the response."""
         ...
 
+    async def finish(self, turn: Turn) -> None:
+        """The response has ended, however it did. Asked once for each type that it had. Never raises."""
+        ...
+
     async def call(self, spec: Mapping[str, Any], function: str, arguments: str, turn: Turn) -> bool:
         """Do what the model asked for: adds the item of the call and finishes it, whatever comes. `arguments`: JSON as the model wrote it, which may
         be no valid JSON. True: the model goes on, and is told of the items; False: the response ends here (somebody has to approve).

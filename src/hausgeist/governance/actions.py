@@ -30,6 +30,7 @@ ACTIONS: dict[str, Action] = {
     action.name: action
     for action in (
         Action("model.use", "ask a model for an answer, embeddings or a ranking", "project", "reader", flushed=False),
+        Action("tool.use", "let a model call the tools of an MCP server", "project", "member", flushed=False),
         Action("model.list", "see which models are installed and loaded", "project", "reader", audited=False),
         Action("model.load", "load a model into memory, or unload it", "project", "member"),
         Action("model.create", "install a model or make one from another", "house", "owner"),

@@ -4,6 +4,8 @@ A name on the list must not lead into the house: an address that it resolves to 
 rebinding), unless the owner said otherwise by configuring an upstream or a registry there, by a name that only a local network can know
 ("nas", "nas.local"), or by putting the address or its network on the list as well.
 
+Servers of tools (MCP) are asked that the settings name as such, for nothing else and whatever the list says.
+
 To install models, the configured registries and the hub may be asked without being on the list, and so may where they keep their files. Models are
 sent to registries only that the owner named himself: `registry` where that is not the usual one, `registries`, or the list.
 """
@@ -33,6 +35,9 @@ _PUSHES = frozenset({"model push"})
 
 _TOLD = frozenset({"webhook"})
 """Purposes for which a host has to be on the list, whatever else it is there for: who is asked for answers is not told what happens here."""
+
+_TOOLS = "mcp"
+"""The purpose for which the servers of tools in the settings may be contacted, and no other host."""
 
 _STORES = {
     "registry.ollama.ai": {
@@ -75,6 +80,7 @@ class AllowList:
         self._offline = settings.offline
         self._entries = [_parse(entry) for entry in settings.allow]
         self._upstreams = [_configured(f"upstreams.{name}.url", section.url) for name, section in settings.upstreams.items()]
+        self._tools = [_configured(f"mcp.{name}.url", section.url) for name, section in settings.mcp.items()]
         usual = Settings.model_fields
         named = [(name, str(getattr(settings, name))) for name in ("registry", "hf_endpoint")]
         more = [(f"registries.{host}", f"{'http' if section.plain_http else 'https'}://{host}") for host, section in settings.registries.items()]
@@ -90,11 +96,15 @@ class AllowList:
         """Why this server does not contact `host` (in lower case, without brackets) at `port` for `purpose`; empty if it does."""
         address = _address(host)
         where = f"{f'[{host}]' if ':' in host else host}:{port}"
-        upstream = purpose not in _TOLD and any(entry.covers(host, address, port) for entry in self._upstreams)
+        tools = purpose == _TOOLS
+        upstreams = () if purpose in _TOLD else self._tools if tools else self._upstreams
+        upstream = any(entry.covers(host, address, port) for entry in upstreams)
         if self._offline:
             if upstream and is_this_machine(host):
                 return ""
             return f"This server is offline (offline = true) and does not connect to {where}."
+        if tools and not upstream:
+            return f"{where} is not an MCP server that this server may ask. Its owner can name it in hausgeist.toml: [mcp.NAME] with its url."
         entries = self._entries
         if purpose in _PULLS:
             entries = [*entries, *self._sources, *self._stores]
@@ -121,7 +131,7 @@ class AllowList:
     def _may_be_near(self, host: str, port: int) -> bool:
         if _is_local_name(host):
             return True
-        return any(entry.covers(host, None, port) for entry in (*self._upstreams, *self._mirrors))
+        return any(entry.covers(host, None, port) for entry in (*self._upstreams, *self._mirrors, *self._tools))
 
 
 def is_near(host: str) -> bool:

@@ -94,8 +94,10 @@ class Egress:
         origin: Origin | None = None,
         recorded: set[str] | None = None,
         read_buffer: int | None = None,
+        redirects: bool = True,
     ) -> AsyncIterator[ClientResponse]:
-        """A response whose body is still to be read; leaving early closes the connection. GET and HEAD follow redirects, each permitted anew.
+        """A response whose body is still to be read; leaving early closes the connection. GET and HEAD follow redirects, each permitted anew;
+        without `redirects` they are answers like others, for requests whose headers are meant for one host only.
 
         `timeout` is in seconds for all of it; `None` limits only the connecting. `recorded` is shared by the requests of one task that makes
         many: each host then gets one row, not one per request (refusals always get theirs). `read_buffer`: bytes that may wait to be read.
@@ -108,7 +110,7 @@ class Egress:
         for hop in range(_HOPS + 1):
             response = await self._send(wish, method, target, headers=sent, data=data, timeout=timeout, read_buffer=read_buffer)
             location = response.headers.get("Location") if response.status in _REDIRECTS else None
-            if location is None:
+            if location is None or not redirects:
                 break
             response.close()
             if method not in {"GET", "HEAD"}:

@@ -18,7 +18,7 @@ from hausgeist.governance.allow import AllowList, is_public
 from hausgeist.http.facts import parse_address
 from hausgeist.http.tls import Certificates
 from hausgeist.identity import LOCAL_OWNER, Origin
-from hausgeist.settings import RegistrySection, Settings, UpstreamSection
+from hausgeist.settings import McpSection, RegistrySection, Settings, UpstreamSection
 from hausgeist.store.database import Database
 
 ORIGIN = Origin("192.0.2.7", "curl", "req_9")
@@ -95,6 +95,38 @@ async def out(governor: Governor, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
 async def rows(governor: Governor) -> list[tuple[str, str, str]]:
     await governor.flush()
     return [(entry.outcome, entry.target, entry.detail) for entry in governor.audit.entries()]
+
+
+async def test_servers_of_tools_are_allowed_for_that_alone_and_the_list_does_not_count(out: Any, governor: Governor) -> None:
+    settings = {"mcp": {"home": McpSection(url="https://mcp.example/mcp")}, "allow": ("listed.example",)}
+    egress = out(**settings)
+    assert egress.permit("https://mcp.example/mcp", purpose="mcp").host == "mcp.example"
+    for url, purpose in (
+        ("https://mcp.example/mcp", "image"), ("https://listed.example/mcp", "mcp"), ("https://mcp.example:8443/mcp", "mcp"),
+        ("http://mcp.example/mcp", "mcp"), ("https://registry.ollama.ai/mcp", "mcp"),
+    ):  # fmt: skip
+        with pytest.raises(EgressRefused):
+            egress.permit(url, purpose=purpose, who=LOCAL_OWNER, origin=ORIGIN)
+    assert [outcome for outcome, _, _ in await rows(governor)] == ["refused"] * 5
+    offline = out(offline=True, mcp={"near": McpSection(url="http://127.0.0.1:9/mcp"), "far": McpSection(url="https://mcp.example/mcp")})
+    assert offline.permit("http://127.0.0.1:9/mcp", purpose="mcp")
+    for url, purpose in (("https://mcp.example/mcp", "mcp"), ("http://127.0.0.1:9/mcp", "image")):
+        with pytest.raises(EgressRefused, match="offline"):
+            offline.permit(url, purpose=purpose)
+
+
+async def test_a_name_of_a_server_of_tools_may_lead_into_the_house(governor: Governor) -> None:
+    allowed = AllowList(Settings(home=Path("/nonexistent"), mcp={"home": McpSection(url="https://mcp.firm.example/mcp")}))
+    assert allowed.address_refusal("mcp.firm.example", "10.0.0.5", 443) == ""
+    assert "not a public address" in allowed.address_refusal("other.firm.example", "10.0.0.5", 443)
+
+
+async def test_redirects_are_answers_for_those_who_do_not_follow(out: Any, site: Site) -> None:
+    target = f"http://127.0.0.1:{site.port}/to?where=/hello"
+    for method in ("GET", "POST"):
+        async with out(allow=("127.0.0.1",)).request(method, target, purpose="image", redirects=False) as response:
+            assert (response.status, response.headers["Location"]) == (302, "/hello")
+    assert [path for path, _ in site.seen] == ["/to?where=/hello"] * 2
 
 
 async def test_an_allowed_host_is_fetched_without_cookies_and_secrets(out: Any, site: Site, governor: Governor) -> None:
