@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, NamedTuple
 from sqlalchemy import Connection, select, tuple_, update
 
 from hausgeist.conversations.drafts import Draft, Node, write_draft
+from hausgeist.conversations.keeping import demand_free
 from hausgeist.conversations.records import Conversation, Item, conversations, owned
 from hausgeist.conversations.service import HEAD, Conversations, add_items, all_items, conversation_of, newest_end, path_of, read_conversation
 from hausgeist.errors import InvalidRequest, NotFound, shown
@@ -110,20 +111,24 @@ class Chats:
         await self._conversations.delete(who, chat)
 
     async def add(self, who: Principal, chat: str, bodies: Sequence[Mapping[str, Any]], *, way: Way = "after", item: str | None = None) -> list[Item]:
-        """Items at the end of what is shown; or after another item, or instead of it, as a branch of their own, which is shown then."""
+        """Items at the end of what is shown; or after another item, or instead of it, as a branch of their own, which is shown then.
+
+        Raises `Locked` while an answer is being made."""
 
         def write(connection: Connection) -> list[Item]:
             found = read_conversation(connection, who, chat)
+            demand_free(connection, who, chat)
             after = HEAD if item is None else _turned(connection, found, way, item)
             return add_items(connection, found, bodies, after=after)
 
         return await self._database.write(write)
 
     async def turn(self, who: Principal, chat: str, way: Way, item: str | None) -> Conversation:
-        """Show another branch, or go on from another item; `None`: from before everything."""
+        """Show another branch, or go on from another item; `None`: from before everything. Raises `Locked` while an answer is being made."""
 
         def write(connection: Connection) -> Conversation:
             found = read_conversation(connection, who, chat)
+            demand_free(connection, who, chat)
             head = _turned(connection, found, way, item) if item is not None else None
             connection.execute(update(conversations).where(conversations.c.id == chat).values(head=head))
             return replace(found, head=head)

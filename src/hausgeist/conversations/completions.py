@@ -15,6 +15,7 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, column, delete, exists, func, insert, select, true, tuple_, update
 
 from hausgeist.conversations.records import completions, owned
+from hausgeist.conversations.service import scrub_soon
 from hausgeist.errors import Conflict, NotFound, shown
 from hausgeist.identity import Principal
 from hausgeist.store.database import Database
@@ -97,6 +98,7 @@ class Completions:
         def write(connection: Connection) -> None:
             if not delete_completions(connection, and_(completions.c.id == completion, owned(completions, who))):
                 raise _unknown(completion)
+            scrub_soon(connection)
 
         await self._database.write(write)
 

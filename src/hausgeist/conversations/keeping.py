@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Row, delete, func, insert, or_, select, text,
 from hausgeist.conversations.ask import kept
 from hausgeist.conversations.records import items, owned, response_events, response_items, responses
 from hausgeist.conversations.run import Run
-from hausgeist.conversations.service import HEAD, add_items, all_items, path_of, read_conversation
+from hausgeist.conversations.service import HEAD, add_items, all_items, path_of, read_conversation, scrub_soon
 from hausgeist.errors import Locked, NotFound, shown
 from hausgeist.identity import Principal
 from hausgeist.store.processes import is_dead
@@ -184,6 +184,7 @@ def remove(connection: Connection, who: Principal, response: str) -> None:
     """With its events. What it said in a conversation stays there. Raises `NotFound`."""
     find(connection, who, response)
     connection.execute(delete(responses).where(responses.c.id == response))
+    scrub_soon(connection)
 
 
 def cancel(connection: Connection, who: Principal, response: str) -> Row[Any]:

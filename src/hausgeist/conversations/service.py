@@ -40,6 +40,7 @@ __all__ = [
     "read_conversation",
     "read_path",
     "row_of",
+    "scrub_soon",
     "title_of",
 ]
 
@@ -174,7 +175,7 @@ class Conversations:
             connection.execute(update(items).where(items.c.conversation == conversation, items.c.parent == gone.seq).values(parent=gone.parent))
             connection.execute(text("DELETE FROM items_words WHERE rowid = :seq"), {"seq": gone.seq})
             connection.execute(delete(items).where(items.c.seq == gone.seq))
-            _scrub_soon(connection)
+            scrub_soon(connection)
             if found.head == gone.seq:
                 found = replace(found, head=gone.parent)
                 connection.execute(update(conversations).where(conversations.c.id == conversation).values(head=gone.parent))
@@ -202,11 +203,11 @@ def delete_conversations(connection: Connection, which: ColumnElement[bool]) -> 
         )
         connection.execute(delete(conversations).where(conversations.c.id == conversation))
     if found:
-        _scrub_soon(connection)
+        scrub_soon(connection)
     return len(found)
 
 
-def _scrub_soon(connection: Connection) -> None:
+def scrub_soon(connection: Connection) -> None:
     """Have the words that were just removed taken out of the files, too (`erasure.scrub`); once for all that is removed until then."""
     at = time.time() + _SCRUB_SECONDS
     records.add(connection, kind=SCRUB_JOB, payload="{}", key=SCRUB_JOB, priority=-1, run_at=at, max_attempts=5)
