@@ -37,6 +37,7 @@ class Clocks:
     def __init__(self) -> None:
         self.calls: list[tuple[str, str]] = []
         self.cancelled = False
+        self.finished = 0
 
     def check(self, spec: Mapping[str, Any], param: str) -> Mapping[str, Any]:
         return spec
@@ -51,6 +52,9 @@ class Clocks:
         entry.tell("response.mcp_list_tools.completed")
         entry.done()
         return [Function(name="time"), Function(name="zone")]
+
+    async def finish(self, turn: Turn) -> None:
+        self.finished += 1
 
     async def call(self, spec: Mapping[str, Any], function: str, arguments: str, turn: Turn) -> bool:
         self.calls.append((function, arguments))
@@ -153,7 +157,7 @@ async def test_tools_are_bounded(responses: Responses, clocks: Clocks, tmp_path:
     script.write_text('{"tool_calls": [{"name": "time", "arguments": {}}]}\n')
     events = await told(responses, ask("x", model="fake:forever.jsonl", tools=[SPEC]))
     # Asked for the last time, the model is offered nothing; what it calls all the same is no call of a tool here.
-    assert len(clocks.calls) == 3
+    assert (len(clocks.calls), clocks.finished) == (3, 1)
     assert events[-1]["response"]["status"] == "completed"
     clocks.calls.clear()
     await told(responses, ask("call time {}\ncall zone {}", tools=[SPEC], max_tool_calls=1))
