@@ -21,9 +21,9 @@ from hausgeist.conversations.batches import Batches
 from hausgeist.conversations.completions import Completions
 from hausgeist.conversations.mcp import McpTools
 from hausgeist.conversations.responses import Responses
+from hausgeist.conversations.responses.runner import Runner
+from hausgeist.conversations.responses.sealing import Seal
 from hausgeist.conversations.retention import Retention
-from hausgeist.conversations.runner import Runner
-from hausgeist.conversations.sealing import Seal
 from hausgeist.conversations.service import SCRUB_JOB, Conversations
 from hausgeist.engines import ENGINES, Engine, factory
 from hausgeist.errors import Conflict, HausgeistError, NotFound

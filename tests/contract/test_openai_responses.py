@@ -18,7 +18,7 @@ from openai.lib.streaming.responses import ResponseTextDeltaEvent
 from openai.types.responses import CompactedResponse, Response, ResponseItemList
 from pydantic import BaseModel
 
-from hausgeist.conversations.keeping import rebuilt
+from hausgeist.conversations.responses.keeping import rebuilt
 from tests.contract.conftest import Live
 from tests.contract.strictness import strictly, strictly_event
 

@@ -13,8 +13,8 @@ from typing import Any, Final, Literal, NamedTuple
 from sqlalchemy import Connection, select, tuple_, update
 
 from hausgeist.conversations.drafts import Draft, Node, write_draft
-from hausgeist.conversations.keeping import demand_free
 from hausgeist.conversations.records import Conversation, Item, conversations, owned
+from hausgeist.conversations.responses.keeping import demand_free
 from hausgeist.conversations.service import HEAD, Conversations, add_items, all_items, conversation_of, newest_end, path_of, read_conversation
 from hausgeist.errors import InvalidRequest, NotFound, shown
 from hausgeist.identity import Principal

@@ -12,12 +12,11 @@ import pytest
 from sqlalchemy import event as listening
 
 from hausgeist.app import App, build
-from hausgeist.conversations import history, keeping
-from hausgeist.conversations.ask import Ask
-from hausgeist.conversations.output import Output
-from hausgeist.conversations.responses import Responses
-from hausgeist.conversations.runner import Runner
-from hausgeist.conversations.sealing import Seal
+from hausgeist.conversations.responses import Responses, history, keeping
+from hausgeist.conversations.responses.ask import Ask
+from hausgeist.conversations.responses.output import Output
+from hausgeist.conversations.responses.runner import Runner
+from hausgeist.conversations.responses.sealing import Seal
 from hausgeist.conversations.tools import Function, Turn
 from hausgeist.errors import ContextExceeded, InvalidRequest, Locked, NotAuthenticated, NotFound, Unavailable
 from hausgeist.gateway.openai.responses import complete

@@ -11,9 +11,9 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from hausgeist.conversations.ask import Ask
 from hausgeist.conversations.records import new_id
-from hausgeist.conversations.run import Run, encode
+from hausgeist.conversations.responses.ask import Ask
+from hausgeist.conversations.responses.run import Run, encode
 from hausgeist.errors import InvalidRequest, NotFound, shown
 from hausgeist.gateway.bodies import json_body
 from hausgeist.gateway.defaults import with_defaults

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import ConfigDict, Discriminator, Field, StringConstraints, Tag, model_validator
 
-from hausgeist.conversations.ask import Ask
+from hausgeist.conversations.responses.ask import Ask
 from hausgeist.conversations.tools import Tool
 from hausgeist.errors import InvalidRequest, NotSupported, shown
 from hausgeist.gateway.abilities import demand_tools, thinks

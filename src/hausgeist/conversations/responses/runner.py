@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from hausgeist.conversations.ask import Ask
 from hausgeist.conversations.content import messages_of
-from hausgeist.conversations.history import turns
 from hausgeist.conversations.mcp.approvals import demand_done
-from hausgeist.conversations.run import Run
-from hausgeist.conversations.sealing import Seal
+from hausgeist.conversations.responses.ask import Ask
+from hausgeist.conversations.responses.history import turns
+from hausgeist.conversations.responses.run import Run
+from hausgeist.conversations.responses.sealing import Seal
 from hausgeist.conversations.tools import Function, Tool
 from hausgeist.errors import ContextExceeded, InvalidRequest
 from hausgeist.identity import Origin, Principal

@@ -13,9 +13,9 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, delete, func, insert, or_, select, text, update
 
-from hausgeist.conversations.ask import kept
 from hausgeist.conversations.records import items, owned, response_events, response_items, responses
-from hausgeist.conversations.run import Run
+from hausgeist.conversations.responses.ask import kept
+from hausgeist.conversations.responses.run import Run
 from hausgeist.conversations.service import HEAD, add_items, all_items, path_of, read_conversation, scrub_soon
 from hausgeist.errors import Locked, NotFound, shown
 from hausgeist.identity import Principal

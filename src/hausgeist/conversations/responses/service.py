@@ -17,14 +17,14 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row
 
-from hausgeist.conversations import keeping
-from hausgeist.conversations.ask import Ask, Status, blank, read_back
-from hausgeist.conversations.history import before, demand_answers, referred
-from hausgeist.conversations.keeping import GOING, Batch
 from hausgeist.conversations.records import new_id
-from hausgeist.conversations.run import Run, failure_of
-from hausgeist.conversations.runner import Runner
-from hausgeist.conversations.sealing import Seal
+from hausgeist.conversations.responses import keeping
+from hausgeist.conversations.responses.ask import Ask, Status, blank, read_back
+from hausgeist.conversations.responses.history import before, demand_answers, referred
+from hausgeist.conversations.responses.keeping import GOING, Batch
+from hausgeist.conversations.responses.run import Run, failure_of
+from hausgeist.conversations.responses.runner import Runner
+from hausgeist.conversations.responses.sealing import Seal
 from hausgeist.conversations.tools import Tool
 from hausgeist.errors import Busy, HausgeistError, InvalidRequest, Locked, NotFound, StoreError, Unavailable
 from hausgeist.identity import Origin, Principal

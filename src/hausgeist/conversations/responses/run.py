@@ -8,8 +8,8 @@ import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Any, Final, Literal
 
-from hausgeist.conversations.ask import Ask, Status
-from hausgeist.conversations.output import Entry, Output
+from hausgeist.conversations.responses.ask import Ask, Status
+from hausgeist.conversations.responses.output import Entry, Output
 from hausgeist.conversations.tools import Tool
 from hausgeist.errors import Busy, HausgeistError, InvalidRequest
 from hausgeist.identity import Origin, Principal
