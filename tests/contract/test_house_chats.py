@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import threading
+import time
 import zipfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -216,6 +219,33 @@ def test_files_out_and_in(people: People) -> None:
     told = ok(people.eve.post(f"{CHATS}/import", content=buffer.getvalue()), 201)
     assert (told["chats"], told["refused"], told["reasons"][0]["place"]) == (1, 1, 2)
     assert not list((people.live.home / "incoming").iterdir()), "nothing of it stays behind"
+
+
+def test_a_file_that_comes_slowly_keeps_nobody_waiting(people: People) -> None:
+    begun, leave = threading.Event(), threading.Event()
+
+    def slowly() -> Iterator[bytes]:
+        yield b"["
+        begun.set()
+        leave.wait(30)
+        said = {"id": "a", "type": "message", "role": "user", "content": "x"}
+        yield json.dumps({"object": "hausgeist.chat", "version": 1, "items": [{"item": said}]}).encode()
+        yield b"]"
+
+    with ThreadPoolExecutor() as pool:
+        eve = people.eve
+        slow = pool.submit(lambda: eve.post(f"{CHATS}/import", content=slowly()))
+        assert begun.wait(30)
+        whole = json.dumps([{"title": "Z", "mapping": {"a": {"message": {"author": {"role": "user"}, "content": {"parts": ["hi"]}}}}}])
+        try:
+            deadline = time.monotonic() + 10
+            while people.bob.get(CHATS).status_code != 200 or not list((people.live.home / "incoming").glob("*")):
+                assert time.monotonic() < deadline
+            assert ok(people.bob.post(f"{CHATS}/import", content=whole), 201)["chats"] == 1
+            assert httpx.post(f"{people.live.url}{CHATS}/import", content=whole, headers=eve.headers).status_code == 429
+        finally:
+            leave.set()
+        assert ok(slow.result(30), 201)["chats"] == 1
 
 
 def test_retention_is_set_by_owners_of_the_project(server: Live, people: People) -> None:

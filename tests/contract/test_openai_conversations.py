@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import secrets
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -10,6 +13,7 @@ import openai
 import pytest
 from openai.types.conversations import Conversation, ConversationDeletedResource, ConversationItem, ConversationItemList
 
+from hausgeist.identity import LOCAL_OWNER
 from tests.contract.conftest import Live
 from tests.contract.strictness import strictly
 from tests.contract.test_openai_responses import picture
@@ -170,3 +174,60 @@ def test_images_are_kept_and_left_out_of_lists(client: openai.OpenAI, live: Live
             model="fake:echo",
             input=[{"role": "user", "content": [{"type": "input_image", "image_url": "data:image/png;base64,AAAA", "detail": "auto"}]}],
         )
+
+
+def test_no_engine_fetches_an_address(raw: httpx.Client, live: Live) -> None:
+    """Images that came in by another way than a request are held to the same."""
+    address = "http://169.254.169.254/latest/meta-data?x=,"
+    for url in (address, "file:///etc/passwd", "data:image/png;base64,AAAA"):
+        part = {"type": "input_image", "image_url": url, "detail": "auto"}
+        body = {"type": "message", "role": "user", "status": "completed", "content": [part]}
+        made = live.run(live.app.conversations.create(LOCAL_OWNER, [body]))
+        refused = raw.post("/responses", json={"model": "fake:echo", "input": "and?", "conversation": made.id})
+        assert refused.status_code == 400, url
+        assert refused.json()["error"]["param"] == "input"
+        assert "fake engine" not in refused.text, "it was not asked"
+    chat = {"messages": [{"role": "user", "content": [{"type": "input_image", "image_url": address}]}]}
+    assert raw.post(f"{live.url}/house/v1/chats", json=chat).status_code == 400
+
+
+def test_limits_are_numbers_that_are_small(raw: httpx.Client) -> None:
+    made = raw.post("/conversations", json={}).json()
+    for limit in ("0000000019999", "000000001" + "0" * 5000, "0", "101", "-1", "²"):
+        assert raw.get(f"/conversations/{made['id']}/items", params={"limit": limit}).status_code == 400, limit[:20]
+    assert raw.get("/chat/completions", params={f"metadata[k{number}]": "v" for number in range(17)}).status_code == 400
+    assert raw.get("/chat/completions", params={f"metadata[k{number}]": "v" for number in range(16)}).status_code == 200
+    after = f"1{'0' * 30}-1.0-x"
+    assert raw.get(f"{str(raw.base_url).removesuffix('/v1/')}/house/v1/chats", params={"after": after}).status_code in (200, 400)
+
+
+def test_many_references_read_a_response_once(raw: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Naming each of many items of one large response does not read it once for each."""
+    said = [{"role": "user", "id": f"msg_{secrets.token_hex(4)}_{number}", "content": "x"} for number in range(300)]
+    first = raw.post("/responses", json={"model": "fake:obeys", "input": [*said, {"role": "user", "content": "say k"}]}).json()
+    assert first["status"] == "completed"
+    names = [{"type": "item_reference", "id": one["id"]} for one in said]
+    loads, read = 0, json.loads
+
+    def counted(text: Any, **more: Any) -> Any:
+        nonlocal loads
+        loads += 1
+        return read(text, **more)
+
+    monkeypatch.setattr("hausgeist.conversations.responses.history.json", SimpleNamespace(loads=counted))
+    answer = raw.post("/responses", json={"model": "fake:obeys", "input": [*names, {"role": "user", "content": "say j"}], "store": False}).json()
+    assert answer["output"][0]["content"][0]["text"] == "j"
+    assert loads < 10
+    monkeypatch.setattr("hausgeist.conversations.responses.history._MOST_BYTES", 10_000)
+    for more in ({"input": [*names, {"role": "user", "content": "say j"}]}, {"input": "say j", "previous_response_id": first["id"]}):
+        assert raw.post("/responses", json={"model": "fake:obeys", **more}).status_code == 413
+
+
+def test_a_chat_that_is_removed_is_removed_whole(raw: httpx.Client, live: Live) -> None:
+    """What was asked and answered in it is also in the responses that were made in it."""
+    made = raw.post("/conversations", json={}).json()
+    answer = raw.post("/responses", json={"model": "fake:echo", "input": "Schweigepflicht", "conversation": made["id"]}).json()
+    other = raw.post("/responses", json={"model": "fake:echo", "input": "elsewhere"}).json()
+    assert raw.delete(f"/conversations/{made['id']}").status_code == 200
+    assert raw.get(f"/responses/{answer['id']}").status_code == 404
+    assert raw.get(f"/responses/{other['id']}").status_code == 200

@@ -158,7 +158,7 @@ def _place(text: str) -> tuple[int, float, str]:
     pinned, _, rest = text.partition("-")
     changed, _, chat = rest.partition("-")
     try:
-        return int(pinned), float(changed), chat
+        return int(pinned[:1]), float(changed), chat
     except ValueError as error:
         raise InvalidRequest("'after' should be what 'next' of the list before said.", param="after") from error
 

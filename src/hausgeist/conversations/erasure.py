@@ -11,8 +11,10 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Table, and_, delete, select, text
 
+from hausgeist.conversations.batches import records as batches
 from hausgeist.conversations.records import completions, conversations, responses
 from hausgeist.conversations.service import delete_conversations
+from hausgeist.files import records as files
 from hausgeist.governance.erasure import Erased, Eraser, Subject
 from hausgeist.store.database import Database
 from hausgeist.store.jobs import Handler, Task
@@ -35,24 +37,24 @@ def erase_rows(connection: Connection, *, user: str | None = None, project: str 
 
     if user is None and project is None:
         raise ValueError("whose?")
-    gone = {"chats": delete_conversations(connection, theirs(conversations))}
-    for kind, table in _KINDS:
-        gone[kind] = connection.execute(delete(table).where(theirs(table))).rowcount
-    return gone
+    # Conversations take the responses with them that were made there, so those are counted first.
+    gone = {kind: connection.execute(delete(table).where(theirs(table))).rowcount for kind, table in _KINDS}
+    return {"chats": delete_conversations(connection, theirs(conversations)), **gone}
 
 
 def leave(connection: Connection, user: str | None, project: str | None) -> None:
     """For `workspace`: what a user or a project that is just being removed leaves behind."""
     erase_rows(connection, user=user, project=project)
+    batches.leave(connection, user, project)
+    files.leave(connection, user, project)
 
 
 def remove_orphans(connection: Connection) -> dict[str, int]:
     """Within a transaction: what users said who are no longer here, and words of items that have gone without them. How many went, by kind."""
     users = text('"user" NOT IN (SELECT id FROM users)')
     strangers = list(connection.execute(select(conversations.c.user).distinct().where(users)).scalars())
-    gone = {"chats": delete_conversations(connection, conversations.c.user.in_(strangers)) if strangers else 0}
-    for kind, table in _KINDS:
-        gone[kind] = connection.execute(delete(table).where(users)).rowcount
+    gone = {kind: connection.execute(delete(table).where(users)).rowcount for kind, table in _KINDS}
+    gone["chats"] = delete_conversations(connection, conversations.c.user.in_(strangers)) if strangers else 0
     # The rows of the index itself, which are found by number alone.
     lost = connection.exec_driver_sql("SELECT id FROM items_words_content WHERE id NOT IN (SELECT seq FROM items) LIMIT ?", (_AT_ONCE,)).all()
     for (seq,) in lost:

@@ -98,10 +98,11 @@ class Retention:
         busy = select(responses.c.conversation).where(responses.c.status.in_(_RUNNING), responses.c.conversation.is_not(None))
         some = select(conversations.c.id).where(*old, conversations.c.id.not_in(busy)).limit(_AT_ONCE)
         gone = {"chats": 0, "responses": 0, "completions": 0}
-        while count := await self._database.write(lambda connection: delete_conversations(connection, conversations.c.id.in_(some))):
-            gone["chats"] += count
+        # Chats take the responses with them that were made there, so those are counted first.
         ended = delete(responses).where(responses.c.project == project, responses.c.created < before, responses.c.status.not_in(_RUNNING))
         gone["responses"] = await self._database.write(lambda connection: connection.execute(ended).rowcount)
+        while count := await self._database.write(lambda connection: delete_conversations(connection, conversations.c.id.in_(some))):
+            gone["chats"] += count
         stored = delete(completions).where(completions.c.project == project, completions.c.created < before)
         gone["completions"] = await self._database.write(lambda connection: connection.execute(stored).rowcount)
         return gone

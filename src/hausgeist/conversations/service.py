@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, select, text, update
 
 from hausgeist.conversations.content import plain_text
-from hausgeist.conversations.records import Conversation, Item, conversations, items, new_id, owned
+from hausgeist.conversations.records import Conversation, Item, conversations, items, new_id, owned, responses
 from hausgeist.conversations.words import words_of
 from hausgeist.errors import Conflict, InvalidRequest, NotFound, shown
 from hausgeist.identity import Principal
@@ -195,12 +195,15 @@ def read_conversation(connection: Connection, who: Principal, conversation: str)
 
 
 def delete_conversations(connection: Connection, which: ColumnElement[bool]) -> int:
-    """Conversations of that kind with all that was said in them; returns how many."""
+    """Conversations of that kind with all that was said in them, also as the responses have it that were made there; returns how many.
+
+    What is still being made goes when it has ended (`keeping.finish`)."""
     found = [row.id for row in connection.execute(select(conversations.c.id).where(which))]
     for conversation in found:
         connection.execute(
             text("DELETE FROM items_words WHERE rowid IN (SELECT seq FROM items WHERE conversation = :conversation)"), {"conversation": conversation}
         )
+        connection.execute(delete(responses).where(responses.c.conversation == conversation, responses.c.finished.is_not(None)))
         connection.execute(delete(conversations).where(conversations.c.id == conversation))
     if found:
         scrub_soon(connection)

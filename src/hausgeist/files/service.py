@@ -1,7 +1,7 @@
 """Files of projects: brought, read, listed and removed, within what a project may keep and for as long as each is to be kept.
 
-Every member of a project sees its files, as on OpenAI's platform; files of other projects are not found. Whether a caller may do these things at
-all is decided at the door.
+Every member of a project sees its files, as on OpenAI's platform, but for the answers to somebody else's batch; files of other projects are not
+found. Whether a caller may do these things at all is decided at the door.
 """
 
 from __future__ import annotations
@@ -25,12 +25,14 @@ from hausgeist.identity import Principal
 from hausgeist.store.database import Database
 from hausgeist.store.drafts import Draft
 
-__all__ = ["BATCH_SECONDS", "Files", "Page", "gigabytes"]
+__all__ = ["ANSWERS", "BATCH_SECONDS", "Files", "Page", "gigabytes"]
 
 log = logging.getLogger(__name__)
 
 BATCH_SECONDS: Final = 30 * 86400
 """How long a file of requests is kept where nobody says otherwise, as on OpenAI's platform."""
+ANSWERS: Final = "batch_output"
+"""The purpose of files that hold what a batch was answered."""
 _MOST_FILES: Final = 100_000
 """Of one project: each takes a row and a name on the disk, however small it is."""
 _SWEEP_SECONDS: Final = 60.0
@@ -287,7 +289,9 @@ def _taken(connection: Connection, project: str) -> tuple[int, int]:
 
 
 def _seen_by(who: Principal) -> ColumnElement[bool]:
-    return and_(files.c.project == who.project, or_(files.c.expires.is_(None), files.c.expires > time.time()))
+    """What batches have answered belongs to who asked, as the batches do."""
+    shared = or_(files.c.purpose != ANSWERS, files.c.user == who.user)
+    return and_(files.c.project == who.project, shared, or_(files.c.expires.is_(None), files.c.expires > time.time()))
 
 
 def _any(connection: Connection, which: ColumnElement[bool]) -> bool:

@@ -26,6 +26,7 @@ __all__ = [
     "PIXEL_LIMIT",
     "data_url",
     "demand_room",
+    "demand_sent",
     "demand_vision",
     "resolve_image",
     "resolve_images",
@@ -99,6 +100,18 @@ def demand_room(messages: Iterable[Mapping[str, Any]], *, param: str = "messages
                         f"The images of this request have more than {PIXELS_LIMIT // 10**6} megapixels together. Send smaller ones, or fewer.",
                         param=param,
                     )
+
+
+def demand_sent(messages: Iterable[Mapping[str, Any]], *, param: str = "messages") -> None:
+    """Raise InvalidRequest unless every image in these messages is there itself and can be read: an engine would fetch what an address names."""
+    for message in messages:
+        content = message.get("content")
+        for part in content if isinstance(content, list) else ():
+            if part.get("type") == "image_url":
+                url = str(part["image_url"]["url"])
+                if url[:5].lower() != "data:":
+                    raise InvalidRequest("An image of what was said before is only named, and not there. Send it anew, as a data: URL.", param=param)
+                _from_data_url(url, param)
 
 
 def demand_vision(model: InstalledModel, *, param: str | None = None) -> None:

@@ -73,18 +73,26 @@ def _one(taking: Taking) -> Handler:
 
 def _import(parts: Parts, bringing: Bringing) -> Handler:
     busy = asyncio.Semaphore(1)
+    sending: set[tuple[str, str]] = set()
 
     async def bring(request: Request) -> Response:
-        if busy.locked():
-            raise Busy("Somebody else is just bringing chats; try again in a moment.", retry_after=10.0)
-        async with busy:
+        """One file of each person comes at a time, as slowly as it may; of those that are there, one is read at a time."""
+        who = who_asks(request)
+        place = (who.project, who.user)
+        if place in sending:
+            raise Busy("You are just bringing chats; try again in a moment.", retry_after=10.0)
+        sending.add(place)
+        try:
             with file_failures(parts.settings.home):
                 folder = incoming(parts.settings.home)
                 folder.mkdir(mode=0o700, exist_ok=True)
                 with tempfile.TemporaryDirectory(dir=folder) as room:
                     file = Path(room) / "chats"
                     await _receive(request, file, Space(parts.settings.home))
-                    brought = await _to_its_end(bringing, who_asks(request), file)
+                    async with busy:
+                        brought = await _to_its_end(bringing, who, file)
+        finally:
+            sending.discard(place)
         return JSONResponse(_brought(brought), 201 if brought.chats else 200)
 
     return bring

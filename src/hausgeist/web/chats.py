@@ -37,10 +37,10 @@ class Text(Body):
 
 
 class Image(Body):
-    """An address, or data as base64 in one."""
+    """The image itself, as base64 in a `data:` address. Nothing is fetched from elsewhere for a chat."""
 
     type: Literal["input_image"]
-    image_url: str = Field(min_length=1)
+    image_url: str = Field(pattern="^data:image/")
 
 
 class Message(Body):

@@ -17,9 +17,11 @@ import pytest
 from hausgeist.conversations.batches import Batch, Batches
 from hausgeist.conversations.batches.lines import check
 from hausgeist.conversations.batches.results import Results
+from hausgeist.conversations.erasure import leave
 from hausgeist.errors import Conflict, DiskFull, InvalidRequest, NotAuthenticated, NotFound, TooLarge, Unavailable
 from hausgeist.identity import LOCAL_OWNER, Origin, Principal
 from hausgeist.store.space import Space
+from hausgeist.workspace.service import Workspace
 from tests.unit.files.test_files import BOB, House, chunks
 
 ANN = LOCAL_OWNER
@@ -183,6 +185,15 @@ def test_errors_are_bounded(tmp_path: Path) -> None:
     assert len(check(tmp_path / "file", PATH, longest=100).errors) == 100
 
 
+def test_lines_hold_so_many_values(tmp_path: Path) -> None:
+    """A few megabytes of them keep everybody else waiting, each time that they are read."""
+    many = {**line(0), "body": {"model": "m", "input": [0] * 400_001}}
+    text = {**line(1), "body": {"model": "m", "input": "," * 400_001}}
+    (tmp_path / "file").write_text(f"{json.dumps(many)}\n{json.dumps(text)}\n")
+    found = check(tmp_path / "file", PATH, longest=64 << 20)
+    assert [(error["code"], error["line"]) for error in found.errors] == [("line_too_long", 1)]
+
+
 async def test_what_cannot_be_a_batch_is_refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with at_work(tmp_path, Model(seconds=60)) as place:
         with pytest.raises(InvalidRequest, match="/v1/chat/completions, /v1/embeddings") as refused:
@@ -216,6 +227,23 @@ async def test_a_batch_belongs_to_a_person(tmp_path: Path) -> None:
             with pytest.raises(NotFound):
                 await place.batches.cancel(who, ours[0].id)
         assert (await place.ended(theirs)).user == BOB.user
+
+
+async def test_its_answers_belong_to_the_same_person(tmp_path: Path) -> None:
+    """Files are the project's, but what somebody was answered is nobody else's."""
+    async with at_work(tmp_path, Model()) as place:
+        ended = await place.ended(await place.begin(2))
+        assert ended.output_file is not None
+        assert place.files.get(ANN, ended.output_file).purpose == "batch_output"
+        assert place.files.get(BOB, ended.input_file).purpose == "batch"
+        assert [file.id for file in place.files.list(BOB)] == [ended.input_file]
+        for read in (place.files.get, place.files.open):
+            with pytest.raises(NotFound):
+                read(BOB, ended.output_file)
+        with pytest.raises(NotFound):
+            place.files.list(BOB, after=ended.output_file)
+        with pytest.raises(NotFound):
+            await place.files.delete(BOB, ended.output_file)
 
 
 async def test_cancelled_in_the_middle_what_was_answered_is_kept(tmp_path: Path) -> None:
@@ -415,6 +443,25 @@ async def test_erasure(tmp_path: Path) -> None:
             await place.files.erase(user=ANN.user)
         with pytest.raises(ValueError, match="whose"):
             await place.batches.erase()
+
+
+async def test_a_person_is_removed_with_files_and_batches(tmp_path: Path) -> None:
+    async with at_work(tmp_path, Model()) as place:
+        workspace = Workspace(place.database, leaving=[leave])
+        user = await workspace.create_user("cleo")
+        cleo = replace(BOB, id=user.id, user=user.id, name="cleo")
+        ended = await place.ended(await place.begin(2, cleo))
+        await place.uploads.create(cleo, bytes=10, filename="a", media_type="", purpose="user_data")
+        ours = await place.ended(await place.begin(1))
+        await workspace.remove_user("cleo")
+        await place.files.collect()
+        await place.batches.settle()
+        with pytest.raises(NotFound):
+            place.batches.get(cleo, ended.id)
+        assert place.on_disk == sorted(name for name in (ours.input_file, ours.output_file) if name is not None)
+        left = "SELECT (SELECT count(*) FROM batches) + (SELECT count(*) FROM uploads) + (SELECT count(*) FROM files)"
+        assert place.database.read(lambda connection: connection.exec_driver_sql(left).scalar()) == 1 + 0 + 2
+        assert place.drafts == []
 
 
 def test_results_belong_to_one_process(tmp_path: Path) -> None:

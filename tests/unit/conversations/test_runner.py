@@ -15,10 +15,11 @@ from hausgeist.app import App, build
 from hausgeist.conversations.responses import Responses, history, keeping
 from hausgeist.conversations.responses.ask import Ask
 from hausgeist.conversations.responses.output import Output
+from hausgeist.conversations.responses.run import Run
 from hausgeist.conversations.responses.runner import Runner
 from hausgeist.conversations.responses.sealing import Seal
 from hausgeist.conversations.tools import Function, Turn
-from hausgeist.errors import ContextExceeded, InvalidRequest, Locked, NotAuthenticated, NotFound, Unavailable
+from hausgeist.errors import Busy, ContextExceeded, InvalidRequest, Locked, NotAuthenticated, NotFound, Unavailable
 from hausgeist.gateway.openai.responses import complete
 from hausgeist.identity import LOCAL_OWNER, Origin, Principal
 from hausgeist.settings import load_settings
@@ -252,6 +253,14 @@ async def test_who_may_not_ask_any_more(app: App) -> None:
     late = await responses.create(WHO, ask("say x", background=True), ORIGIN)
     await late.over()
     assert responses.get(WHO, late.id).response["status"] == "failed"
+    gone = False
+    # Also of somebody who waits for it, and of what is not kept.
+    waited = await responses.create(WHO, ask("count 4000", model="fake:obeys@100", store=False), ORIGIN)
+    following = asyncio.ensure_future(waited.result())
+    while not waited.output.said:
+        await asyncio.sleep(0.01)
+    gone = True
+    assert (await asyncio.wait_for(following, 10))["status"] == "failed"
     await responses.stop()
     assert notified == [("default", "response.completed", run.id), ("default", "response.failed", late.id)]
 
@@ -265,6 +274,23 @@ async def test_a_conversation_deleted_meanwhile(app: App, responses: Responses) 
     await app.conversations.delete(WHO, conversation.id)
     run.stop("cancel")
     assert (await follower)["status"] == "cancelled"
+
+
+async def test_what_waits_is_bounded(responses: Responses, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In number, also of those that come at once; and in what they hold in memory."""
+    monkeypatch.setattr("hausgeist.conversations.responses._MOST_WAITING", 3)
+    wishes = [ask("wait 60", background=True, input=[says("wait 60", number)]) for number in range(8)]
+    begun = await asyncio.gather(*(responses.create(WHO, wish, ORIGIN) for wish in wishes), return_exceptions=True)
+    made = [one for one in begun if isinstance(one, Run)]
+    assert len(made) == 3
+    assert all(isinstance(one, Busy) for one in begun if one not in made)
+    for run in made[1:]:
+        await responses.delete(WHO, run.id)
+    monkeypatch.setattr("hausgeist.conversations.responses._MOST_WAITING_TEXT", 1000)
+    with pytest.raises(Busy, match="large"):
+        await responses.create(WHO, ask("x" * 1001, background=True), ORIGIN)
+    assert (await (await responses.create(WHO, ask(f"say k\n{'x' * 1001}"), ORIGIN)).result())["status"] == "completed"
+    await responses.delete(WHO, made[0].id)
 
 
 async def test_what_cannot_be_begun(responses: Responses) -> None:

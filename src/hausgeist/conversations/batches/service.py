@@ -24,6 +24,7 @@ from hausgeist.conversations.batches.run import Perform, Run
 from hausgeist.conversations.records import new_id, owned
 from hausgeist.errors import Conflict, HausgeistError, InvalidRequest, NotAllowed, NotAuthenticated, NotFound, TooLarge, shown
 from hausgeist.files import Files
+from hausgeist.files.service import ANSWERS
 from hausgeist.identity import Origin, Principal
 from hausgeist.store.database import Database
 from hausgeist.store.failures import file_failures
@@ -181,7 +182,10 @@ class Batches:
     # Working
 
     async def _work(self, task: Task) -> None:
-        batch = self._read(str(task.payload["batch"]))
+        try:
+            batch = self._read(str(task.payload["batch"]))
+        except NotFound:
+            return  # it went with the person, or the project, that it belonged to
         if batch.ended:
             await self._tell(batch)
             return
@@ -257,7 +261,7 @@ class Batches:
                 made = {
                     kind: self._files.adopt(
                         connection, results.path(kind), project=batch.project, user=batch.user, filename=f"{batch.id}_{kind}.jsonl",
-                        purpose="batch_output", size=results.size(kind), digest=digest, seconds=batch.output_seconds,
+                        purpose=ANSWERS, size=results.size(kind), digest=digest, seconds=batch.output_seconds,
                     ).id
                     for kind, digest in digests.items()
                 }  # fmt: skip

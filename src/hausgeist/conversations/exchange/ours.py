@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from hausgeist.conversations.content import message
 from hausgeist.conversations.drafts import Draft
 from hausgeist.conversations.exchange.foreign import Leaf, Unknown, grow, moment, text_of
 from hausgeist.conversations.records import Conversation, Item
@@ -16,6 +18,8 @@ __all__ = ["decode", "encode", "is_chat"]
 
 _OBJECT: Final = "hausgeist.chat"
 _VERSION: Final = 1
+_TRUSTED: Final = ("mcp_list_tools", "mcp_approval_request", "mcp_approval_response")
+"""What is believed of a chat that is gone on with: which tools there are, and what its person has agreed to. A file cannot say that."""
 
 
 def encode(chat: Conversation, tree: Sequence[Item]) -> bytes:
@@ -55,10 +59,14 @@ def decode(value: Mapping[str, Any], left_out: Counter[str]) -> Draft:
     found = value.get("items")
     for one in found if isinstance(found, list) else ():
         body = one.get("item") if isinstance(one, dict) else None
+        if isinstance(body, dict) and isinstance(said := body.get("content"), str) and body.get("type") == "message":
+            body = {**body, "content": message(text_of(body.get("role")), said)["content"]}
         if not isinstance(body, dict) or not text_of(body.get("id")) or not _sound(body):
             left_out["items of an unknown kind"] += 1
             continue
-        leaves[body["id"]] = Leaf(text_of(one.get("parent")) or None, moment(one.get("created"), created), [body])
+        trusted = body["type"] in _TRUSTED
+        left_out.update({"tools and approvals of MCP servers": 1} if trusted else {})
+        leaves[body["id"]] = Leaf(text_of(one.get("parent")) or None, moment(one.get("created"), created), [] if trusted else [body])
     nodes, head = grow(leaves, text_of(value.get("head")) or None)
     if not nodes:
         raise Unknown("It holds no message.")
@@ -77,21 +85,48 @@ def _sound(body: Mapping[str, Any]) -> bool:
     """Whether the rest of the house can do with it what it does with items that it has made itself."""
     match body.get("type"):
         case "message":
-            content = body.get("content")
-            return body.get("role") in ("user", "assistant", "system", "developer") and (isinstance(content, str) or _parts(content))
+            return body.get("role") in ("user", "assistant", "system", "developer") and _parts(body.get("content"), files=True)
         case "reasoning":
-            return _parts(body.get("summary"))
-        case "function_call" | "mcp_call" as kind:
-            named = "call_id" if kind == "function_call" else "id"
-            return all(isinstance(body.get(name), str) for name in (named, "name", "arguments"))
+            return _parts(body.get("summary")) and (body.get("content") is None or _parts(body["content"]))
+        case "function_call":
+            return _texts(body, "call_id", "name", "arguments")
+        case "mcp_call":
+            return _texts(body, "name", "arguments", "server_label")
         case "function_call_output":
             return isinstance(body.get("call_id"), str)
+        case "compaction":
+            return _texts(body, "encrypted_content")
         case other:
             return other in PREFIXES if isinstance(other, str) else False
 
 
-def _parts(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(part, dict) and isinstance(part.get("type"), str) for part in value)
+def _texts(body: Mapping[str, Any], *names: str) -> bool:
+    return all(isinstance(body.get(name), str) for name in names)
+
+
+def _parts(value: Any, *, files: bool = False) -> bool:
+    """`files`: images and files may be among them, which are there themselves."""
+    return isinstance(value, list) and all(isinstance(part, dict) and _is_part(part, files=files) for part in value)
+
+
+def _is_part(part: Mapping[str, Any], *, files: bool) -> bool:
+    match part.get("type"):
+        case "input_image" if files:
+            return text_of(part.get("image_url")).startswith("data:image/")
+        case "input_file" if files:
+            return text_of(part.get("file_data")).startswith("data:text/plain;base64,") and _decodes(part["file_data"].partition(",")[2])
+        case "refusal":
+            return isinstance(part.get("refusal"), str)
+        case other:
+            return isinstance(other, str) and isinstance(part.get("text"), str)
+
+
+def _decodes(data: str) -> bool:
+    try:
+        base64.b64decode(data)
+    except ValueError:
+        return False
+    return True
 
 
 def _pairs(metadata: Any) -> dict[str, str]:

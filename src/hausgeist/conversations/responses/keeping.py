@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, delete, func, insert, or_, select, text, update
 
-from hausgeist.conversations.records import items, owned, response_events, response_items, responses
+from hausgeist.conversations.records import conversations, items, owned, response_events, response_items, responses
 from hausgeist.conversations.responses.ask import kept
 from hausgeist.conversations.responses.run import Run
 from hausgeist.conversations.service import HEAD, add_items, all_items, path_of, read_conversation, scrub_soon
@@ -95,6 +95,11 @@ def finish(connection: Connection, run: Run, batch: Batch, worker: str) -> None:
     )
     if not changed.rowcount:
         return
+    if run.ask.conversation is not None and not _is_there(connection, run.ask.conversation):
+        # It was removed meanwhile, and with it all that was said in it.
+        connection.execute(delete(responses).where(responses.c.id == run.id))
+        scrub_soon(connection)
+        return
     if run.ask.background:
         write_events(connection, [batch])
     else:
@@ -105,12 +110,13 @@ def finish(connection: Connection, run: Run, batch: Batch, worker: str) -> None:
         _append(connection, run, output)
 
 
+def _is_there(connection: Connection, conversation: str) -> bool:
+    return connection.execute(select(conversations.c.id).where(conversations.c.id == conversation)).first() is not None
+
+
 def _append(connection: Connection, run: Run, output: Sequence[Mapping[str, Any]]) -> None:
     """Behind the input, or behind what was added after it meanwhile; not where another branch is shown by now."""
-    try:
-        conversation = read_conversation(connection, run.who, str(run.ask.conversation))
-    except NotFound:
-        return
+    conversation = read_conversation(connection, run.who, str(run.ask.conversation))
     last = connection.execute(select(func.max(items.c.seq)).where(items.c.conversation == conversation.id, items.c.response == run.id)).scalar()
     there = last in (None, conversation.head) or any(item.seq == last for item in path_of(all_items(connection, conversation.id), conversation.head))
     add_items(connection, conversation, output, after=HEAD if there else last, response=run.id)

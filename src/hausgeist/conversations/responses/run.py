@@ -53,6 +53,8 @@ class Run:
         self.origin = origin
         self.response = response
         self.before = before
+        self.weight = 0
+        """Characters that it holds in memory, about."""
         self.here: dict[str, tuple[Tool, Mapping[str, Any]]] = {}
         """By the name of a function: the tool that carries it out."""
         self.output = Output(self.tell, here=self.here, top=ask.top, seal=seal)

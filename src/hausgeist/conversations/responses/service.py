@@ -20,13 +20,13 @@ from sqlalchemy import Connection, Row
 from hausgeist.conversations.records import new_id
 from hausgeist.conversations.responses import keeping
 from hausgeist.conversations.responses.ask import Ask, Status, blank, read_back
-from hausgeist.conversations.responses.history import before, demand_answers, referred
+from hausgeist.conversations.responses.history import before, demand_answers, referred, weight
 from hausgeist.conversations.responses.keeping import GOING, Batch
 from hausgeist.conversations.responses.run import Run, failure_of
 from hausgeist.conversations.responses.runner import Runner
 from hausgeist.conversations.responses.sealing import Seal
 from hausgeist.conversations.tools import Tool
-from hausgeist.errors import Busy, HausgeistError, InvalidRequest, Locked, NotFound, StoreError, Unavailable
+from hausgeist.errors import Busy, HausgeistError, InvalidRequest, Locked, NotAllowed, NotAuthenticated, NotFound, StoreError, Unavailable
 from hausgeist.identity import Origin, Principal
 from hausgeist.store.database import Database
 from hausgeist.store.processes import this_process
@@ -46,6 +46,8 @@ _ATTEMPTS: Final = 3
 """Of a background response that begins anew after each crash: it may be what crashes the server."""
 _MOST_WAITING: Final = 200
 """Background responses of one person in one project."""
+_MOST_WAITING_TEXT: Final = 256 * 2**20
+"""Characters of their input, and of what was said before it, together."""
 _RESTARTED: Final = {"code": "server_error", "message": "The server was restarted while this response was made. What was said until then is kept."}
 _STOPPING: Final = "The server is stopping."
 
@@ -81,6 +83,8 @@ class Responses:
         self._worker = this_process()
         self._turn = asyncio.Semaphore(background)
         self._running: dict[str, Run] = {}
+        self._coming: set[Run] = set()
+        """Those that are just being begun."""
         self._locked: dict[str, str] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._keeper: asyncio.Task[None] | None = None
@@ -98,23 +102,37 @@ class Responses:
             raise Unavailable(_STOPPING)
         if ask.conversation is not None:
             self.demand_free(who, ask.conversation)
-        if ask.background and sum(run.ask.background and _same(run.who, who) for run in self._running.values()) >= _MOST_WAITING:
-            raise Busy(f"{_MOST_WAITING} of your background responses are being made or wait already.", retry_after=10.0)
         run = Run(ask, who, origin, blank(ask, new_id("resp")), seal=self._sealer(ask, who))
+        self._demand_patience(run)
         self._lock(run)
+        self._coming.add(run)
         try:
             run.before = await self.context(who, ask)
             demand_answers(run.items)
+            run.weight = weight(run.before) + weight(ask.input)
+            self._demand_patience(run)
             if ask.background:
                 run.queue()
                 await self._accept(run, flush=True)
         except BaseException:
             self._unlock(run)
             raise
+        finally:
+            self._coming.discard(run)
         if ask.store and not ask.background:
             run.on_begin = self._accept_later
         self._start(run)
         return run
+
+    def _demand_patience(self, run: Run) -> None:
+        """Raise `Busy` where in the background as much waits already as may of one person: in number, and in what it holds in memory."""
+        if not run.ask.background:
+            return
+        waiting = [one for one in (*self._running.values(), *self._coming) if one is not run and one.ask.background and _same(one.who, run.who)]
+        if len(waiting) >= _MOST_WAITING:
+            raise Busy(f"{_MOST_WAITING} of your background responses are being made or wait already.", retry_after=10.0)
+        if waiting and run.weight + sum(one.weight for one in waiting) > _MOST_WAITING_TEXT:
+            raise Busy("Your background responses that are being made or wait already are as large as they may be together.", retry_after=10.0)
 
     async def context(self, who: Principal, ask: Ask, *, without: str | None = None) -> list[Mapping[str, Any]]:
         """What was said before this request. `without`: items of this response are left out. Raises `NotFound`, `Conflict`."""
@@ -126,9 +144,9 @@ class Responses:
             lambda connection: before(connection, who, previous=ask.previous, conversation=ask.conversation, without=without),
         )
 
-    def referred(self, who: Principal, ids: Iterable[str]) -> dict[str, Mapping[str, Any]]:
-        """Items that a request names by their ids."""
-        return self._database.read(lambda connection: referred(connection, who, ids))
+    async def referred(self, who: Principal, ids: Iterable[str]) -> dict[str, Mapping[str, Any]]:
+        """Items that a request names by their ids. Raises `NotFound`, `TooLarge`."""
+        return await asyncio.to_thread(self._database.read, lambda connection: referred(connection, who, ids))
 
     async def count(self, who: Principal, ask: Ask, origin: Origin) -> int:
         """Tokens that the model would read."""
@@ -355,6 +373,12 @@ class Responses:
             await self._database.write(lambda connection: keeping.write_events(connection, batches), flush=False)
 
     async def _renew(self) -> None:
+        for run in list(self._running.values()):
+            try:
+                if self._still is not None:
+                    self._still(run.who)
+            except (NotAuthenticated, NotAllowed):
+                run.stop("revoked")
         kept = {run.id: run for run in self._running.values() if run.kept}
         if not kept:
             return
@@ -365,11 +389,6 @@ class Responses:
                 run.stop("lost")
             elif response in cancelled:
                 run.stop("cancel")
-            elif run.ask.background and self._still is not None:
-                try:
-                    self._still(run.who)
-                except HausgeistError:
-                    run.stop("revoked")
 
     # From start to stop
 

@@ -17,7 +17,7 @@ from hausgeist.conversations.responses.run import Run, encode
 from hausgeist.errors import InvalidRequest, NotFound, shown
 from hausgeist.gateway.bodies import json_body
 from hausgeist.gateway.defaults import with_defaults
-from hausgeist.gateway.images import demand_room, demand_vision
+from hausgeist.gateway.images import demand_room, demand_sent, demand_vision
 from hausgeist.gateway.openai.attached import attach
 from hausgeist.gateway.openai.errors import OPENAI, error_body
 from hausgeist.gateway.openai.items import decode_items, references_in
@@ -147,14 +147,18 @@ async def input_items(
 ) -> list[dict[str, Any]]:
     """Items as they are kept: references resolved, images checked and, where they lie elsewhere, fetched. `model`: that shall see them."""
     references = references_in(given) if isinstance(given, Sequence) and not isinstance(given, str) else []
-    items = decode_items(given, services.responses.referred(who, references) if references else {}, param=param)
+    items = decode_items(given, await services.responses.referred(who, references) if references else {}, param=param)
     await attach(items, services, who, origin, model=model, param=param)
     return items
 
 
 def complete(model: InstalledModel, body: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The engine's body with what the model brings along. Raises `InvalidRequest` for images that this model cannot see, or too many."""
+    """The engine's body with what the model brings along. Raises `InvalidRequest` for images that this model cannot see, or too many.
+
+    What came into a conversation from a file, or otherwise than by a request, is checked here: no engine shall fetch an address.
+    """
     if any(isinstance(message["content"], list) for message in body["messages"]):
+        demand_sent(body["messages"], param="input")
         if any(part["type"] == "image_url" for message in body["messages"] if isinstance(message["content"], list) for part in message["content"]):
             demand_vision(model, param="input")
         demand_room(body["messages"], param="input")
@@ -222,7 +226,7 @@ def listed(items: Sequence[Mapping[str, Any]], *, more: bool) -> dict[str, Any]:
 def page_of(request: Request) -> tuple[str | None, int, Any]:
     """`after`, `limit` (20; at most 100) and `order` ("desc") of the query. Raises `InvalidRequest`."""
     limit, order = request.query_params.get("limit", "20"), request.query_params.get("order", "desc")
-    if not (limit.isascii() and limit.isdigit() and 1 <= int(limit[:9]) <= 100):
+    if not (limit.isascii() and limit.isdigit() and len(limit) <= 5 and 1 <= int(limit) <= 100):
         raise InvalidRequest("'limit' is a number from 1 to 100.", param="limit")
     if order not in ("asc", "desc"):
         raise InvalidRequest("'order' is 'asc' or 'desc'.", param="order")

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from hausgeist.conversations.completions import Completion
-from hausgeist.errors import NotFound, shown
+from hausgeist.errors import InvalidRequest, NotFound, shown
 from hausgeist.gateway.bodies import json_body
 from hausgeist.gateway.openai.errors import OPENAI
 from hausgeist.gateway.openai.metadata import Metadata
@@ -22,6 +22,7 @@ from hausgeist.http.endpoint import Endpoint
 __all__ = ["CompletionUpdate", "encode_message", "endpoints"]
 
 _PATH = "/v1/chat/completions"
+_MOST_PAIRS = 16
 
 
 class CompletionUpdate(StrictBody):
@@ -60,6 +61,8 @@ def endpoints(services: Services) -> list[Endpoint]:
 async def list_completions(request: Request, services: Services) -> Response:
     asked = read_paging(request, order="asc", filters=("model", "metadata[]"))
     metadata = {name.removeprefix("metadata[")[:-1]: value for name, value in asked.filters.items() if name != "model"}
+    if len(metadata) > _MOST_PAIRS:
+        raise InvalidRequest(f"metadata: a completion has at most {_MOST_PAIRS} pairs, so more cannot be looked for", param="metadata")
     found, more = await services.completions.page(
         request.state.principal, after=asked.after, limit=asked.limit, order=asked.order, model=asked.filters.get("model"), metadata=metadata
     )

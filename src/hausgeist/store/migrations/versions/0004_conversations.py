@@ -72,6 +72,7 @@ def upgrade() -> None:
         Column("attempts", Integer, nullable=False),
         Index("responses_owner", "project", "user", "created"),
         Index("responses_user", "user"),
+        Index("responses_conversation", "conversation", sqlite_where=sa.text("conversation IS NOT NULL")),
         Index("responses_status", "status", sqlite_where=sa.text("status IN ('queued', 'in_progress')")),
     )
     # Which responses an item is in, as input or as output: by it, items are found again that a request names by their id.
