@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from starlette.types import ASGIApp
 
@@ -65,7 +65,7 @@ from hausgeist.serving.pool import Pool
 from hausgeist.settings import Settings
 from hausgeist.store.blobs import Blobs
 from hausgeist.store.database import Database
-from hausgeist.store.jobs import Jobs
+from hausgeist.store.jobs import Jobs, Task
 from hausgeist.telemetry import Metrics
 from hausgeist.webhooks.delivery import AT_ONCE, PAUSE, Courier
 from hausgeist.webhooks.service import Webhooks
@@ -352,13 +352,18 @@ def _erasure(governor: Governor, database: Database, pool: Pool, jobs: Jobs, bat
     async def of_files(subject: Subject) -> Erased:
         return Erased({"files": await files.erase(project=subject.project, user=subject.user)})
 
+    async def of_those_who_left(task: Task) -> Mapping[str, Any] | None:
+        """Their rows went with them; what a batch of theirs had by then as results goes here."""
+        await batches.settle()
+        return await caches.handler(pool)(task)
+
     erasure = Erasure(governor)
     erasure.register("batches", of_batches)
     erasure.register("files", of_files)
     erasure.register("conversations", kept.eraser(database))
     erasure.register("caches", caches.eraser(pool))
     erasure.register("backups", copies.eraser(database.path.parent))
-    jobs.register(caches.JOB, caches.handler(pool))
+    jobs.register(caches.JOB, of_those_who_left)
     jobs.register(SCRUB_JOB, kept.scrubber(database))
     return erasure
 

@@ -399,10 +399,11 @@ def test_an_input_that_is_too_long(client: openai.OpenAI) -> None:
         client.responses.create(model="fake:echo", input="word " * 5000)
     assert (caught.value.code, caught.value.param) == ("context_length_exceeded", "input")
     assert "4096" in caught.value.message
+    assert "truncation" not in caught.value.message, "there is nothing before it that could be left out"
     words = " ".join(f"w{number}" for number in range(400))
     items: Any = [{"role": "user" if number % 2 == 0 else "assistant", "content": words} for number in range(25)]
     items = [{"role": "developer", "content": "keep this"}, *items]
-    with pytest.raises(openai.BadRequestError):
+    with pytest.raises(openai.BadRequestError, match="'truncation': 'auto'"):
         client.responses.create(model="fake:echo", input=items)
     cut = client.responses.create(model="fake:echo", input=items, truncation="auto", max_output_tokens=50)
     assert cut.usage is not None
@@ -423,6 +424,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"input": [{"type": "computer_call_output", "call_id": "c", "output": {}}]}, "computer use"),
     ({"input": [{"role": "user", "content": [{"type": "input_file", "file_url": "http://x/y"}]}]}, "other hosts"),
     ({"input": [{"role": "user", "content": [{"type": "input_file", "file_data": "JVBERi0xLjcKAA=="}]}]}, "plain text"),
+    ({"input": [{"role": "user", "content": [{"type": "input_file", "file_data": "JVBERi0xLjcK"}]}]}, "plain text"),
     ({"include": ["web_search_call.results"]}, "include"),
     ({"reasoning": {"summary": "detailed"}}, "summed up"),
     ({"text": {"verbosity": "low"}}, "verbosity"),

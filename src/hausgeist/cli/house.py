@@ -47,12 +47,16 @@ class House:
                 verb.close()
 
     async def forget(self, *, user: str | None = None, project: str | None = None) -> None:
-        """What a user or a project that was removed has said has left the tables with them; now it leaves the files of the database, and the
-        memory of the engines, by way of the server that runs, if one does."""
+        """What a user or a project that was removed has said has left the tables with them; now it leaves the files of the database, their
+        uploads the disk, and their prompts the memory of the engines, by way of the server that runs, if one does."""
         from hausgeist.conversations.erasure import scrub
+        from hausgeist.files import Files
+        from hausgeist.files.folder import Folder
         from hausgeist.serving.caches import JOB
         from hausgeist.store.jobs import Jobs
+        from hausgeist.store.space import Space
 
+        await Files(self._database, Folder(self.home, space=Space(self.home)), quota=0, limit=0).collect()
         await scrub(self._database)
         await Jobs(self._database).enqueue(JOB, {"user": user, "project": project})
 

@@ -11,10 +11,11 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Table, and_, delete, select, text
 
-from hausgeist.conversations.batches import records as batches
+from hausgeist.conversations.batches.records import batches
 from hausgeist.conversations.records import completions, conversations, responses
 from hausgeist.conversations.service import delete_conversations
-from hausgeist.files import records as files
+from hausgeist.files.records import files, uploads
+from hausgeist.files.service import forget_files
 from hausgeist.governance.erasure import Erased, Eraser, Subject
 from hausgeist.store.database import Database
 from hausgeist.store.jobs import Handler, Task
@@ -30,31 +31,35 @@ _AT_ONCE: Final = 5000
 
 def erase_rows(connection: Connection, *, user: str | None = None, project: str | None = None) -> dict[str, int]:
     """Within a transaction: all chats, responses and stored completions of a user, a project, or a user in a project. How many went, by kind."""
-
-    def theirs(table: Table) -> ColumnElement[bool]:
-        wanted = ((table.c.user, user), (table.c.project, project))
-        return and_(*(column == value for column, value in wanted if value is not None))
-
     if user is None and project is None:
         raise ValueError("whose?")
     # Conversations take the responses with them that were made there, so those are counted first.
-    gone = {kind: connection.execute(delete(table).where(theirs(table))).rowcount for kind, table in _KINDS}
-    return {"chats": delete_conversations(connection, theirs(conversations)), **gone}
+    gone = {kind: connection.execute(delete(table).where(_theirs(table, user, project))).rowcount for kind, table in _KINDS}
+    return {"chats": delete_conversations(connection, _theirs(conversations, user, project)), **gone}
+
+
+def _theirs(table: Table, user: str | None, project: str | None) -> ColumnElement[bool]:
+    wanted = ((table.c.user, user), (table.c.project, project))
+    return and_(*(column == value for column, value in wanted if value is not None))
 
 
 def leave(connection: Connection, user: str | None, project: str | None) -> None:
-    """For `workspace`: what a user or a project that is just being removed leaves behind."""
+    """For `workspace`: what a user or a project that is just being removed leaves behind. The bytes of files are `Files.collect`'s to remove."""
     erase_rows(connection, user=user, project=project)
-    batches.leave(connection, user, project)
-    files.leave(connection, user, project)
+    connection.execute(delete(batches).where(_theirs(batches, user, project)))
+    forget_files(connection, user=user, project=project)
 
 
 def remove_orphans(connection: Connection) -> dict[str, int]:
-    """Within a transaction: what users said who are no longer here, and words of items that have gone without them. How many went, by kind."""
+    """Within a transaction: what users said or brought who are no longer here, and words of items that have gone without them. How many, by kind."""
     users = text('"user" NOT IN (SELECT id FROM users)')
     strangers = list(connection.execute(select(conversations.c.user).distinct().where(users)).scalars())
-    gone = {kind: connection.execute(delete(table).where(users)).rowcount for kind, table in _KINDS}
+    gone = {kind: connection.execute(delete(table).where(users)).rowcount for kind, table in (*_KINDS, ("batches", batches))}
     gone["chats"] = delete_conversations(connection, conversations.c.user.in_(strangers)) if strangers else 0
+    # Of those who went while it was still coming in.
+    for table in (files, uploads):
+        for user in connection.execute(select(table.c.user).distinct().where(users)).scalars().all():
+            gone["files"] = gone.get("files", 0) + forget_files(connection, user=user)[0]
     # The rows of the index itself, which are found by number alone.
     lost = connection.exec_driver_sql("SELECT id FROM items_words_content WHERE id NOT IN (SELECT seq FROM items) LIMIT ?", (_AT_ONCE,)).all()
     for (seq,) in lost:

@@ -7,7 +7,7 @@ import secrets
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from sqlalchemy import Column, Connection, Float, Integer, MetaData, Row, Table, Text, delete, false, or_
+from sqlalchemy import Column, Float, Integer, MetaData, Row, Table, Text
 
 __all__ = [
     "File",
@@ -17,7 +17,6 @@ __all__ = [
     "as_file",
     "as_upload",
     "files",
-    "leave",
     "metadata",
     "new_id",
     "plain_name",
@@ -126,13 +125,6 @@ class UploadPart:
 def new_id(prefix: str) -> str:
     """`file-…`, `upload_…`: of letters and digits that are safe in a path, and hard to guess."""
     return f"{prefix}{secrets.token_hex(16)}"
-
-
-def leave(connection: Connection, user: str | None, project: str | None) -> None:
-    """For `workspace`: what a user or a project that is just being removed leaves behind. `Files.collect` takes the bytes."""
-    for table in (uploads, files):
-        wanted = ((table.c.user, user), (table.c.project, project))
-        connection.execute(delete(table).where(or_(*(column == value for column, value in wanted if value is not None), false())))
 
 
 def plain_name(text: str) -> str:

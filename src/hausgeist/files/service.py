@@ -25,7 +25,7 @@ from hausgeist.identity import Principal
 from hausgeist.store.database import Database
 from hausgeist.store.drafts import Draft
 
-__all__ = ["ANSWERS", "BATCH_SECONDS", "Files", "Page", "gigabytes"]
+__all__ = ["ANSWERS", "BATCH_SECONDS", "Files", "Page", "forget_files", "gigabytes"]
 
 log = logging.getLogger(__name__)
 
@@ -190,20 +190,7 @@ class Files:
     async def erase(self, *, project: str | None = None, user: str | None = None) -> int:
         """All files and uploads of a project, of a person, or of a person in a project. Returns how many files there were. Bytes are gone, too,
         when this returns; also those whose rows went with their project."""
-        if project is None and user is None:
-            raise ValueError("say whose")
-
-        def write(connection: Connection) -> tuple[int, Sequence[str]]:
-            named = [(name, value) for name, value in (("project", project), ("user", user)) if value is not None]
-            which = [and_(*(table.c[name] == value for name, value in named)) for table in (files, uploads)]
-            gone = list(connection.execute(select(files.c.id).where(which[0])).scalars())
-            brought = select(uploads.c.id).where(which[1])
-            parts = list(connection.execute(select(upload_parts.c.id).where(upload_parts.c.upload.in_(brought))).scalars())
-            connection.execute(delete(uploads).where(which[1]))
-            connection.execute(delete(files).where(which[0]))
-            return len(gone), [*gone, *parts]
-
-        count, names = await self._database.write(write)
+        count, names = await self._database.write(lambda connection: forget_files(connection, project=project, user=user))
         await self.folder.remove(names)
         await self.collect()
         return count
@@ -266,6 +253,21 @@ class Files:
             return [name for name in found if name not in known]
 
         await self.folder.remove(await self._database.write(write, flush=False))
+
+
+def forget_files(connection: Connection, *, project: str | None = None, user: str | None = None) -> tuple[int, Sequence[str]]:
+    """Within a transaction: the rows of all files and uploads of a project, of a person, or of a person in a project. How many files there were, and
+    the names whose bytes may go after it; `collect` finds those, too."""
+    if project is None and user is None:
+        raise ValueError("say whose")
+    named = [(name, value) for name, value in (("project", project), ("user", user)) if value is not None]
+    which = [and_(*(table.c[name] == value for name, value in named)) for table in (files, uploads)]
+    gone = list(connection.execute(select(files.c.id).where(which[0])).scalars())
+    brought = select(uploads.c.id).where(which[1])
+    parts = list(connection.execute(select(upload_parts.c.id).where(upload_parts.c.upload.in_(brought))).scalars())
+    connection.execute(delete(uploads).where(which[1]))
+    connection.execute(delete(files).where(which[0]))
+    return len(gone), [*gone, *parts]
 
 
 def read_file(connection: Connection, who: Principal, file: str) -> File:

@@ -150,7 +150,10 @@ def add_key(connection: Connection, *, text: str, prefix: str, name: str, projec
     if place is not None:
         theirs = find_member_role(connection, place.id, user)
         if theirs is None:
-            raise NotAllowed(f"'{user.name}' is not a member of the project '{place.name}', so a key of theirs would open nothing there.")
+            raise NotAllowed(
+                f"'{user.name}' is not a member of the project '{place.name}', so a key of theirs would open nothing there. "
+                f"'hausgeist project member add {place.name} {user.name}' lets them in."
+            )
         if weaker(theirs, role) != role:
             raise NotAllowed(f"'{user.name}' is {theirs} in the project '{place.name}', so a key of theirs cannot be {role} there.")
     key = Key(

@@ -165,6 +165,7 @@ async def test_lines_are_checked_before_anything_is_asked(tmp_path: Path, fault:
         assert failed.status == "failed"
         assert [(error["code"], error["line"], error["param"]) for error in failed.errors] == [(code, 3, param)]
         assert failed.errors[0]["message"]
+        assert code not in ("invalid_method", "invalid_url") or "should be" in failed.errors[0]["message"]
         assert (failed.output_file, failed.error_file, place.model.asked) == (None, None, [])
 
 
@@ -462,6 +463,18 @@ async def test_a_person_is_removed_with_files_and_batches(tmp_path: Path) -> Non
         left = "SELECT (SELECT count(*) FROM batches) + (SELECT count(*) FROM uploads) + (SELECT count(*) FROM files)"
         assert place.database.read(lambda connection: connection.exec_driver_sql(left).scalar()) == 1 + 0 + 2
         assert place.drafts == []
+
+
+async def test_the_results_of_a_batch_whose_person_leaves_go(tmp_path: Path) -> None:
+    """By another process, which removes rows and nothing else; the server is told to settle."""
+    async with at_work(tmp_path, Model(seconds=0.05)) as place:
+        ours, theirs = await place.begin(100), await place.begin(3, BOB)
+        await place.until(ours, "in_progress")
+        await place.database.write(lambda connection: leave(connection, ANN.user, None))
+        await place.batches.settle()
+        assert not [name for name in place.drafts if name.startswith(ours.id)]
+        assert (await place.ended(theirs)).status == "completed"
+        assert not [name for name in place.drafts if name.startswith(ours.id)]
 
 
 def test_results_belong_to_one_process(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import Integer, insert, update
 
 from hausgeist.conversations import service
+from hausgeist.conversations.batches.records import batches
 from hausgeist.conversations.chats import Chats
 from hausgeist.conversations.content import message
 from hausgeist.conversations.erasure import erase_rows, eraser, leave, scrub, scrubber
@@ -20,6 +21,7 @@ from hausgeist.conversations.records import completions, conversations, items, r
 from hausgeist.conversations.retention import Retention
 from hausgeist.conversations.search import Search
 from hausgeist.conversations.service import SCRUB_JOB
+from hausgeist.files.records import files, uploads
 from hausgeist.governance.erasure import Subject
 from hausgeist.identity import LOCAL_OWNER, Principal
 from hausgeist.store.database import Database
@@ -171,9 +173,19 @@ async def test_what_was_left_behind_is_found_by_the_next_round(database: Databas
     without = Workspace(database)
     await without.remove_user("bob")
     await database.write(lambda connection: connection.execute(items.delete().where(items.c.role == "assistant")))
+    # A batch and a file that were still coming in, and an upload that was left.
+    same = {"id": "x", "project": "default", "user": bob.user, "created": 1.0, "status": "completed"}
+    brought = {"purpose": "batch", "filename": "x", "media_type": "", "bytes": 1}
+    await database.write(lambda connection: connection.execute(insert(batches).values(**same, body="{}", principal="{}")))
+    await database.write(
+        lambda connection: connection.execute(insert(files).values({k: v for k, v in same.items() if k != "status"} | brought | {"digest": ""}))
+    )
+    await database.write(lambda connection: connection.execute(insert(uploads).values(same | brought | {"expires": 9e9})))
     assert counts(database) == [2, 2, 4, 2, 2, 2]
     gone = await Retention(database).sweep()
-    assert gone == {"chats": 1, "responses": 1, "completions": 1, "words": 2}
+    assert gone == {"chats": 1, "responses": 1, "completions": 1, "batches": 1, "files": 1, "words": 2}
+    for table in (batches, files, uploads):
+        assert not database.read(lambda connection, table=table: connection.execute(table.select()).all())
     assert counts(database) == [1, 1, 1, 1, 1, 1]
     assert workspace.user("ada").name == "ada"
 

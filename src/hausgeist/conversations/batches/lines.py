@@ -114,13 +114,13 @@ def _faults(data: Mapping[str, Any], endpoint: str) -> Iterator[tuple[str, str, 
     missing = "missing_required_parameter"
     name, body = data.get("custom_id"), data.get("body")
     if not isinstance(name, str) or not 0 < len(name) <= _MOST_NAME:
-        yield missing, f"'custom_id' is a text of 1 to {_MOST_NAME} characters.", "custom_id"
+        yield missing, f"'custom_id' should be a text of 1 to {_MOST_NAME} characters.", "custom_id"
     if data.get("method") != "POST":
-        yield "invalid_method", "'method' is 'POST'.", "method"
+        yield "invalid_method", "'method' should be 'POST'.", "method"
     if data.get("url") != endpoint:
-        yield "invalid_url", f"'url' is '{endpoint}', the endpoint of the batch.", "url"
+        yield "invalid_url", f"'url' should be '{endpoint}', the endpoint of the batch.", "url"
     if not isinstance(body, dict):
-        yield missing, "'body' is the request, a JSON object.", "body"
+        yield missing, "'body' should be the request, a JSON object.", "body"
     else:
         if not isinstance(body.get("model"), str) or not body["model"]:
             yield missing, "The request names no model.", "body.model"

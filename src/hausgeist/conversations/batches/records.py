@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final, Literal
 
-from sqlalchemy import Column, Connection, Float, MetaData, Row, Table, Text, delete, false, or_, select, update
+from sqlalchemy import Column, Connection, Float, MetaData, Row, Table, Text, select, update
 
 from hausgeist.errors import NotFound, shown
 
-__all__ = ["ENDED", "Batch", "Status", "as_batch", "as_row", "batches", "change", "leave", "metadata", "read"]
+__all__ = ["ENDED", "Batch", "Status", "as_batch", "as_row", "batches", "change", "metadata", "read"]
 
 Status = Literal["validating", "failed", "in_progress", "finalizing", "completed", "expired", "cancelling", "cancelled"]
 ENDED: Final[frozenset[Status]] = frozenset({"failed", "completed", "expired", "cancelled"})
@@ -90,12 +90,6 @@ def read(connection: Connection, batch: str) -> Batch:
     if row is None:
         raise NotFound(f"There is no batch '{shown(batch)}'.")
     return as_batch(row)
-
-
-def leave(connection: Connection, user: str | None, project: str | None) -> None:
-    """For `workspace`: what a user or a project that is just being removed leaves behind. `Batches.settle` takes the results so far."""
-    wanted = ((batches.c.user, user), (batches.c.project, project))
-    connection.execute(delete(batches).where(or_(*(column == value for column, value in wanted if value is not None), false())))
 
 
 def change(connection: Connection, batch: str, how: Callable[[Batch], Batch]) -> Batch:

@@ -126,6 +126,8 @@ class Runner:
                 return await self._door.call(run.who, call)
             except ContextExceeded as error:
                 error.param = "input"
+                if ask.truncation != "auto" and len(items) > 1:
+                    error.message += " 'truncation': 'auto' leaves out what was said longest ago."
                 shorter = _shortened(items, error, ask.max_output_tokens or 0) if ask.truncation == "auto" and left else None
                 if shorter is None:
                     raise

@@ -65,7 +65,8 @@ async def _file(part: dict[str, Any], services: Services, who: Principal, place:
     if len(body) > _TEXT_LIMIT:
         raise TooLarge(f"'{place}': the file is larger than {_TEXT_LIMIT // 2**20} MiB.")
     try:
-        if b"\0" in body:
+        # A document that happens to hold no other bytes than a text does is none: its model would read drawing commands.
+        if b"\0" in body or body.lstrip()[:5] == b"%PDF-":
             raise UnicodeError
         body.decode()
     except UnicodeError:
