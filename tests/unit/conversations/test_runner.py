@@ -278,7 +278,7 @@ async def test_a_conversation_deleted_meanwhile(app: App, responses: Responses) 
 
 async def test_what_waits_is_bounded(responses: Responses, monkeypatch: pytest.MonkeyPatch) -> None:
     """In number, also of those that come at once; and in what they hold in memory."""
-    monkeypatch.setattr("hausgeist.conversations.responses._MOST_WAITING", 3)
+    monkeypatch.setattr("hausgeist.conversations.responses.service._MOST_WAITING", 3)
     wishes = [ask("wait 60", background=True, input=[says("wait 60", number)]) for number in range(8)]
     begun = await asyncio.gather(*(responses.create(WHO, wish, ORIGIN) for wish in wishes), return_exceptions=True)
     made = [one for one in begun if isinstance(one, Run)]
@@ -286,7 +286,7 @@ async def test_what_waits_is_bounded(responses: Responses, monkeypatch: pytest.M
     assert all(isinstance(one, Busy) for one in begun if one not in made)
     for run in made[1:]:
         await responses.delete(WHO, run.id)
-    monkeypatch.setattr("hausgeist.conversations.responses._MOST_WAITING_TEXT", 1000)
+    monkeypatch.setattr("hausgeist.conversations.responses.service._MOST_WAITING_TEXT", 1000)
     with pytest.raises(Busy, match="large"):
         await responses.create(WHO, ask("x" * 1001, background=True), ORIGIN)
     assert (await (await responses.create(WHO, ask(f"say k\n{'x' * 1001}"), ORIGIN)).result())["status"] == "completed"

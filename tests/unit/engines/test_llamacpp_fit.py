@@ -182,7 +182,8 @@ async def test_a_worker_takes_about_what_was_told(engine: LlamaCpp, tmp_path: Pa
         await worker.close()
     assert measured.host < 1.1 * told.host
     model, took = told.host - told.parts["runtime"], measured.host - told.alone
-    assert 0.5 * model < took < 1.1 * model, (told, measured)  # most of the cache has never been written to
+    # Most of the cache has never been written to. Libraries count by the share of those who use them, and others may have ended in between.
+    assert 0.5 * model < took < 1.1 * model + measured.parts["mapped"], (told, measured)
 
 
 @pytest.mark.parametrize(
