@@ -151,7 +151,11 @@ def bars(events: Iterator[dict[str, Any]], model: str) -> Iterator[dict[str, Any
                     looking.stop()
                     progress.start()
                 _draw(progress, rows, event)
+            if noted := bool(event.get("note")) and not rows:
+                looking.stop()  # what is said now would be drawn over
             yield event
+            if noted:
+                looking.start()
     finally:
         looking.stop()
         progress.stop()
