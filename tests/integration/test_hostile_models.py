@@ -141,16 +141,24 @@ async def test_though_whoever_asked_has_left(make: Make, file: Path) -> None:
 async def test_an_engine_that_stands_still_is_ended(make: Make, file: Path) -> None:
     pool = make(stall=3.0)
     wanted = plan(file)
-    assert (await ask(pool, wanted, "hello"))["choices"]
-    [before] = workers()
-    os.kill(before.pid, signal.SIGSTOP)
-    started = time.monotonic()
-    with pytest.raises(EngineFailed, match="has not answered"):
-        await ask(pool, wanted, "hello")
-    assert time.monotonic() - started < 20
-    assert (await ask(pool, wanted, "hello"))["choices"]
-    [after] = workers()
-    assert after.pid != before.pid
+    failures = []
+    for _ in range(5):  # on a busy machine it may be ended before the request reaches it, which a fresh one then answers
+        assert (await ask(pool, wanted, "hello"))["choices"]
+        [before] = workers()
+        os.kill(before.pid, signal.SIGSTOP)
+        started = time.monotonic()
+        try:
+            await ask(pool, wanted, "hello")
+        except EngineFailed as error:
+            failures.append(error.message)
+        assert time.monotonic() - started < 20
+        assert (await ask(pool, wanted, "hello"))["choices"]
+        [after] = workers()
+        assert after.pid != before.pid
+        if failures:
+            break
+    assert failures
+    assert "has not answered" in failures[0]
 
 
 async def test_a_worker_keeps_to_its_promise_while_it_works(make: Make, file: Path) -> None:
