@@ -24,8 +24,9 @@ MOST_LINES = 600
 MOST_LINES_OF_A_FUNCTION = 80
 
 HEAVY = {
-    "PIL", "alembic", "anthropic", "argon2", "cryptography", "gguf", "numpy", "openai", "prompt_toolkit", "ray", "rich", "torch",
-    "typer", "vllm", "xllamacpp",
+    "PIL", "Stemmer", "alembic", "anthropic", "argon2", "cryptography", "gguf", "kreuzberg", "lxml", "numpy", "onnxruntime", "openai",
+    "prompt_toolkit", "pypdfium2", "python_calamine", "ray", "rich", "tantivy", "tokenizers", "torch", "trafilatura", "typer", "usearch", "vllm",
+    "xllamacpp",
 }  # fmt: skip
 """What a server that has not been asked anything has no use for."""
 

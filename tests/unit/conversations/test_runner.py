@@ -18,11 +18,11 @@ from hausgeist.conversations.responses.output import Output
 from hausgeist.conversations.responses.run import Run
 from hausgeist.conversations.responses.runner import Runner
 from hausgeist.conversations.responses.sealing import Seal
-from hausgeist.conversations.tools import Function, Turn
 from hausgeist.errors import Busy, ContextExceeded, InvalidRequest, Locked, NotAuthenticated, NotFound, Unavailable
 from hausgeist.gateway.openai.responses import complete
 from hausgeist.identity import LOCAL_OWNER, Origin, Principal
 from hausgeist.settings import load_settings
+from hausgeist.tools import Function, Turn
 from tests.contract.strictness import strictly_event
 
 WHO, ORIGIN = LOCAL_OWNER, Origin("127.0.0.1")

@@ -16,8 +16,8 @@ from hausgeist.conversations.mcp.schemas import repaired, simple
 from hausgeist.conversations.mcp.session import Session
 from hausgeist.conversations.mcp.spec import Spec
 from hausgeist.conversations.mcp.wire import Fault, invalid
-from hausgeist.conversations.tools import Function
 from hausgeist.errors import InvalidRequest
+from hausgeist.tools import Function
 
 __all__ = ["CheckSchema", "Offer", "chosen", "function_of", "list_tools", "offers_of"]
 

@@ -23,11 +23,11 @@ from hausgeist.conversations.mcp.session import Session
 from hausgeist.conversations.mcp.spec import Spec, parse_spec, without_secrets
 from hausgeist.conversations.mcp.vault import Vault
 from hausgeist.conversations.mcp.wire import Fault
-from hausgeist.conversations.tools import Entry, Function, Turn
 from hausgeist.errors import InvalidRequest, Unavailable, shown
 from hausgeist.governance.egress import Egress
 from hausgeist.governance.service import Governor
 from hausgeist.settings import McpSection
+from hausgeist.tools import Entry, Function, Turn
 
 __all__ = ["McpTools"]
 

@@ -10,10 +10,10 @@ from typing import Any, Final, Literal
 
 from hausgeist.conversations.responses.ask import Ask, Status
 from hausgeist.conversations.responses.output import Entry, Output
-from hausgeist.conversations.tools import Tool
 from hausgeist.errors import Busy, HausgeistError, InvalidRequest
 from hausgeist.identity import Origin, Principal
 from hausgeist.model import Usage
+from hausgeist.tools import Tool
 
 __all__ = ["Reason", "Run", "encode", "failure_of"]
 

@@ -16,12 +16,12 @@ from hausgeist.conversations.responses.ask import Ask
 from hausgeist.conversations.responses.history import turns
 from hausgeist.conversations.responses.run import Run
 from hausgeist.conversations.responses.sealing import Seal
-from hausgeist.conversations.tools import Function, Tool
 from hausgeist.errors import ContextExceeded, InvalidRequest
 from hausgeist.identity import Origin, Principal
 from hausgeist.model import InstalledModel
 from hausgeist.serving.calls import Answer, Call
 from hausgeist.serving.door import Door
+from hausgeist.tools import Function, Tool
 
 __all__ = ["Complete", "Runner"]
 

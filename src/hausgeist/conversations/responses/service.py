@@ -25,11 +25,11 @@ from hausgeist.conversations.responses.keeping import GOING, Batch
 from hausgeist.conversations.responses.run import Run, failure_of
 from hausgeist.conversations.responses.runner import Runner
 from hausgeist.conversations.responses.sealing import Seal
-from hausgeist.conversations.tools import Tool
 from hausgeist.errors import Busy, HausgeistError, InvalidRequest, Locked, NotAllowed, NotAuthenticated, NotFound, StoreError, Unavailable
 from hausgeist.identity import Origin, Principal
 from hausgeist.store.database import Database
 from hausgeist.store.processes import this_process
+from hausgeist.tools import Tool
 
 __all__ = ["Found", "Notify", "Responses", "Still"]
 

@@ -8,7 +8,6 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import ConfigDict, Discriminator, Field, StringConstraints, Tag, model_validator
 
 from hausgeist.conversations.responses.ask import Ask
-from hausgeist.conversations.tools import Tool
 from hausgeist.errors import InvalidRequest, NotSupported, shown
 from hausgeist.gateway.abilities import demand_tools, thinks
 from hausgeist.gateway.bodies import Body
@@ -19,6 +18,7 @@ from hausgeist.gateway.openai.schemas import check_schema
 from hausgeist.gateway.openai.tools import AllowedTools, Choice, FunctionDefinition, Named, decode_tools
 from hausgeist.gateway.openai.tools import Tool as ChatTool
 from hausgeist.model import InstalledModel
+from hausgeist.tools import Tool
 
 __all__ = [
     "INCLUDES",

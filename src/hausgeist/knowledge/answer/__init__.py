@@ -1,0 +1,3 @@
+"""Answers from passages, with citations that are checked."""
+
+__all__ = ()

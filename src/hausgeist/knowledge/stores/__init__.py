@@ -1,0 +1,3 @@
+"""Vector stores: what they hold, how files come into them, how they are searched and how they go."""
+
+__all__ = ()
