@@ -6,7 +6,9 @@ import argparse
 import asyncio
 import inspect
 import sys
+from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 
 from benchmarks.report import Figure, keep, table
 from benchmarks.servers import BUILD
@@ -30,11 +32,12 @@ TITLES = {
     "planning": "How long a plan takes",
     "speed": "Speed: predicted against what others published",
     "speed_fit": "Speed: what was fitted, and devices left out of the fit",
+    "fidelity": "Documents: how much of their text is read",
     "calibrated": "Speed: predicted against measured, on this machine",
 }
 
 
-async def _measure(part: str, *, rival: bool) -> list[Figure]:
+async def _measure(part: str, *, rival: bool, folders: Sequence[Path] = ()) -> list[Figure]:
     BUILD.mkdir(parents=True, exist_ok=True)
     if part == "gateway":
         from benchmarks import gateway
@@ -45,21 +48,26 @@ async def _measure(part: str, *, rival: bool) -> list[Figure]:
         if not large.exists():
             write_shaped(large, "qwen2.5-0.5b", "Q8_0")
         return await gateway.measure(tiny, large, rival=rival)
-    figures = import_module(f"benchmarks.{part}").measure()
+    figures = import_module(f"benchmarks.{part}").measure(*(folders if part == "fidelity" else ()))
     return list(await figures if inspect.isawaitable(figures) else figures)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("parts", nargs="*", default=list(TITLES), help=f"{', '.join(TITLES)}; default: all")
+    parser.add_argument(
+        "parts", nargs="*", default=list(TITLES), help=f"{', '.join(TITLES)}; default: all; a folder of documents may follow fidelity"
+    )
     parser.add_argument("--keep", action="store_true", help="append the figures to docs/lab.md")
     parser.add_argument("--no-rival", action="store_true", help="leave LiteLLM's proxy out")
     chosen = parser.parse_args()
     missed = 0
+    folders = [Path(part) for part in chosen.parts if part not in TITLES and Path(part).is_dir()]
     for part in chosen.parts:
+        if Path(part) in folders:
+            continue
         if part not in TITLES:
             parser.error(f"there is no part {part!r}; choose from {', '.join(TITLES)}")
-        figures = asyncio.run(_measure(part, rival=not chosen.no_rival))
+        figures = asyncio.run(_measure(part, rival=not chosen.no_rival, folders=folders))
         missed += sum(one.met is False for one in figures)
         print(f"\n{TITLES[part]}\n\n{table(figures)}", flush=True)
         if chosen.keep:

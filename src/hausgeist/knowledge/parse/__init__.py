@@ -1,3 +1,3 @@
-"""Files become text with structure and places on pages, in a process of its own that has no network."""
+"""Files become `Parsed`: what a file is, is found in its content, and the reader of its format is loaded on use."""
 
 __all__ = ()

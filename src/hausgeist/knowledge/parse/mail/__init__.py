@@ -1,0 +1,3 @@
+"""Mails and mailboxes, with what is attached to them."""
+
+__all__ = ()

@@ -1,0 +1,3 @@
+"""What is text already: paragraphs, Markdown, tables, data, source code."""
+
+__all__ = ()
