@@ -1,3 +1,5 @@
 """Text is cut into passages along its structure, and into sentences."""
 
-__all__ = ()
+from hausgeist.knowledge.split.splitting import Piece, split
+
+__all__ = ["Piece", "split"]
