@@ -64,6 +64,12 @@ class Told:
         self.who = who
         self.origin = Origin("192.0.2.7", "test", "req_1")
         self.include: Sequence[str] = ()
+        self.model = "fake:obeys"
+        self.context: int | None = None
+        self.metadata: Mapping[str, str] = {}
+        self.wary = False
+        self.noted: dict[str, str] = {}
+        self.facts: dict[str, Any] = {}
         self.before = list(before)
         self.output: list[dict[str, Any]] = []
         self.events: list[dict[str, Any]] = []
@@ -76,6 +82,12 @@ class Told:
     def kinds(self) -> list[str]:
         """Of the events, without what all begin with."""
         return [event["type"].removeprefix("response.") for event in self.events]
+
+    def note(self, **metadata: str) -> None:
+        self.noted |= metadata
+
+    def keep(self, facts: Mapping[str, Any]) -> None:
+        self.facts |= facts
 
     def add(self, body: Mapping[str, Any]) -> Entry:
         item = {"id": new_id(PREFIXES[body["type"]]), **body}

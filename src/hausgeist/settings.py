@@ -188,6 +188,9 @@ class Settings(BaseSettings):
     response_tokens: int | None = Field(None, ge=1, description="Tokens that the model may say in one response that sets no limit. Unset: what fits.")
     response_seconds: float = Field(21600.0, gt=0, description="Seconds that one response may take; then it has failed, and what was said is kept.")
     background: int = Field(4, ge=1, le=1000, description="Responses in the background that are made at once; others wait.")
+    citations: Literal["mark", "drop"] = Field(
+        "mark", description="What becomes of a quotation or a claim that the documents do not bear out: marked as such, or left out of the answer."
+    )
     body_limit: int = Field(64 * 2**20, ge=1024, description="Largest request body in bytes.")
     file_limit: int = Field(512 * 2**20, ge=1024, description="Largest file in bytes that is uploaded in one request.")
     project_files: int = Field(100 * 2**30, ge=0, description="Bytes of files that each project may keep.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +32,8 @@ class Live:
     home: Path
     settings: dict[str, Any] = field(default_factory=dict)
     files: list[Path] = field(default_factory=list)
+    wire: Callable[[App], None] = lambda app: None
+    """Changes something of the app before it starts."""
     url: str = ""
     _app: App | None = None
     _loop: asyncio.AbstractEventLoop | None = None
@@ -94,6 +96,7 @@ class Live:
             # Nothing listens there: what is not installed cannot be pulled, and no test asks a registry on the net.
             settings = load_settings(home=self.home, port=0, fake=True, **{"registry": "http://127.0.0.1:9", **self.settings})
             self._app = build(settings)
+            self.wire(self._app)
             await self._app.start(self.files)
             server = Server(self._app.asgi, settings)
             await server.start()

@@ -67,6 +67,7 @@ responses = Table(
     Column("request", Text, nullable=False),
     Column("input", Text, nullable=False),
     Column("body", Text, nullable=False),
+    Column("facts", Text),
     Column("worker", Text),
     Column("lease_until", Float),
     Column("cancelling", Integer, nullable=False),

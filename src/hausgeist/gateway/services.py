@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from hausgeist.conversations.batches import Batches
 from hausgeist.conversations.completions import Completions
@@ -22,11 +23,23 @@ from hausgeist.settings import Settings
 from hausgeist.store.blobs import Blobs
 from hausgeist.webhooks import Webhooks
 
-__all__ = ["ReadFile", "Services"]
+__all__ = ["Papers", "ReadFile", "Services"]
 
 
 ReadFile = Callable[[Principal, str, int], Awaitable[tuple[str, bytes]]]
 """Name and bytes of a file of the caller's project. Raises `NotFound`, and `TooLarge` where it has more than so many bytes."""
+
+
+class Papers(Protocol):
+    """What attached files say, whatever their format."""
+
+    async def text(self, who: Principal, file: str) -> str:
+        """Of a file of the caller's project. Raises `NotFound`, and `InvalidRequest` for one that cannot be read, saying why."""
+        ...
+
+    async def text_of(self, body: bytes, filename: str) -> str:
+        """Of a file that is kept nowhere. Raises `InvalidRequest` for one that cannot be read, saying why."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,4 +62,5 @@ class Services:
     conversations: Conversations
     responses: Responses
     read_file: ReadFile | None = None
+    papers: Papers | None = None
     converter: Converter = field(default_factory=Converter)

@@ -154,6 +154,16 @@ async def test_a_call_that_needs_no_approval_is_made(kit: Kit, server: Liar, app
     assert item["output"] == "3"
 
 
+async def test_every_call_needs_an_approval_once_the_model_has_read_what_others_wrote(kit: Kit, server: Liar) -> None:
+    turn = Told(USER)
+    turn.wary = True
+    tools, given = kit.tools(server.url), spec(require_approval="never")
+    (add, *_) = await tools.offer(given, turn)
+    assert not await tools.call(given, add.name, '{"a": 1, "b": 2}', turn)
+    assert turn.output[-1]["type"] == "mcp_approval_request"
+    assert "tools/call" not in server.methods()
+
+
 def test_what_is_named_twice_needs_an_approval() -> None:
     both = Approval(always=Filter(tool_names=["add"]), never=Filter(tool_names=["add"]))
     assert Spec(type="mcp", server_label="home", require_approval=both).needs_approval("add", read_only=True)

@@ -32,7 +32,7 @@ async def read(who: Principal, file: str, limit: int) -> tuple[str, bytes]:
 
 async def attached(*parts: dict[str, Any], files: bool = True) -> list[dict[str, Any]]:
     items = [{"type": "message", "role": "user", "content": [dict(part) for part in parts]}]
-    services: Any = SimpleNamespace(read_file=read if files else None, converter=Converter())
+    services: Any = SimpleNamespace(read_file=read if files else None, papers=None, converter=Converter())
     await attach(items, services, LOCAL_OWNER, Origin("127.0.0.1"), model=None, param="input")
     return items[0]["content"]  # type: ignore[return-value]
 

@@ -95,7 +95,8 @@ class McpTools:
         opened = self._open[turn][str(spec["server_label"])]
         offer = opened.offers[function]
         given = _parsed(arguments)
-        if given is not None and opened.spec.needs_approval(offer.name, read_only=offer.read_only):
+        # What the model has read may have told it to call this, so that somebody is asked whatever the request says.
+        if given is not None and (turn.wary or opened.spec.needs_approval(offer.name, read_only=offer.read_only)):
             asked = {"type": "mcp_approval_request", "server_label": opened.spec.server_label, "name": offer.name, "arguments": arguments or "{}"}
             turn.add(asked).done()
             return False

@@ -91,7 +91,14 @@ def finish(connection: Connection, run: Run, batch: Batch, worker: str) -> None:
     changed = connection.execute(
         update(responses)
         .where(responses.c.id == run.id, responses.c.status.in_(GOING), or_(responses.c.worker == worker, responses.c.worker.is_(None)))
-        .values(status=run.response["status"], finished=time.time(), body=json.dumps(run.response, ensure_ascii=False), worker=None, lease_until=None)
+        .values(
+            status=run.response["status"],
+            finished=time.time(),
+            body=json.dumps(run.response, ensure_ascii=False),
+            worker=None,
+            lease_until=None,
+            facts=json.dumps(run.facts, ensure_ascii=False) if run.facts else None,
+        )
     )
     if not changed.rowcount:
         return
@@ -168,6 +175,8 @@ def rebuilt(events: Iterable[bytes]) -> list[dict[str, Any]]:
                 item["content"].append(data["part"])
             case "response.output_text.delta" | "response.reasoning_text.delta" if item is not None:
                 item["content"][data["content_index"]]["text"] += data["delta"]
+            case "response.output_text.annotation.added" if item is not None:
+                item["content"][data["content_index"]]["annotations"].append(data["annotation"])
             case "response.refusal.delta" if item is not None:
                 item["content"][data["content_index"]]["refusal"] += data["delta"]
             case "response.function_call_arguments.delta" | "response.mcp_call_arguments.delta" if item is not None:

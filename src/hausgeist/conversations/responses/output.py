@@ -30,6 +30,10 @@ class _Part:
     index: int
     said: list[str] = field(default_factory=list)
     chances: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[dict[str, Any]] = field(default_factory=list)
+    """Annotations."""
+    length: int = 0
+    """Characters."""
 
 
 class Entry:
@@ -81,6 +85,15 @@ class Output:
             self._say("message", "refusal", _clean(refusal), ())
         for call in delta.get("tool_calls") or ():
             self._feed_call(call)
+
+    def annotate(self, annotation: Mapping[str, Any]) -> None:
+        """Note something at the end of what the message says so far."""
+        if self._item is None or self._item["type"] != "message" or self._part is None or self._part.kind != "output_text":
+            self._say("message", "output_text", "", ())
+        assert self._part is not None
+        note = {**annotation, "index": self._part.length} if annotation.get("type") == "file_citation" else dict(annotation)
+        self._part.notes.append(note)
+        self._tell_part("response.output_text.annotation.added", {"annotation": note, "annotation_index": len(self._part.notes) - 1})
 
     def add(self, body: Mapping[str, Any]) -> Entry:
         """An item of a tool. Raises `ValueError` where it has no type."""
@@ -134,6 +147,9 @@ class Output:
             self._begin_part(part)
         assert self._part is not None
         self._part.said.append(text)
+        self._part.length += len(text)
+        if not text:
+            return
         event: dict[str, Any] = {"item_id": self._item["id"], "output_index": len(self.items) - 1, "content_index": self._part.index, "delta": text}
         if part == "output_text":
             found = [self._chance(one) for one in chances] if self._top is not None else []
@@ -197,7 +213,7 @@ class Output:
         text = "".join(part.said)
         match part.kind:
             case "output_text":
-                return {"type": "output_text", "text": text, "annotations": [], "logprobs": list(part.chances)}
+                return {"type": "output_text", "text": text, "annotations": list(part.notes), "logprobs": list(part.chances)}
             case "refusal":
                 return {"type": "refusal", "refusal": text}
             case _:

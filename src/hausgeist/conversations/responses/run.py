@@ -57,6 +57,10 @@ class Run:
         """Characters that it holds in memory, about."""
         self.here: dict[str, tuple[Tool, Mapping[str, Any]]] = {}
         """By the name of a function: the tool that carries it out."""
+        self.facts: dict[str, Any] = {}
+        """What tools keep with it."""
+        self.wary = False
+        """The model has read what others wrote."""
         self.output = Output(self.tell, here=self.here, top=ask.top, seal=seal)
         response["output"] = self.output.items
         self.begun = False
@@ -101,6 +105,24 @@ class Run:
     @property
     def include(self) -> Sequence[str]:
         return self.ask.include
+
+    @property
+    def model(self) -> str:
+        return self.ask.model
+
+    @property
+    def context(self) -> int | None:
+        return self.ask.context
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        return self.ask.shown.get("metadata") or {}
+
+    def note(self, **metadata: str) -> None:
+        self.response["metadata"] = {**(self.response.get("metadata") or {}), **metadata}
+
+    def keep(self, facts: Mapping[str, Any]) -> None:
+        self.facts |= facts
 
     @property
     def ended(self) -> bool:

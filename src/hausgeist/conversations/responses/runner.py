@@ -21,7 +21,7 @@ from hausgeist.identity import Origin, Principal
 from hausgeist.model import InstalledModel
 from hausgeist.serving.calls import Answer, Call
 from hausgeist.serving.door import Door
-from hausgeist.tools import Function, Tool
+from hausgeist.tools import Function, Reading, Said, Source, Tool, Watch
 
 __all__ = ["Complete", "Runner"]
 
@@ -40,6 +40,10 @@ class _Offered:
 
     function: Function
     spec: Mapping[str, Any]
+
+
+_Read = tuple[Mapping[str, Any], Reading]
+"""A tool of the request, and what it gives to read."""
 
 
 class Runner:
@@ -65,15 +69,22 @@ class Runner:
                 await self.tools[kind].finish(run)
 
     async def _run(self, run: Run) -> None:
+        sources = await self._sources(run)
+        if (given := next((reading.answer for _, reading in sources if reading.answer is not None), None)) is not None:
+            run.begin()
+            async for said in given:
+                _tell(run, (said,))
+            run.output.close(whole=True)
+            return
         offered = await self._offers(run)
         asked = called = 0
         while True:
             asked += 1
             room = run.ask.max_tool_calls is None or called < run.ask.max_tool_calls
             usable = offered if room and asked < self._most_turns else ()
-            answer = await self._call(run, usable, first=asked == 1)
+            answer = await self._call(run, usable, sources, first=asked == 1)
             run.begin()
-            whole = await self._read(run, answer)
+            whole = await self._read(run, answer, self._watch(run))
             calls = run.output.close(whole=whole)
             if not run.output.items and not calls:
                 run.output.silence()
@@ -113,11 +124,13 @@ class Runner:
 
     # One answer
 
-    async def _call(self, run: Run, offered: Sequence[_Offered], *, first: bool) -> Answer:
-        """The model's answer as it begins. With truncation, what was said longest ago is left out until the rest fits."""
+    async def _call(self, run: Run, offered: Sequence[_Offered], sources: Sequence[_Read], *, first: bool) -> Answer:
+        """The model's answer as it begins. What does not fit the context is made shorter first where it is what sources gave it to read; then, with
+        truncation, what was said longest ago is left out."""
         ask, items, dropped = run.ask, list(run.items), 0
         for left in range(_TRIES, -1, -1):
-            body = self._body(ask, items, offered, who=run.who, first=first, left=self._left(run))
+            told = "\n\n".join(reading.text for _, reading in sources if reading.text)
+            body = self._body(ask, items, offered, who=run.who, first=first, left=self._left(run), told=told)
             call = Call(
                 model=ask.model, operation="chat", body=body, origin=run.origin, stream=True, stream_usage=True, context=ask.context,
                 keep_alive=ask.keep_alive,
@@ -125,6 +138,8 @@ class Runner:
             try:
                 return await self._door.call(run.who, call)
             except ContextExceeded as error:
+                if left and await self._shorter(run, sources):
+                    continue
                 error.param = "input"
                 if ask.truncation != "auto" and len(items) > 1:
                     error.message += " 'truncation': 'auto' leaves out what was said longest ago."
@@ -134,18 +149,26 @@ class Runner:
                 dropped, items = dropped + 1, shorter
         raise AssertionError("the last try returns or raises")
 
-    async def _read(self, run: Run, answer: Answer) -> bool:
-        """Tell what the model says, to its end. False: it was cut off by a limit."""
+    async def _read(self, run: Run, answer: Answer, watch: Watch | None) -> bool:
+        """Tell what the model says, to its end, as far as who watches lets it. False: it was cut off by a limit."""
         finish, reasoning = "", 0
         feed = run.output.feed
         try:
             async with answer:
                 async for data in answer.events():
                     for choice in data.get("choices") or ():
-                        feed(choice.get("delta") or {}, (choice.get("logprobs") or {}).get("content") or ())
+                        delta = choice.get("delta") or {}
+                        if watch is not None and (text := delta.get("content")):
+                            _tell(run, await watch.feed(text))
+                            delta = {**delta, "content": None}
+                        if watch is not None and delta.get("tool_calls"):
+                            _tell(run, await watch.end(whole=True))
+                        feed(delta, (choice.get("logprobs") or {}).get("content") or ())
                         finish = choice.get("finish_reason") or finish
                     if usage := data.get("usage"):
                         reasoning = int((usage.get("completion_tokens_details") or {}).get("reasoning_tokens") or 0)
+            if watch is not None:
+                _tell(run, await watch.end(whole=finish != "length"))
         finally:
             run.count(answer.usage, reasoning)
         return finish != "length"
@@ -155,9 +178,19 @@ class Runner:
         return None if most is None else max(1, most - run.spent)
 
     def _body(
-        self, ask: Ask, items: Sequence[Mapping[str, Any]], offered: Sequence[_Offered], *, who: Principal, first: bool, left: int | None
+        self,
+        ask: Ask,
+        items: Sequence[Mapping[str, Any]],
+        offered: Sequence[_Offered],
+        *,
+        who: Principal,
+        first: bool,
+        left: int | None,
+        told: str = "",
     ) -> dict[str, Any]:
         messages = messages_of(items, opened=lambda sealed: self._seal.open(sealed, who))
+        if told:
+            _put_before_the_question(messages, told)
         if ask.instructions:
             messages.insert(0, {"role": "system", "content": ask.instructions})
         body: dict[str, Any] = {**ask.body, "messages": _one_beginning(messages)}
@@ -169,6 +202,33 @@ class Runner:
         if offered and ask.choice != "none":
             self._offer(ask, body, offered, first=first)
         return dict(self._complete(self._door.model(who, ask.model), body))
+
+    # Sources
+
+    async def _sources(self, run: Run) -> list[_Read]:
+        """What the tools that are sources give to read, each for its place in the request; nothing where no tool shall be used."""
+        found: list[_Read] = []
+        for spec in run.ask.tools if run.ask.choice != "none" else ():
+            tool = self.tools[str(spec["type"])]
+            if isinstance(tool, Source):
+                found.append((spec, await tool.read(spec, run)))
+                run.wary = True
+                run.output.close(whole=True)
+        return found
+
+    async def _shorter(self, run: Run, sources: Sequence[_Read]) -> bool:
+        """Have less to read. False: there is no less."""
+        for spec, _ in sources:
+            tool = self.tools[str(spec["type"])]
+            if isinstance(tool, Source) and await tool.shorten(spec, run):
+                return True
+        return False
+
+    def _watch(self, run: Run) -> Watch | None:
+        """Who looks at the next message: the source that gave something to read."""
+        if not run.wary:
+            return None
+        return next((tool.watch(run) for spec in run.ask.tools if isinstance(tool := self.tools[str(spec["type"])], Source)), None)
 
     # Tools
 
@@ -206,8 +266,29 @@ class Runner:
             for one in (chosen if first else offered)
         ]
         body["tools"] = [*([] if isinstance(ask.choice, Mapping) and first else body.get("tools") or ()), *declared]
-        if first and ask.choice != "auto":
+        # A source was asked before the model was: nobody has to call it.
+        if first and ask.choice != "auto" and any(not isinstance(self.tools[str(one.spec["type"])], Source) for one in chosen):
             body["tool_choice"] = "required"
+
+
+def _tell(run: Run, pieces: Sequence[Said]) -> None:
+    for said in pieces:
+        run.output.feed({"content": said.text})
+        for annotation in said.annotations:
+            run.output.annotate(annotation)
+
+
+def _put_before_the_question(messages: list[dict[str, Any]], told: str) -> None:
+    """What was found stands before what the user said last, so that what came before it stays as it was, and so does its prefix in the cache."""
+    place = next((number for number in range(len(messages) - 1, -1, -1) if messages[number]["role"] == "user"), None)
+    if place is None:
+        messages.append({"role": "user", "content": told})
+        return
+    content = messages[place]["content"]
+    messages[place] = {
+        **messages[place],
+        "content": [{"type": "text", "text": told}, *content] if isinstance(content, list) else f"{told}\n\n{content}",
+    }
 
 
 def _one_beginning(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row
@@ -64,6 +64,8 @@ class Found:
     response: dict[str, Any]
     input: Sequence[Mapping[str, Any]]
     background: bool
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """What tools kept with it."""
 
 
 class Responses:
@@ -183,9 +185,10 @@ class Responses:
         run = self._running.get(response)
         if run is not None and run.ask.store and run.begun and _same(run.who, who):
             run.output.catch_up()
-            return Found(response=json.loads(json.dumps(run.response)), input=run.ask.input, background=run.ask.background)
+            return Found(response=json.loads(json.dumps(run.response)), input=run.ask.input, background=run.ask.background, facts=run.facts)
         row = self._database.read(lambda connection: keeping.find(connection, who, response))
-        return Found(response=json.loads(row.body), input=json.loads(row.input), background=bool(row.background))
+        facts = json.loads(row.facts) if row.facts else {}
+        return Found(response=json.loads(row.body), input=json.loads(row.input), background=bool(row.background), facts=facts)
 
     async def events(self, who: Principal, response: str, after: int = -1) -> AsyncGenerator[bytes, None]:
         """The events of a background response later than number `after`: those that were, then those that come, to the last."""

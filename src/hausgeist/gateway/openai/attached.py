@@ -18,6 +18,8 @@ from hausgeist.model import InstalledModel
 __all__ = ["attach"]
 
 _MOST: Final = {"input_image": 64, "input_file": 16}
+_DOCUMENT_LIMIT: Final = 64 * 2**20
+"""Bytes of a document, of which a prompt gets the text."""
 _TEXT_LIMIT: Final = 4 * 2**20
 """Bytes of a text that is put into a prompt: more than any context holds."""
 
@@ -27,8 +29,8 @@ async def attach(
 ) -> None:
     """Put into the parts what they name: images as checked `data:` addresses, files as `data:` addresses of their text.
 
-    Raises `InvalidRequest`, `TooLarge`, `EgressRefused`; `NotFound` for a file that is not the project's; `NotSupported` for files that are no
-    text, and where there are no files.
+    Raises `InvalidRequest`, also for a document that cannot be read; `TooLarge`, `EgressRefused`; `NotFound` for a file that is not the project's;
+    `NotSupported` for documents where none can be read, and where there are no files.
     """
     for kind, most in _MOST.items():
         found = parts_of(items, kind, param=param)
@@ -58,22 +60,39 @@ async def _file(part: dict[str, Any], services: Services, who: Principal, place:
     if part.get("file_url") is not None:
         raise NotSupported(f"'{place}.file_url': files are not fetched from other hosts; send the file itself as 'file_data'.", param=place)
     if part.get("file_id") is not None:
-        name, body = await _read(part["file_id"], _TEXT_LIMIT, services, who, place)
+        name, body = await _read(part["file_id"], _DOCUMENT_LIMIT if services.papers is not None else _TEXT_LIMIT, services, who, place)
         part.setdefault("filename", name)
     else:
         body = _decoded(str(part["file_data"]), f"{place}.file_data")
+    if not _is_text(body):
+        body = (await _text(part, body, services, who, place)).encode("utf-8", "replace")
     if len(body) > _TEXT_LIMIT:
-        raise TooLarge(f"'{place}': the file is larger than {_TEXT_LIMIT // 2**20} MiB.")
+        raise TooLarge(f"'{place}': the text of the file has {len(body)} bytes, and {_TEXT_LIMIT} is what a prompt takes. Search it instead.")
+    part["file_data"] = f"data:text/plain;base64,{base64.b64encode(body).decode()}"
+
+
+def _is_text(body: bytes) -> bool:
+    """A document that happens to hold no other bytes than a text does is none: its model would read drawing commands."""
+    if b"\0" in body or body.lstrip()[:5] in (b"%PDF-", b"{\\rtf"):
+        return False
     try:
-        # A document that happens to hold no other bytes than a text does is none: its model would read drawing commands.
-        if b"\0" in body or body.lstrip()[:5] == b"%PDF-":
-            raise UnicodeError
         body.decode()
     except UnicodeError:
-        raise NotSupported(
-            f"'{place}': only files of plain text can be read here yet; send the text of others, or their pages as images.", param=place
-        ) from None
-    part["file_data"] = f"data:text/plain;base64,{base64.b64encode(body).decode()}"
+        return False
+    return True
+
+
+async def _text(part: dict[str, Any], body: bytes, services: Services, who: Principal, place: str) -> str:
+    """What a document says, all of it."""
+    if services.papers is None:
+        raise NotSupported(f"'{place}': only files of plain text can be read here; send the text of others, or their pages as images.", param=place)
+    try:
+        if part.get("file_id") is not None:
+            return await services.papers.text(who, str(part["file_id"]))
+        return await services.papers.text_of(body, str(part.get("filename") or "file"))
+    except InvalidRequest as error:
+        error.param = error.param or place
+        raise
 
 
 async def _read(file: str, limit: int, services: Services, who: Principal, place: str) -> tuple[str, bytes]:

@@ -15,6 +15,7 @@ from hausgeist.gateway.abilities import demand_tools, effort_levels, thinks
 from hausgeist.gateway.bodies import MOST_MESSAGES, json_body
 from hausgeist.gateway.defaults import with_defaults
 from hausgeist.gateway.images import demand_room, demand_vision, resolve_image
+from hausgeist.gateway.openai.chat_documents import from_documents
 from hausgeist.gateway.openai.errors import error_event
 from hausgeist.gateway.openai.keeping import Keeper, usage_told
 from hausgeist.gateway.openai.messages import Message, decode_messages, images_in, resolve_images
@@ -22,7 +23,7 @@ from hausgeist.gateway.openai.metadata import Metadata
 from hausgeist.gateway.openai.replies import ChatFold, Logprobs, encode_chat, rewritten
 from hausgeist.gateway.openai.sampling import Identity, Sampling, StrictBody, identified
 from hausgeist.gateway.openai.schemas import check_plain, check_schema
-from hausgeist.gateway.openai.tools import Choice, Tool, decode_tools
+from hausgeist.gateway.openai.tools import AnyTool, Choice, FileSearchTool, Tool, decode_tools
 from hausgeist.gateway.services import Services
 from hausgeist.http.streaming import EventStream
 from hausgeist.identity import Principal
@@ -104,7 +105,7 @@ class ChatRequest(Sampling):
     service_tier: Literal["auto", "default", "flex", "scale", "priority", "fast"] | None = None
     store: bool | None = None
     tool_choice: Literal["none", "auto", "required"] | Choice | None = None
-    tools: Annotated[list[Tool], Field(max_length=128)] | None = None
+    tools: Annotated[list[AnyTool], Field(max_length=128)] | None = None
     top_logprobs: int | None = Field(None, ge=0, le=20)
     verbosity: Literal["low", "medium", "high"] | None = None
     web_search_options: dict[str, Any] | None = None
@@ -147,6 +148,8 @@ async def create(request: Request, services: Services) -> Response:
     asked = await json_body(request, ChatRequest)
     model = services.door.model(who, asked.model)
     body = decode(asked, model)
+    if any(isinstance(tool, FileSearchTool) for tool in asked.tools or ()):
+        return await from_documents(asked, body, services, who, origin, keeper=_keeper(asked, services, who))
     if places := images_in(body["messages"]):
         demand_vision(model, param=places[0][0])
         await resolve_images(body["messages"], lambda url, place: resolve_image(url, services, who, origin, param=place))
@@ -229,7 +232,9 @@ def _refuse(request: ChatRequest) -> None:
 
 
 def _tools(request: ChatRequest, model: InstalledModel) -> dict[str, Any]:
-    body = decode_tools(request.tools, request.tool_choice, request.parallel_tool_calls)
+    tools = [tool for tool in request.tools or () if isinstance(tool, Tool)]
+    choice = None if request.tool_choice == "required" and not tools and request.tools else request.tool_choice
+    body = decode_tools(tools, choice, request.parallel_tool_calls)
     if not body:
         return body
     demand_tools(model)

@@ -114,8 +114,9 @@ async def retrieve(request: Request, services: Services) -> Response:
         return await EventStream.begin(events, failure=partial(_failure, None))
     if after is not None:
         raise InvalidRequest("'starting_after' is only allowed when 'stream' is true.", param="starting_after")
-    found = services.responses.get(who, response).response
-    found["output"] = included(found["output"], include, lambda text: services.responses.sealed(who, text))
+    kept = services.responses.get(who, response)
+    found = kept.response
+    found["output"] = included(found["output"], include, lambda text: services.responses.sealed(who, text), kept.facts.get("results"))
     return JSONResponse(found)
 
 
@@ -181,8 +182,11 @@ def _failure(run: Run | None, error: Exception) -> bytes:
     return encode(number, "error", {"code": said["code"], "message": said["message"], "param": said["param"]})
 
 
-def included(items: Sequence[Mapping[str, Any]], include: Sequence[str], seal: Callable[[str], str]) -> list[dict[str, Any]]:
-    """Items as they are listed: images, which may be large, and sealed reasoning only where that is asked for; of files that are kept, the id."""
+def included(
+    items: Sequence[Mapping[str, Any]], include: Sequence[str], seal: Callable[[str], str], results: Mapping[str, Any] | None = None
+) -> list[dict[str, Any]]:
+    """Items as they are listed: images, which may be large, and sealed reasoning only where that is asked for; of files that are kept, the id.
+    `results`: of searches, by the id of the item."""
     found = []
     for item in items:
         shown_item = dict(item)
@@ -192,6 +196,8 @@ def included(items: Sequence[Mapping[str, Any]], include: Sequence[str], seal: C
             shown_item["encrypted_content"] = seal("".join(part["text"] for part in item["content"]))
         if item["type"] == "file_search_call" and "file_search_call.results" not in include:
             shown_item.pop("results", None)
+        elif item["type"] == "file_search_call" and results:
+            shown_item["results"] = results.get(str(item["id"]), shown_item.get("results"))
         found.append(shown_item)
     return found
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import ConfigDict, Discriminator, Field, StringConstraints, Tag
 
 from hausgeist.errors import InvalidRequest, NotSupported
+from hausgeist.gateway.bodies import Body
 from hausgeist.gateway.openai.sampling import StrictBody
 from hausgeist.gateway.openai.schemas import check_schema
 
-__all__ = ["AllowedTools", "Choice", "FunctionDefinition", "Tool", "decode_tools"]
+__all__ = ["AllowedTools", "AnyTool", "Choice", "FileSearchTool", "FunctionDefinition", "Tool", "decode_tools"]
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_.-]{1,64}$")]
 
@@ -27,6 +28,21 @@ class Tool(StrictBody):
     type: Literal["function", "custom"]
     function: FunctionDefinition | None = None
     custom: dict[str, Any] | None = None
+
+
+class FileSearchTool(Body):
+    """An extension: OpenAI has it in responses only. What it may have is checked by who searches."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    type: Literal["file_search"]
+
+
+def _kind(value: Any) -> str:
+    kind = value.get("type") if isinstance(value, Mapping) else getattr(value, "type", None)
+    return "tool:file_search" if kind == "file_search" else "tool:"
+
+
+AnyTool = Annotated[Annotated[Tool, Tag("tool:")] | Annotated[FileSearchTool, Tag("tool:file_search")], Discriminator(_kind)]
 
 
 class Named(StrictBody):

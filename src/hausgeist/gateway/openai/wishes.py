@@ -18,7 +18,7 @@ from hausgeist.gateway.openai.schemas import check_schema
 from hausgeist.gateway.openai.tools import AllowedTools, Choice, FunctionDefinition, Named, decode_tools
 from hausgeist.gateway.openai.tools import Tool as ChatTool
 from hausgeist.model import InstalledModel
-from hausgeist.tools import Tool
+from hausgeist.tools import Source, Tool
 
 __all__ = [
     "INCLUDES",
@@ -87,7 +87,7 @@ UNSERVED_TOOLS: Mapping[str, str] = {
     "apply_patch": "there is no patch tool; offer one as a function.",
     "code_interpreter": "there is no code interpreter.",
     "custom": "describe it as a function with one string parameter.",
-    "file_search": "documents cannot be searched yet.",
+    "file_search": "documents are not searched here.",
     "image_generation": "there is no image generation.",
     "mcp": "MCP servers are not set up here.",
     "namespace": "tools have no namespaces; name the functions themselves.",
@@ -282,7 +282,8 @@ def decode(request: Wish, model: InstalledModel, items: Sequence[Mapping[str, An
     refuse(request)
     here = _tools_here(request, tools)
     body: dict[str, Any] = {**_functions(request, bool(here)), **_thinking(request, model)}
-    if here or "tools" in body:
+    # What a source gives to read, any model can read.
+    if "tools" in body or any(not isinstance(tools[str(spec["type"])], Source) for spec in here):
         demand_tools(model)
     format_body, told = _format(request, "tools" in body or bool(here))
     body |= format_body

@@ -19,6 +19,7 @@ Commercial = Literal["yes", "conditions", "no", "unknown"]
 
 USES: Final[tuple[Use, ...]] = get_args(Use)
 _SMALL_ENCODERS: Final = ("bert", "nomic-bert", "modern-bert")
+_READERS: Final = 500_000_000
 _LAYERWISE: Final = ("kv_heads", "key_length", "value_length", "ffn")
 _PARTS: Final[Mapping[str, type[Any]]] = MappingProxyType(
     {
@@ -90,6 +91,11 @@ class Entry:
     def served(self) -> bool:
         """Whether an engine of ours can run it: llama.cpp knows neither of these architectures."""
         return self.anatomy.architecture not in ("whisper", "mllama")
+
+    @property
+    def reads(self) -> bool:
+        """Whether it can be trusted to answer from passages that it is given: smaller ones say what they like."""
+        return "chat" in self.use and self.parameters >= _READERS
 
     @property
     def experts(self) -> bool:

@@ -129,6 +129,8 @@ def upgrade() -> None:
         Column("status", Text, nullable=False),
         Index("file_batches_store", "store"),
     )
+    # What tools keep with a response besides its items: where its citations stand.
+    op.add_column("responses", Column("facts", Text))
 
 
 def downgrade() -> None:

@@ -1,0 +1,35 @@
+"""/house/v1/responses/{id}/citations: where each quotation and claim of an answer stands, and what was caught. The API's own name files only."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from hausgeist.gateway.services import Services
+from hausgeist.http.endpoint import Endpoint
+from hausgeist.http.house import HOUSE
+
+__all__ = ["endpoints"]
+
+
+def endpoints(services: Services) -> list[Endpoint]:
+    """The route of citations."""
+    return [
+        Endpoint(
+            method="GET", path="/house/v1/responses/{response}/citations", handle=partial(citations, services=services), dialect=HOUSE,
+            action="conversation.read", summary="Where the quotations of a response stand, and whether they are verbatim.",
+        )
+    ]  # fmt: skip
+
+
+async def citations(request: Request, services: Services) -> Response:
+    """Empty lists for a response that read no documents."""
+    facts = services.responses.get(request.state.principal, str(request.path_params["response"])).facts
+    return JSONResponse(
+        {
+            "object": "response.citations", "mode": facts.get("mode"), "documents": facts.get("documents", 0),
+            "data": list(facts.get("citations", ())), "passages": list(facts.get("passages", ())),
+        }
+    )  # fmt: skip
