@@ -27,9 +27,11 @@ class Stopped(Exception):
 class Link:
     """The server that this command talks to: one that is named, the one of the home folder, or one of its own. Close it at the end."""
 
-    def __init__(self, settings: Settings, address: str | None, *, files: tuple[Path, ...] = ()) -> None:
+    def __init__(self, settings: Settings, address: str | None, *, files: tuple[Path, ...] = (), project: str | None = None) -> None:
+        """`project`: in which everything is asked; None: the key's own."""
         self._settings = settings
         self._address = address
+        self._project = project
         self._files = files
         self._client: Client | None = None
         self._server: TransientServer | None = None
@@ -42,7 +44,7 @@ class Link:
     def client(self) -> Client:
         """A connection; starts a server when there is none."""
         if self._client is None:
-            self._client = self._connect()
+            self._client = self._connect().within(self._project)
         return self._client
 
     def drop(self) -> None:

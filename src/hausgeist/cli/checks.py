@@ -291,6 +291,12 @@ def _egress(settings: Settings) -> _Found:
     yield "ok", f"allowed: {', '.join(allowed)}" if allowed else "only sources of models may be contacted, when you ask for a model", ""
 
 
+def _documents(settings: Settings) -> _Found:
+    from hausgeist.cli.documents.checks import check
+
+    yield from check()
+
+
 CHECKS: dict[str, Callable[[Settings], _Found]] = {
     "python": _python,
     "processor": _processor,
@@ -301,6 +307,7 @@ CHECKS: dict[str, Callable[[Settings], _Found]] = {
     "database": _database,
     "sockets": _sockets,
     "sandbox": _sandbox,
+    "documents": _documents,
     "server": _server,
     "port": _port,
     "access": _exposure,

@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from hausgeist.cli.exits import ServerUnreachable
 from hausgeist.cli.running import Running, find
@@ -101,12 +101,25 @@ class Client:
     def close(self) -> None:
         self._http.close()
 
-    def ask(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
+    def within(self, project: str | None) -> Client:
+        """From now on in this project (its name or id) rather than in the key's own. None changes nothing."""
+        if project:
+            self._http.headers["openai-project"] = project.encode("utf-8").decode("latin-1")
+        return self
+
+    def ask(self, method: str, path: str, body: Any = None, *, headers: Mapping[str, str] | None = None) -> dict[str, Any]:
         """One request, one JSON document back ({} where there is none). Raises `HausgeistError` with the server's own message."""
         with self._translated():
-            response = self._http.request(method, path, json=body)
+            response = self._http.request(method, path, json=body, headers=headers)
         _check(response.status_code, response.content)
         return _parsed(response.content) if response.content else {}
+
+    def text(self, path: str) -> str:
+        """What is answered as plain text."""
+        with self._translated():
+            response = self._http.get(path)
+        _check(response.status_code, response.content)
+        return response.content.decode("utf-8", "replace")
 
     def show(self, model: str) -> dict[str, Any]:
         """What is known about a model. Raises `ModelNotFound`."""
@@ -131,6 +144,13 @@ class Client:
         _check(response.status_code, response.content)
         return _parsed(response.content) if response.content else {}
 
+    def send_form(self, path: str, fields: Mapping[str, str], *, field: str, filename: str, content: BinaryIO) -> dict[str, Any]:
+        """Send a form with a file in it, read as it goes out; what is answered."""
+        with self._translated():
+            response = self._http.post(path, data=dict(fields), files={field: (filename, content, "application/octet-stream")})
+        _check(response.status_code, response.content)
+        return _parsed(response.content)
+
     @contextmanager
     def download(self, path: str, body: Any) -> Iterator[tuple[int, Iterator[bytes]]]:
         """Post, and read a file as it comes: its length (0: not said) and its bytes."""
@@ -146,6 +166,14 @@ class Client:
             if response.status_code >= 400:
                 _check(response.status_code, response.read())
             yield _lines(response.iter_bytes())
+
+    @contextmanager
+    def events(self, path: str, body: Any) -> Iterator[Iterator[dict[str, Any]]]:
+        """Post and read server-sent events as they arrive, each as its JSON. Leaving the block closes the connection."""
+        with self._translated(), self._http.stream("POST", path, json=body) as response:
+            if response.status_code >= 400:
+                _check(response.status_code, response.read())
+            yield _told(response.iter_bytes())
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -289,6 +317,17 @@ def _lines(chunks: Iterator[bytes]) -> Iterator[dict[str, Any]]:
         yield from (_event(line) for line in lines if line.strip())
     if rest.strip():
         yield _event(rest)
+
+
+def _told(chunks: Iterator[bytes]) -> Iterator[dict[str, Any]]:
+    """The JSON of server-sent events, whose data this server writes on one line each."""
+    rest = b""
+    for chunk in chunks:
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            data = line.removeprefix(b"data:").strip()
+            if line.startswith(b"data:") and data != b"[DONE]":
+                yield _parsed(data)
 
 
 def _event(line: bytes) -> dict[str, Any]:

@@ -45,10 +45,14 @@ def _root(
 def build() -> typer.Typer:
     """All commands."""
     from hausgeist.cli import (
+        add,
         adopt,
         archive,
+        ask,
         catalog,
         cert,
+        demo,
+        docs,
         doctor,
         engine,
         key,
@@ -60,9 +64,11 @@ def build() -> typer.Typer:
         pull,
         push,
         run,
+        search,
         serve,
         user,
         versions,
+        watch,
     )
 
     app = typer.Typer(
@@ -77,6 +83,8 @@ def build() -> typer.Typer:
     app.callback()(_root)
     serve.register(app)
     run.register(app)
+    for documents in (add, ask, search, watch, docs, demo):
+        documents.register(app)
     pull.register(app)
     push.register(app)
     adopt.register(app)

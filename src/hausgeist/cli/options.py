@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["Address", "Force", "Home", "Json", "complete_file_or_model", "complete_model"]
+__all__ = ["Address", "Force", "Home", "InProject", "InStore", "Json", "complete_file_or_model", "complete_model"]
 
 Home = Annotated[Path | None, typer.Option("--home", metavar="DIR", help="folder of all state (HAUSGEIST_HOME).", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="print JSON.")]
@@ -20,6 +20,11 @@ Address = Annotated[
     ),
 ]
 Force = Annotated[bool, typer.Option("--yes", "-y", help="do not ask.")]
+
+InProject = Annotated[
+    str | None, typer.Option("--project", metavar="PROJECT", help="name or id of a project; default: the key's own.", show_default=False)
+]
+InStore = Annotated[str, typer.Option("--store", metavar="STORE", help="name or id of a store; default: 'documents'.", show_default=False)]
 
 
 def complete_model(incomplete: str) -> Iterator[str]:

@@ -9,17 +9,20 @@ from typing import TYPE_CHECKING
 from starlette.requests import Request
 
 from hausgeist.conversations.retention import Retention
+from hausgeist.files import Files
 from hausgeist.governance.erasure import Erasure
 from hausgeist.governance.service import Governor
 from hausgeist.http.access import identify
 from hausgeist.http.endpoint import Endpoint
 from hausgeist.http.facts import RequestFacts
 from hausgeist.identity import Origin, Principal
+from hausgeist.knowledge.hits import Searcher
 from hausgeist.library.push import Pusher
 from hausgeist.library.upkeep.parts import Upkeep
 from hausgeist.settings import Settings
 from hausgeist.store.database import Database
 from hausgeist.telemetry import Metrics
+from hausgeist.web.papers import Drawer, Papers, Stores
 from hausgeist.workspace.service import Workspace
 
 if TYPE_CHECKING:
@@ -30,7 +33,7 @@ __all__ = ["Parts", "acting_in", "demand_in", "origin_of", "who_asks"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """`sizing`: made when it is first asked for. `ready`: whether requests can be answered. `every`: all endpoints, for the OpenAPI document."""
+    """`sizing`, `drawer`: made when first asked for. `ready`: whether requests can be answered. `every`: all endpoints, for the OpenAPI document."""
 
     settings: Settings
     database: Database
@@ -41,6 +44,11 @@ class Parts:
     metrics: Metrics
     upkeep: Upkeep
     pusher: Pusher
+    files: Files
+    documents: Papers
+    drawer: Callable[[], Drawer]
+    stores: Stores
+    search: Searcher
     sizing: Callable[[], Sizing]
     ready: Callable[[], bool]
     every: Callable[[], Sequence[Endpoint]]

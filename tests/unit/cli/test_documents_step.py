@@ -1,0 +1,164 @@
+"""What has to be done so that a store is in step with files, and what a look at a folder makes of what is missing."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hausgeist.cli.add import read_attributes, read_value
+from hausgeist.cli.documents.checks import wanted_languages
+from hausgeist.cli.documents.gathering import Found, machine
+from hausgeist.cli.documents.looking import Eye
+from hausgeist.cli.documents.shelf import Kept
+from hausgeist.cli.documents.step import compare
+from hausgeist.cli.search import filters_of
+from hausgeist.errors import InvalidRequest
+
+
+def kept(path: Path | str, **more: Any) -> Kept:
+    told: dict[str, Any] = {"path": str(path), "machine": machine(), "sha256": "0" * 64, "size": 5, "modified": 1.0}
+    told |= {name: more.pop(name) for name in list(more) if name in told}
+    return Kept.of({"id": more.pop("file", f"file-{path}"), "status": "completed", "created_at": 1, "attributes": told, **more})
+
+
+def found(path: str, size: int = 5, modified: float = 1.0) -> Found:
+    return Found(Path(path), size, modified)
+
+
+def test_what_is_there_unchanged_is_left_alone() -> None:
+    plan = compare([found("/d/a"), found("/d/b", size=6), found("/d/c")], [kept("/d/a"), kept("/d/b")], again=True)
+    assert [(one.found.path.name, len(one.before)) for one in plan.work] == [("b", 1), ("c", 0)]
+    assert (plan.unchanged, plan.gone, plan.again, plan.stale, plan.empty) == (1, [], [], [], False)
+
+
+def test_what_failed_is_tried_again_when_asked_to() -> None:
+    failed = kept("/d/a", status="failed", last_error={"code": "invalid_file", "message": "It is damaged."})
+    assert failed.error == "It is damaged."
+    assert compare([found("/d/a")], [failed], again=True).again == [failed]
+    assert compare([found("/d/a")], [failed], again=False).unchanged == 1
+
+
+def test_what_a_command_left_that_was_ended_is_finished() -> None:
+    old, new = kept("/d/a", file="old", size=4), kept("/d/a", file="new", status="in_progress")
+    plan = compare([found("/d/a")], [old, new], again=True)
+    assert (plan.stale, plan.waiting, plan.unchanged) == ([], [new], 1), "the old one serves until the new one is read"
+    read = kept("/d/a", file="new")
+    assert compare([found("/d/a")], [old, read], again=True).stale == [old]
+    noted = Kept.of({"id": "new", "status": "completed", "created_at": 1, "attributes": {**read.attributes, "replaces": "old"}})
+    plan = compare([found("/d/a")], [old, noted], again=True)
+    assert (plan.stale, plan.cluttered, plan.empty) == ([], [noted], False)
+
+
+def test_only_what_was_brought_from_below_the_folder_may_go() -> None:
+    theirs = kept("/d/x", machine="another")
+    by_hand = Kept.of({"id": "file-1", "status": "completed", "created_at": 1, "attributes": None})
+    gone = kept("/d/sub/y")
+    plan = compare([], [theirs, by_hand, gone, kept("/dd/z")], again=False, under=Path("/d"))
+    assert plan.gone == [gone]
+    assert compare([], [gone], again=False).gone == []
+
+
+def look(eye: Eye, *those: Kept) -> tuple[list[str], list[str], str]:
+    seen = eye.look(those)
+    return sorted(one.path.name for one in seen.whole), [Path(one.path).name for one in seen.gone], seen.held
+
+
+def test_files_are_taken_when_they_are_whole(tmp_path: Path) -> None:
+    eye = Eye(tmp_path)
+    (tmp_path / "old.txt").write_text("words")
+    os.utime(tmp_path / "old.txt", (1e9, 1e9))
+    growing = tmp_path / "growing.txt"
+    growing.write_text("half")
+    assert look(eye)[0] == ["old.txt"]
+    growing.write_text("half a word")
+    assert look(eye)[0] == ["old.txt"]
+    assert look(eye)[0] == ["growing.txt", "old.txt"]
+
+
+def test_missing_twice_is_gone(tmp_path: Path) -> None:
+    eye, there, away = Eye(tmp_path), tmp_path / "there.txt", tmp_path / "away.txt"
+    there.write_text("words")
+    those = (kept(there), kept(away))
+    assert look(eye, *those)[1] == []
+    assert look(eye, *those)[1] == ["away.txt"]
+    away.write_text("back")
+    assert look(eye, *those)[1] == []
+
+
+def test_a_lost_mount_removes_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "mount"
+    folder.mkdir()
+    those = [kept(folder / f"{number}.txt") for number in range(3)]
+    eye = Eye(folder)
+    for _ in range(3):
+        _, gone, held = look(eye, *those)
+        assert gone == []
+        assert "all 3 documents" in held
+        assert "--delete-all" in held
+    folder.rmdir()
+    assert look(eye, *those)[1:] == ([], f"{folder} is not there; waiting for it")
+    folder.mkdir()
+    meant = Eye(folder, delete_all=True)
+    assert look(meant, *those)[1] == []
+    assert len(look(meant, *those)[1]) == 3
+
+
+def test_what_cannot_be_looked_at_is_not_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.txt").write_text("words")
+    (tmp_path / "locked").mkdir()
+    those = [kept(tmp_path / "locked" / "b.txt"), kept(tmp_path / "c.txt")]
+    scan = os.scandir
+
+    def refused(path: Any) -> Any:
+        if Path(path).name == "locked":
+            raise PermissionError(13, "Permission denied")
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    eye = Eye(tmp_path)
+    look(eye, *those)
+    _, gone, held = look(eye, *those)
+    assert gone == ["c.txt"]
+    assert "1 documents are out of reach" in held
+
+
+def test_a_folder_on_another_device_than_before_is_not_believed(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("words")
+    (tmp_path / "nas").mkdir()
+    those = [kept(tmp_path / "nas" / "b.txt")]
+    eye = Eye(tmp_path)
+    eye._devices[tmp_path / "nas"] = -1
+    for _ in range(3):
+        _, gone, held = look(eye, *those)
+        assert gone == []
+        assert "out of reach" in held
+
+
+def test_attributes_and_filters() -> None:
+    assert read_attributes(["customer=Miller", "year=2024", "price=1.5", "paid=true", 'code="12"', "zip=01234", "n=nan"]) == {
+        "customer": "Miller", "year": 2024, "price": 1.5, "paid": True, "code": "12", "zip": "01234", "n": "nan",
+    }  # fmt: skip
+    assert [type(read_value(text)) for text in ("1e5", "-3", "٣", "", "²")] == [str, int, str, str, str]
+    for wrong in (["x"], ["=1"], ["path=/a"], [f"n{number}=1" for number in range(12)]):
+        with pytest.raises(InvalidRequest):
+            read_attributes(wrong)
+    assert filters_of([]) is None
+    assert filters_of(["customer=Miller & Co=x"]) == {"type": "eq", "key": "customer", "value": "Miller & Co=x"}
+    assert filters_of(["year>=2024", "city!=Bonn", "n<3"]) == {
+        "type": "and",
+        "filters": [
+            {"type": "gte", "key": "year", "value": 2024},
+            {"type": "ne", "key": "city", "value": "Bonn"},
+            {"type": "lt", "key": "n", "value": 3},
+        ],
+    }
+    with pytest.raises(InvalidRequest, match="NAME=VALUE"):
+        filters_of(["nothing"])
+
+
+def test_languages_of_the_locale() -> None:
+    assert wanted_languages({"LANG": "de_DE.UTF-8", "LANGUAGE": "de:fr"}) == ["de", "fr", "en"]
+    assert wanted_languages({"LANG": "C.UTF-8"}) == ["en"]
