@@ -46,6 +46,7 @@ from hausgeist.hardware import cpu, devices, probe
 from hausgeist.http.application import application
 from hausgeist.http.endpoint import Endpoint
 from hausgeist.http.tongues import Tongues
+from hausgeist.knowledge.assembly import Knowledge
 from hausgeist.library import guide
 from hausgeist.library.download import Downloads
 from hausgeist.library.push import Pusher, Registries
@@ -167,6 +168,7 @@ class App:
     batches: Batches
     conversations: Conversations
     responses: Responses
+    knowledge: Knowledge
     ready: bool = False
     owner_token: str = ""
     """A secret of this start that makes its bearer the local owner (`http.rules`); set it before `asgi` is first read."""
@@ -191,6 +193,9 @@ class App:
             batches=self.batches,
             conversations=self.conversations,
             responses=self.responses,
+            stores=self.knowledge.stores,
+            search=self.knowledge.search,
+            documents=self.knowledge.documents,
             read_file=self.files.read,
         )
 
@@ -275,6 +280,7 @@ class App:
             await self.jobs.start()
             await self.deliveries.start()
             await self.batches.start()
+            await self.knowledge.start()
             await self.responses.start()
         self.ready = True
 
@@ -298,6 +304,7 @@ class App:
             self._refreshing.cancel()
         await self.retention.stop()
         await self.batches.stop()
+        await self.knowledge.stop()
         await self.jobs.stop()
         patience = self.settings.drain if drain is None else drain
         await self.responses.stop(patience)
@@ -348,7 +355,7 @@ def _choosing(settings: Settings) -> Chooser:
     return choose
 
 
-def _erasure(governor: Governor, database: Database, pool: Pool, jobs: Jobs, batches: Batches, files: Files) -> Erasure:
+def _erasure(governor: Governor, database: Database, pool: Pool, jobs: Jobs, batches: Batches, files: Files, knowledge: Knowledge) -> Erasure:
     """All who keep something of what people say, in the order in which it goes."""
 
     async def of_batches(subject: Subject) -> Erased:
@@ -358,13 +365,15 @@ def _erasure(governor: Governor, database: Database, pool: Pool, jobs: Jobs, bat
         return Erased({"files": await files.erase(project=subject.project, user=subject.user)})
 
     async def of_those_who_left(task: Task) -> Mapping[str, Any] | None:
-        """Their rows went with them; what a batch of theirs had by then as results goes here."""
+        """Their rows went with them; what a batch of theirs had by then as results goes here, and what was made of their files."""
         await batches.settle()
+        await knowledge.upkeep.settle()
         return await caches.handler(pool)(task)
 
     erasure = Erasure(governor)
     erasure.register("batches", of_batches)
     erasure.register("files", of_files)
+    erasure.register("documents", knowledge.erase)
     erasure.register("conversations", kept.eraser(database))
     erasure.register("caches", caches.eraser(pool))
     erasure.register("backups", copies.eraser(database.path.parent))
@@ -404,6 +413,7 @@ def build(settings: Settings) -> App:
     pool = Pool(settings=settings, engines=engines, ledger=Ledger(settings, probe.memory), metrics=metrics, loads=loads)
     door = Door(settings=settings, library=library, pool=pool, governor=governor, meter=meter, answered=verbs.versions.answered)
     files = Files(database, Folder(settings.home, space=blobs.space), quota=settings.project_files, limit=settings.file_limit)
+    knowledge = Knowledge(settings, database, files, door)
     webhooks = Webhooks(database, deliveries, courier)
     batches = Batches(
         database, files, settings.home, perform=lambda: app.inward, still=workspace.still, at_once=settings.batch_requests,
@@ -421,7 +431,7 @@ def build(settings: Settings) -> App:
         blobs=blobs,
         workspace=workspace,
         governor=governor,
-        erasure=_erasure(governor, database, pool, jobs, batches, files),
+        erasure=_erasure(governor, database, pool, jobs, batches, files, knowledge),
         retention=Retention(database, record=partial(_expired, governor)),
         usage=usage,
         egress=egress,
@@ -442,5 +452,6 @@ def build(settings: Settings) -> App:
         batches=batches,
         conversations=Conversations(database),
         responses=responses,
+        knowledge=knowledge,
     )
     return app

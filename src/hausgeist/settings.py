@@ -195,6 +195,14 @@ class Settings(BaseSettings):
     file_limit: int = Field(512 * 2**20, ge=1024, description="Largest file in bytes that is uploaded in one request.")
     project_files: int = Field(100 * 2**30, ge=0, description="Bytes of files that each project may keep.")
     batch_requests: int = Field(4, ge=1, le=256, description="Requests of batches that are answered at once, after those that somebody waits for.")
+    parsers: int | None = Field(
+        None, ge=1, le=256, description="Processes that read documents side by side. Unset: half as many as there are processors."
+    )
+    documents: int = Field(4, ge=1, le=256, description="Documents that are taken into vector stores side by side; parsers are shared by them.")
+    embedding_model: str = Field(
+        "", description="Embedding model for documents, by its name in the library. Empty: the small one (English) that comes with the installation."
+    )
+    rerank_model: str = Field("", description="Rerank model that orders what a search has found, by its name in the library. Empty: none does.")
     drain: float = Field(30.0, ge=0, description="Seconds that running answers get to finish after SIGTERM.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What is logged. Prompts and answers never are.")
     log_format: Literal["text", "json"] = Field("text", description="One line of text, or one JSON object, per event.")

@@ -19,7 +19,7 @@ from openai.types.chat import ChatCompletionChunk
 from pydantic import BaseModel
 
 from hausgeist.gateway.openai import endpoints
-from tests.contract import test_openai_batches, test_openai_files
+from tests.contract import test_openai_batches, test_openai_files, test_openai_vector_stores
 from tests.contract.conftest import Live
 from tests.data.openai_surface import operations
 
@@ -294,6 +294,7 @@ ROUND_TRIPS: dict[str, Callable[[openai.OpenAI], None]] = {
     "webhooks.update": _webhooks_update,
     **test_openai_files.ROUND_TRIPS,
     **test_openai_batches.ROUND_TRIPS,
+    **test_openai_vector_stores.ROUND_TRIPS,
     "responses.cancel": _responses_cancel,
     "responses.compact": _responses_compact,
     "responses.create": _responses_create,

@@ -11,7 +11,7 @@ import contextlib
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final, Literal
@@ -25,7 +25,7 @@ from hausgeist.identity import Principal
 from hausgeist.store.database import Database
 from hausgeist.store.drafts import Draft
 
-__all__ = ["ANSWERS", "BATCH_SECONDS", "Files", "Page", "forget_files", "gigabytes"]
+__all__ = ["ANSWERS", "BATCH_SECONDS", "Files", "Page", "forget_files", "gigabytes", "seen_by"]
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +60,8 @@ class Files:
         self._coming: Counter[str] = Counter()
         """Bytes of each project that are being written."""
         self._sweeping: asyncio.Task[None] | None = None
+        self.gone: Callable[[], object] = lambda: None
+        """Called when files have gone, for those who keep something that was made of them."""
 
     # Bringing
 
@@ -143,7 +145,7 @@ class Files:
 
         def read(connection: Connection) -> Page:
             place = tuple_(files.c.created, files.c.id)
-            query = select(files).where(_seen_by(who))
+            query = select(files).where(seen_by(who))
             if purpose is not None:
                 query = query.where(files.c.purpose == purpose)
             if after is not None:
@@ -186,6 +188,7 @@ class Files:
 
         await self._database.write(write)
         await self.folder.remove([file])
+        self.gone()
 
     async def erase(self, *, project: str | None = None, user: str | None = None) -> int:
         """All files and uploads of a project, of a person, or of a person in a project. Returns how many files there were. Bytes are gone, too,
@@ -193,6 +196,7 @@ class Files:
         count, names = await self._database.write(lambda connection: forget_files(connection, project=project, user=user))
         await self.folder.remove(names)
         await self.collect()
+        self.gone()
         return count
 
     # Upkeep
@@ -239,6 +243,7 @@ class Files:
             return [*gone, *parts]
 
         await self.folder.remove(await self._database.write(write))
+        self.gone()
 
     async def collect(self) -> None:
         """Remove names without rows: what a crash left, and what went with its project."""
@@ -272,7 +277,7 @@ def forget_files(connection: Connection, *, project: str | None = None, user: st
 
 def read_file(connection: Connection, who: Principal, file: str) -> File:
     """Raises `NotFound`."""
-    row = connection.execute(select(files).where(files.c.id == file, _seen_by(who))).one_or_none()
+    row = connection.execute(select(files).where(files.c.id == file, seen_by(who))).one_or_none()
     if row is None:
         raise NotFound(f"There is no file '{shown(file)}'.")
     return as_file(row)
@@ -290,7 +295,7 @@ def _taken(connection: Connection, project: str) -> tuple[int, int]:
     return number, kept + announced
 
 
-def _seen_by(who: Principal) -> ColumnElement[bool]:
+def seen_by(who: Principal) -> ColumnElement[bool]:
     """What batches have answered belongs to who asked, as the batches do."""
     shared = or_(files.c.purpose != ANSWERS, files.c.user == who.user)
     return and_(files.c.project == who.project, shared, or_(files.c.expires.is_(None), files.c.expires > time.time()))

@@ -15,6 +15,9 @@ from hausgeist.gateway.webp import Converter
 from hausgeist.governance.egress import Egress
 from hausgeist.governance.service import Governor
 from hausgeist.identity import Principal
+from hausgeist.knowledge.stores.documents import Documents
+from hausgeist.knowledge.stores.search import Search
+from hausgeist.knowledge.stores.service import Stores
 from hausgeist.library.install import Installer
 from hausgeist.library.push import Pusher
 from hausgeist.library.service import Library
@@ -61,6 +64,9 @@ class Services:
     batches: Batches
     conversations: Conversations
     responses: Responses
+    stores: Stores
+    search: Search
+    documents: Documents
     read_file: ReadFile | None = None
     papers: Papers | None = None
     converter: Converter = field(default_factory=Converter)

@@ -8,6 +8,11 @@ vector_stores 1 - n entries     n - 1 documents      what is searched: a documen
 entries       1 - n passages                         places in the document's text
 documents     1 - n document_parts, document_pages   the text, and where its lines stand
 ```
+The passages of an entry are written in one transaction, so their numbers follow one another: `entries.first` to `last`. `vector_stores.mark`
+is the highest number that a store ever had, which its indexes reach. An entry goes with the last file that has it, a document with the last file
+of its bytes, and what they leave in `forgotten_passages` is what the indexes have still to forget: triggers see to it, however a file goes.
+`entries.like`: an older version of the file, whose vectors serve where the text is the same. `vector_stores.gone`: it was deleted, and is being
+removed.
 """
 
 from __future__ import annotations
@@ -35,6 +40,7 @@ vector_stores = Table(
     Column("expires_days", Integer),
     Column("embedder", Text, nullable=False),
     Column("mark", Integer, nullable=False),
+    Column("gone", Integer, nullable=False),
 )
 documents = Table(
     "documents",
@@ -80,7 +86,10 @@ entries = Table(
     Column("document", Integer, nullable=False),
     Column("chunking", Text, nullable=False),
     Column("passages", Integer, nullable=False),
-    Column("ready", Integer, nullable=False),
+    Column("bytes", Integer, nullable=False),
+    Column("first", Integer, nullable=False),
+    Column("last", Integer, nullable=False),
+    Column("like", Integer),
 )
 passages = Table(
     "passages",
@@ -102,7 +111,6 @@ forgotten_passages = Table(
     metadata,
     Column("store", Text, primary_key=True),
     Column("passage", Integer, primary_key=True),
-    Column("mark", Integer, nullable=False),
 )
 store_files = Table(
     "store_files",
@@ -116,6 +124,8 @@ store_files = Table(
     Column("chunking", Text, nullable=False),
     Column("batch", Text),
     Column("entry", Integer),
+    Column("replaces", Text),
+    Column("started", Float),
     Column("done", Integer, nullable=False),
     Column("total", Integer, nullable=False),
 )
@@ -125,7 +135,7 @@ file_batches = Table(
     Column("id", Text, primary_key=True),
     Column("store", Text, nullable=False),
     Column("created", Float, nullable=False),
-    Column("status", Text, nullable=False),
+    Column("cancelled", Integer, nullable=False),
 )
 
 

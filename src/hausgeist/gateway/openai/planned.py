@@ -17,7 +17,6 @@ PREFIXES: dict[str, str] = {
     "moderations": "moderation",
     "organization": "administration over this API",
     "projects": "administration over this API",
-    "vector_stores": "vector stores",
 }
 """First part of the path after /v1, and what is behind it in words."""
 

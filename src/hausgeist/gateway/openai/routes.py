@@ -19,6 +19,8 @@ from hausgeist.gateway.openai import (
     rerank,
     responses,
     stored,
+    vector_store_files,
+    vector_stores,
     webhooks,
 )
 from hausgeist.gateway.openai.errors import OPENAI
@@ -34,7 +36,7 @@ _METHODS: Sequence[Method] = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 def endpoints(services: Services) -> list[Endpoint]:
     """Every route of OpenAI's tongue. The most special come first."""
-    served = (stored, responses, citations, conversations, files, batches, webhooks)
+    served = (stored, responses, citations, conversations, files, batches, vector_store_files, vector_stores, webhooks)
     return [*_models(services), *_answers(services), *(one for part in served for one in part.endpoints(services)), *_planned()]
 
 

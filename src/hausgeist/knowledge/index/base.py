@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 __all__ = ["Found", "TextEntry", "TextIndex", "VectorIndex"]
 
@@ -74,7 +75,9 @@ class VectorIndex(Protocol):
 
     def remove(self, ids: Collection[int]) -> None: ...
 
-    def commit(self, mark: int) -> None: ...
+    def commit(self, mark: int) -> None:
+        """As that of words; and what was removed is overwritten on the disk."""
+        ...
 
     def search(self, vector: NDArray[np.float32], limit: int, *, entries: Collection[int] | None = None) -> Sequence[Found]:
         """The nearest first; the score is the cosine."""

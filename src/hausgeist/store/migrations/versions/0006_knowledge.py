@@ -8,6 +8,30 @@ from sqlalchemy import Column, Float, ForeignKey, Index, Integer, LargeBinary, T
 revision = "0006"
 down_revision = "0005"
 
+# Files go in many ways: by hand, by their time, with their project, with the person who brought them. Whatever it is, what was made of them goes in
+# the same transaction, and the indexes are told what to forget.
+_TRIGGERS = (
+    """
+    CREATE TRIGGER files_said AFTER DELETE ON files
+    WHEN NOT EXISTS (SELECT 1 FROM files WHERE project = old.project AND digest = old.digest)
+    BEGIN DELETE FROM documents WHERE project = old.project AND digest = old.digest; END
+    """,
+    """
+    CREATE TRIGGER store_files_entry AFTER DELETE ON store_files
+    WHEN old.entry IS NOT NULL AND NOT EXISTS (SELECT 1 FROM store_files WHERE entry = old.entry)
+    BEGIN DELETE FROM entries WHERE id = old.entry; END
+    """,
+    """
+    CREATE TRIGGER store_files_other_entry AFTER UPDATE OF entry ON store_files
+    WHEN old.entry IS NOT NULL AND old.entry IS NOT new.entry AND NOT EXISTS (SELECT 1 FROM store_files WHERE entry = old.entry)
+    BEGIN DELETE FROM entries WHERE id = old.entry; END
+    """,
+    """
+    CREATE TRIGGER entries_passages BEFORE DELETE ON entries
+    BEGIN INSERT OR IGNORE INTO forgotten_passages (store, passage) SELECT old.store, id FROM passages WHERE entry = old.id; END
+    """,
+)
+
 
 def upgrade() -> None:
     op.create_table(
@@ -23,6 +47,7 @@ def upgrade() -> None:
         Column("expires_days", Integer),
         Column("embedder", Text, nullable=False),
         Column("mark", Integer, nullable=False),
+        Column("gone", Integer, nullable=False),
         Index("vector_stores_project", "project", "created", "id"),
         Index("vector_stores_user", "user"),
     )
@@ -73,8 +98,12 @@ def upgrade() -> None:
         Column("document", Integer, ForeignKey("documents.id", ondelete="CASCADE"), nullable=False),
         Column("chunking", Text, nullable=False),
         Column("passages", Integer, nullable=False),
-        Column("ready", Integer, nullable=False),
+        Column("bytes", Integer, nullable=False),
+        Column("first", Integer, nullable=False),
+        Column("last", Integer, nullable=False),
+        Column("like", Integer),
         Index("entries_store", "store", "document", "chunking", unique=True),
+        Index("entries_last", "store", "last"),
         Index("entries_document", "document"),
         sqlite_autoincrement=True,
     )
@@ -94,12 +123,11 @@ def upgrade() -> None:
         Index("passages_entry", "entry", "number"),
         sqlite_autoincrement=True,
     )
-    # What an index has to forget, until it has.
+    # What an index has to forget, until nothing of it is on the disk any more.
     op.create_table(
         "forgotten_passages",
-        Column("store", Text, ForeignKey("vector_stores.id", ondelete="CASCADE"), primary_key=True),
+        Column("store", Text, primary_key=True),
         Column("passage", Integer, primary_key=True),
-        Column("mark", Integer, nullable=False),
         sqlite_with_rowid=False,
     )
     op.create_table(
@@ -113,6 +141,8 @@ def upgrade() -> None:
         Column("chunking", Text, nullable=False),
         Column("batch", Text),
         Column("entry", Integer),
+        Column("replaces", Text),
+        Column("started", Float),
         Column("done", Integer, nullable=False),
         Column("total", Integer, nullable=False),
         Index("store_files_list", "store", "created", "file"),
@@ -126,11 +156,14 @@ def upgrade() -> None:
         Column("id", Text, primary_key=True),
         Column("store", Text, ForeignKey("vector_stores.id", ondelete="CASCADE"), nullable=False),
         Column("created", Float, nullable=False),
-        Column("status", Text, nullable=False),
+        Column("cancelled", Integer, nullable=False),
         Index("file_batches_store", "store"),
     )
     # What tools keep with a response besides its items: where its citations stand.
     op.add_column("responses", Column("facts", Text))
+    op.create_index("files_digest", "files", ["project", "digest"])
+    for trigger in _TRIGGERS:
+        op.execute(trigger)
 
 
 def downgrade() -> None:

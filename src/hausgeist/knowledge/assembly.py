@@ -1,0 +1,194 @@
+"""The parts of documents, put together: what `app` starts and stops. Nothing heavy is loaded before something is read or searched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
+
+from hausgeist.errors import EngineFailed, HausgeistError
+from hausgeist.files import Files
+from hausgeist.governance.erasure import Erased, Subject
+from hausgeist.identity import Origin, Principal
+from hausgeist.knowledge.embed.base import Embedder
+from hausgeist.knowledge.index.base import Found, TextIndex, VectorIndex
+from hausgeist.knowledge.stores.documents import Documents
+from hausgeist.knowledge.stores.indexes import Indexes
+from hausgeist.knowledge.stores.ingest import Ingest, Splitter
+from hausgeist.knowledge.stores.search import Search
+from hausgeist.knowledge.stores.service import Stores
+from hausgeist.knowledge.stores.upkeep import Upkeep
+from hausgeist.serving.calls import Call
+from hausgeist.serving.door import Door
+from hausgeist.settings import Settings
+from hausgeist.store.database import Database
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from hausgeist.knowledge.parse.process import Parsers
+
+__all__ = ["Knowledge"]
+
+_PARSERS = "parsing"
+"""The folder in the home in which parser processes have what they need while they work."""
+
+
+@dataclass(eq=False)
+class Knowledge:
+    """`start` before the first request, `stop` after the last."""
+
+    settings: Settings
+    database: Database
+    files: Files
+    door: Door
+    _parsers: Parsers | None = field(default=None, init=False)
+
+    @property
+    def parsers(self) -> Parsers:
+        """Made when something is read for the first time."""
+        if self._parsers is None:
+            from hausgeist.knowledge.parse.process import Parsers
+
+            self._parsers = Parsers(self.settings.home / _PARSERS, processes=self.settings.parsers)
+        return self._parsers
+
+    @cached_property
+    def indexes(self) -> Indexes:
+        return Indexes(
+            self.database, self.settings.home, embedders=Embedders(self.settings, self.door), open_words=_open_words, open_vectors=_open_vectors
+        )
+
+    @cached_property
+    def documents(self) -> Documents:
+        return Documents(self.database, self.files, lambda: self.parsers, version=_version)
+
+    @cached_property
+    def upkeep(self) -> Upkeep:
+        upkeep = Upkeep(self.database, self.indexes)
+        self.files.gone = upkeep.wake
+        return upkeep
+
+    @cached_property
+    def ingest(self) -> Ingest:
+        at_once = self.settings.documents
+        return Ingest(self.database, self.documents, self.indexes, split=_splitter, at_once=at_once, replaced=self.upkeep.wake)
+
+    @cached_property
+    def stores(self) -> Stores:
+        return Stores(self.database, self.ingest, changed=self.upkeep.wake)
+
+    @cached_property
+    def search(self) -> Search:
+        return Search(
+            self.database, self.indexes, fuse=_fuse, language=_language, rank=partial(_rank, self.door), rank_model=self.settings.rerank_model,
+            searched=self.stores.touch,
+        )  # fmt: skip
+
+    async def start(self) -> None:
+        """Go on with what was not finished."""
+        self.upkeep.start()
+        await self.ingest.jobs.start()
+
+    async def stop(self) -> None:
+        await self.ingest.jobs.stop()
+        await self.upkeep.stop()
+        await self.indexes.close()
+        if self._parsers is not None:
+            await self._parsers.close()
+
+    async def erase(self, subject: Subject) -> Erased:
+        """For `governance.erasure`, after the files: of a project the stores, of a person what is left empty of those that they made."""
+        count = await self.stores.erase(project=subject.project, user=subject.user)
+        await self.upkeep.settle()
+        return Erased({"vector_stores": count})
+
+
+class Embedders:
+    """The one of the settings, and those that older vectors were made by."""
+
+    def __init__(self, settings: Settings, door: Door) -> None:
+        self._settings = settings
+        self._door = door
+        self._made: dict[str, Embedder] = {}
+
+    def current(self) -> Embedder:
+        return self._of(self._settings.embedding_model)
+
+    def named(self, name: str) -> Embedder | None:
+        for model in dict.fromkeys((self._settings.embedding_model, "", name)):
+            try:
+                made = self._of(model)
+                if made.name == name:
+                    return made
+            except HausgeistError:
+                continue
+        return None
+
+    def _of(self, model: str) -> Embedder:
+        """Of a model of the library; of an empty name, the one that is installed along."""
+        if model not in self._made:
+            if model:
+                from hausgeist.knowledge.embed.library import FromLibrary
+
+                self._made[model] = FromLibrary(self._door, model)
+            else:
+                from hausgeist.knowledge.embed.installed import Installed
+
+                self._made[model] = Installed()
+        return self._made[model]
+
+
+def _open_words(folder: Path) -> TextIndex:
+    from hausgeist.knowledge.index.words import open_words
+
+    return open_words(folder)
+
+
+def _open_vectors(folder: Path, dimension: int) -> VectorIndex:
+    from hausgeist.knowledge.index.vectors import open_vectors
+
+    return open_vectors(folder, dimension)
+
+
+def _version() -> str:
+    from hausgeist.knowledge.parse.reading import PARSER
+
+    return PARSER
+
+
+def _splitter() -> Splitter:
+    from hausgeist.knowledge.split.splitting import split
+
+    return split
+
+
+def _language(text: str) -> str:
+    from hausgeist.knowledge.language import detect
+
+    return detect(text)
+
+
+def _fuse(
+    words: Sequence[Found], vectors: Sequence[Found], cosines: Mapping[int, float], *, query: str, language: str, languages: frozenset[str]
+) -> Sequence[Found]:
+    from hausgeist.knowledge.index.fusion import fuse, share_of_words
+
+    share = share_of_words(query, language, languages, quoted=not getattr(words, "plain", True))
+    return fuse(words, vectors, share=share, cosines=cosines, limit=len(words) + len(vectors))
+
+
+async def _rank(door: Door, who: Principal, model: str, query: str, texts: Sequence[str]) -> Sequence[float]:
+    """By a rerank model of the library. What it says is taken as it is where it is between 0 and 1, and squeezed in between where it is not."""
+    import math
+
+    body: dict[str, Any] = {"query": query, "documents": list(texts), "top_n": len(texts)}
+    call = Call(model=model, operation="rerank", body=body, origin=Origin("127.0.0.1", "search"), task="rerank")
+    async with await door.call(who, call) as answer:
+        reply = await answer.json()
+    found: Mapping[int, float] = {int(one["index"]): float(one["relevance_score"]) for one in reply.get("results") or []}
+    if set(found) != set(range(len(texts))):
+        raise EngineFailed(f"The engine ranked {len(found)} of {len(texts)} passages.")
+    scores = [found[number] for number in range(len(texts))]
+    return scores if all(0 <= one <= 1 for one in scores) else [1 / (1 + math.exp(-max(-60.0, min(60.0, one)))) for one in scores]

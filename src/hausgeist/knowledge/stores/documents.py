@@ -1,0 +1,195 @@
+"""What files say: the document of each is made when it is first wanted, once for all files of the same bytes in a project, and kept as long as one of
+those is there."""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from sqlalchemy import Connection, select
+
+from hausgeist.errors import InvalidRequest, NotFound
+from hausgeist.files import File, Files
+from hausgeist.files.records import files
+from hausgeist.files.service import seen_by
+from hausgeist.identity import Principal
+from hausgeist.knowledge.hits import Mark
+from hausgeist.knowledge.parsed import Box, Line, Parsed
+from hausgeist.knowledge.records import documents, entries, store_files
+from hausgeist.knowledge.stores import filters as filtering
+from hausgeist.knowledge.stores import rows, texts
+from hausgeist.knowledge.stores.texts import Packed, PageRow, Paper
+from hausgeist.store.database import Database
+
+__all__ = ["Documents", "Found", "Parser", "Told"]
+
+T = TypeVar("T")
+Progress = Callable[[int, int], None]
+
+
+class Parser(Protocol):
+    """Reads files in processes of their own."""
+
+    def parse(self, path: Path, filename: str, *, progress: Progress | None = None) -> Awaitable[Parsed]:
+        """Raises `InvalidRequest` for a file that cannot be read, with a sentence for people."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A document that is there (`number`), or that has just been made and is to be added (`packed`)."""
+
+    parsed: Parsed
+    number: int | None
+    packed: Packed | None
+
+    def put(self, connection: Connection, project: str, digest: str) -> int:
+        """Within a transaction: its number. Raises `NotFound` where the last file that said this has gone meanwhile."""
+        if self.packed is not None:
+            return texts.add(connection, project, digest, self.packed)
+        number = texts.find(connection, project, digest)
+        if number is None or number != self.number:
+            raise NotFound("The file was removed.")
+        return number
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """A document of a store, whole."""
+
+    file: str
+    filename: str
+    store: str
+    document: int
+    attributes: Mapping[str, Any]
+    parsed: Parsed
+
+
+class Documents:
+    """`hits.Reader`. Everything raises `NotFound` for a file that the caller does not see, `InvalidRequest` for one that cannot be read."""
+
+    def __init__(self, database: Database, files: Files, parser: Callable[[], Parser], *, version: Callable[[], str]) -> None:
+        """`version`: of the parsers. What others have made is made anew when nothing is cut from it."""
+        self._database = database
+        self._files = files
+        self._parser = parser
+        self._version = version
+        self._locks: weakref.WeakValueDictionary[tuple[str, str], asyncio.Lock] = weakref.WeakValueDictionary()
+
+    async def text(self, who: Principal, file: str) -> str:
+        document = await self.document(who, file)
+        return await self._read(lambda connection: texts.text(connection, document))
+
+    async def marks(self, who: Principal, file: str, start: int, end: int) -> Sequence[Mark]:
+        if not 0 <= start <= end:
+            raise InvalidRequest("'start' and 'end' are characters of the text: 0 or more, and 'end' not before 'start'.", param="end")
+        document = await self.document(who, file)
+        lines = await self._read(lambda connection: texts.lines_between(connection, document, start, end))
+        return [Mark(line.page, _cut(line, start, end)) for line in lines]
+
+    async def pages(self, who: Principal, file: str) -> list[PageRow]:
+        document = await self.document(who, file)
+        return await self._read(lambda connection: texts.pages(connection, document))
+
+    async def paper(self, who: Principal, file: str) -> Paper:
+        """What is known of it besides its text."""
+        document = await self.document(who, file)
+        return await self._read(lambda connection: texts.paper(connection, document))
+
+    async def parsed(self, who: Principal, file: str, *, lines: bool = False) -> Parsed:
+        """All that a parser made of it; without the lines, unless those are wanted."""
+        document = await self.document(who, file)
+        return await self._read(lambda connection: texts.parsed(connection, document, lines=lines))
+
+    async def document(self, who: Principal, file: str) -> int:
+        """Its number; it is read now where it has not been."""
+        found = self._files.get(who, file)
+        number = self._database.read(lambda connection: self._current(connection, found.project, found.digest))
+        if number is not None:
+            return number
+        async with self.made(found) as document:
+
+            def write(connection: Connection) -> int:
+                # Erased meanwhile: nothing of it is kept.
+                if connection.execute(select(files.c.id).where(files.c.id == file)).first() is None:
+                    raise NotFound("The file was removed.")
+                return document.put(connection, found.project, found.digest)
+
+            return await self._database.write(write)
+
+    @asynccontextmanager
+    async def made(self, file: File, *, progress: Progress | None = None) -> AsyncIterator[Found]:
+        """Within the block, what a file says, for the caller to `put`; others who want the same wait for its end."""
+        key = (file.project, file.digest)
+        lock = self._locks.setdefault(key, asyncio.Lock())
+        async with lock:
+            number = self._database.read(lambda connection: self._current(connection, *key))
+            if number is not None:
+                known = number
+                parsed = await self._read(lambda connection: texts.parsed(connection, known))
+                yield Found(parsed, number, None)
+                return
+            parsed = await self._parser().parse(self._files.folder.path(file.id), file.filename, progress=progress)
+            packed = await asyncio.to_thread(texts.pack, parsed, parser=self._version())
+            yield Found(parsed, None, packed)
+
+    async def all_documents(self, who: Principal, stores: Sequence[str], *, filters: Mapping[str, Any] | None = None) -> AsyncIterator[Told]:
+        """Every document of these stores, once each, in the order in which they came: one at a time in memory. Raises as a search does."""
+        chosen = self._database.read(lambda connection: rows.of_stores(connection, who, stores))
+        condition = filtering.condition(filters)
+        told: set[int] = set()
+        for store in chosen:
+            query = (
+                select(store_files.c.file, files.c.filename, store_files.c.attributes, entries.c.document)
+                .join(files, files.c.id == store_files.c.file)
+                .join(entries, entries.c.id == store_files.c.entry)
+                .where(store_files.c.store == store.id, store_files.c.status == "completed", seen_by(who), condition)
+                .order_by(store_files.c.created, store_files.c.file)
+            )
+            found = await self._read(lambda connection, query=query: connection.execute(query).all())  # type: ignore[misc]
+            for row in found:
+                if row.document in told:
+                    continue
+                told.add(row.document)
+                parsed = await self._read(lambda connection, number=row.document: _whole(connection, number))  # type: ignore[misc]
+                if parsed is not None:
+                    yield Told(
+                        file=row.file, filename=row.filename, store=store.id, document=row.document,
+                        attributes=filtering.attributes_of(row.attributes), parsed=parsed,
+                    )  # fmt: skip
+
+    def _current(self, connection: Connection, project: str, digest: str) -> int | None:
+        """Of a document that these parsers made, or from which passages are cut: those would be in the wrong places in another."""
+        row = connection.execute(
+            select(documents.c.id, documents.c.parser).where(documents.c.project == project, documents.c.digest == digest)
+        ).one_or_none()
+        if row is None:
+            return None
+        if row.parser != self._version():
+            used = connection.execute(select(entries.c.id).where(entries.c.document == row.id).limit(1)).first()
+            if used is None:
+                return None
+        return int(row.id)
+
+    async def _read(self, fn: Callable[[Connection], T]) -> T:
+        return await asyncio.to_thread(self._database.read, fn)
+
+
+def _whole(connection: Connection, document: int) -> Parsed | None:
+    if connection.execute(select(documents.c.id).where(documents.c.id == document)).first() is None:
+        return None
+    return texts.parsed(connection, document)
+
+
+def _cut(line: Line, start: int, end: int) -> Box:
+    """The part of a line between two characters, as if all of its letters were equally wide."""
+    length, box = max(1, line.end - line.start), line.box
+    width = (box.right - box.left) / length
+    left = box.left + width * max(0, start - line.start)
+    right = box.right - width * max(0, line.end - end)
+    return Box(round(left, 2), box.top, round(max(left, right), 2), box.bottom)

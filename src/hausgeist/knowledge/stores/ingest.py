@@ -1,0 +1,263 @@
+"""From a file to passages that are found: durable jobs, one for each file of a store.
+
+file -> document (read once for all files of the same bytes) -> passages -> one transaction -> both indexes -> completed
+
+Whatever is killed when, a job begins again and finds what is done already: the document and its passages are written in one transaction, and the
+indexes know how far they are. A file that cannot be read ends as failed, with a sentence that says why; the others go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from sqlalchemy import Connection, delete, select, update
+
+from hausgeist.errors import HausgeistError, InvalidRequest, NotFound, NotSupported, TooLarge
+from hausgeist.files import File
+from hausgeist.files.records import files
+from hausgeist.knowledge.parsed import Parsed
+from hausgeist.knowledge.records import entries, store_files, vector_stores
+from hausgeist.knowledge.stores import passages
+from hausgeist.knowledge.stores.documents import Documents, Found
+from hausgeist.knowledge.stores.indexes import Indexes
+from hausgeist.knowledge.stores.values import Chunking, ErrorCode, failed
+from hausgeist.store.database import Database
+from hausgeist.store.jobs import Jobs, Task
+
+__all__ = ["Ingest", "Piece", "Splitter"]
+
+KIND: Final = "document"
+_ATTEMPTS: Final = 5
+_WAITING: Final = 64
+"""Files that may wait for the indexes together, so that one commit serves them all. Nothing of them is in memory then."""
+_PROGRESS_SECONDS: Final = 0.5
+_REMEMBERED: Final = 200
+"""Files over which the rate is taken."""
+
+log = logging.getLogger(__name__)
+
+
+class Piece(Protocol):
+    """A passage as it was cut."""
+
+    @property
+    def start(self) -> int: ...
+    @property
+    def end(self) -> int: ...
+    @property
+    def page(self) -> int: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def heading(self) -> str: ...
+    @property
+    def tokens(self) -> int: ...
+    @property
+    def language(self) -> str: ...
+
+
+class Splitter(Protocol):
+    def __call__(self, parsed: Parsed, /, *, most: int = 400, overlap: int = 0) -> Sequence[Piece]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """A file of a store that is to be taken in."""
+
+    store: str
+    file: File
+    chunking: Chunking
+    replaces: str | None
+    entry: int | None
+
+
+class Ingest:
+    """`start` to begin; anybody may `add` before."""
+
+    def __init__(
+        self, database: Database, documents: Documents, indexes: Indexes, *, split: Callable[[], Splitter], at_once: int = 2, pause: float = 2.0,
+        replaced: Callable[[], object] = lambda: None,
+    ) -> None:  # fmt: skip
+        """`at_once`: files that are read side by side; those that only wait for the indexes do not count. `replaced`: called when something has left
+        a store."""
+        # A queue of its own: what is read keeps no download waiting, and none keeps it waiting.
+        self.jobs = Jobs(database, at_once=at_once + _WAITING, pause=pause)
+        self.jobs.register(KIND, self._work)
+        self._slots = asyncio.Semaphore(at_once)
+        self._database = database
+        self._documents = documents
+        self._indexes = indexes
+        self._split = split
+        self._replaced = replaced
+        self._running: dict[tuple[str, str], asyncio.Future[None]] = {}
+        self._ended: dict[str, deque[float]] = {}
+
+    def add(self, connection: Connection, store: str, file: str) -> None:
+        """Within a transaction: the file, whose row says "in_progress", will be taken in. `jobs.wake` after it makes it begin at once."""
+        self.jobs.add(connection, KIND, {"store": store, "file": file}, key=f"{store}/{file}", max_attempts=_ATTEMPTS)
+
+    def stop(self, store: str, file: str) -> None:
+        """Of a file that is not wanted any more: what is being done for it is broken off."""
+        if (running := self._running.get((store, file))) is not None:
+            running.cancel()
+
+    def rate(self, store: str) -> float:
+        """Files per second, over the last that were finished; 0: nobody knows."""
+        times = self._ended.get(store)
+        if times is None or len(times) < 2:
+            return 0.0
+        return len(times) / max(1e-3, time.monotonic() - times[0])
+
+    async def _work(self, task: Task) -> None:
+        store, file = str(task.payload["store"]), str(task.payload["file"])
+        wanted = self._database.read(lambda connection: _wanted(connection, store, file))
+        if wanted is None:
+            return  # it was cancelled, removed, or had been completed when the process was killed
+        if task.job.attempts > task.job.max_attempts:
+            await self._fail(wanted, "server_error", "The server ended each time while this file was read. Its log may say why.")
+            return
+        work = asyncio.ensure_future(self._take_in(wanted))
+        self._running[store, file] = work
+        try:
+            await asyncio.wait({work})
+        except asyncio.CancelledError:
+            work.cancel()
+            await asyncio.wait({work})
+            raise
+        finally:
+            self._running.pop((store, file), None)
+        if work.cancelled():
+            return  # somebody has cancelled it, and said so in its row
+        if (error := work.exception()) is not None:
+            await self._after(wanted, error, last=task.job.attempts >= task.job.max_attempts)
+
+    async def _after(self, wanted: _Wanted, error: BaseException, *, last: bool) -> None:
+        match error:
+            case NotFound():
+                return  # the file or the store has gone meanwhile
+            case NotSupported():
+                await self._fail(wanted, "unsupported_file", error.message)
+            case InvalidRequest() | TooLarge():
+                code: ErrorCode = "unsupported_file" if getattr(error, "unsupported", False) else "invalid_file"
+                await self._fail(wanted, code, error.message)
+            case _ if last:
+                said = error.message if isinstance(error, HausgeistError) else "Something went wrong inside; the log has the details."
+                log.error("the file %s could not be taken in", wanted.file.id, exc_info=error)
+                await self._fail(wanted, "server_error", said)
+            case _:
+                raise error
+
+    async def _take_in(self, wanted: _Wanted) -> None:
+        async with self._slots:
+            entry, mark = await self._read(wanted)
+        await self._indexes.reach(wanted.store, mark)
+        await self._database.write(lambda connection: _complete(connection, wanted, entry), flush=False)
+        if wanted.replaces is not None:
+            self._replaced()
+        self._count(wanted.store)
+
+    async def _read(self, wanted: _Wanted) -> tuple[int, int]:
+        """The entry of a file, and up to where its passages go."""
+        began = time.time()
+        self._database.post(lambda connection: connection.execute(_row(wanted).values(started=began)))
+        if (kept := self._database.read(lambda connection: _kept(connection, wanted))) is not None:
+            return kept
+        async with self._documents.made(wanted.file, progress=self._progress(wanted)) as found:
+            made, size = await asyncio.to_thread(self._pieces, found.parsed, wanted.chunking)
+            if not made:
+                raise InvalidRequest(" ".join(found.parsed.warnings) or "There is no text in this file.")
+            pages = len(found.parsed.pages)
+            return await self._database.write(lambda connection: _keep(connection, wanted, found, made, size, pages))
+
+    def _pieces(self, parsed: Parsed, chunking: Chunking) -> tuple[Sequence[Mapping[str, Any]], int]:
+        """Rows of passages, and the bytes of their text."""
+        made, size, words = [], 0, parsed.text
+        for piece in self._split()(parsed, most=chunking.most, overlap=chunking.overlap):
+            text = words[piece.start : piece.end].encode("utf-8", "replace")
+            size += len(text)
+            heading = piece.heading.encode("utf-8", "replace")
+            made.append(
+                {
+                    "start": piece.start, "end": piece.end, "page": piece.page, "kind": piece.kind, "language": piece.language or "und",
+                    "heading": heading.decode(), "tokens": piece.tokens,
+                    "digest": hashlib.blake2b(heading + b"\0" + text, digest_size=16).digest(),
+                }
+            )  # fmt: skip
+        return made, size
+
+    def _progress(self, wanted: _Wanted) -> Callable[[int, int], None]:
+        told = 0.0
+
+        def tell(done: int, total: int) -> None:
+            nonlocal told
+            if time.monotonic() - told >= _PROGRESS_SECONDS or done >= total:
+                told = time.monotonic()
+                self._database.post(lambda connection: connection.execute(_row(wanted).values(done=done, total=total)))
+
+        return tell
+
+    async def _fail(self, wanted: _Wanted, code: ErrorCode, message: str) -> None:
+        values = {"status": "failed", "error": failed(code, message.encode("utf-8", "replace").decode())}
+        await self._database.write(lambda connection: connection.execute(_row(wanted).values(values)), flush=False)
+        self._count(wanted.store)
+
+    def _count(self, store: str) -> None:
+        self._ended.setdefault(store, deque(maxlen=_REMEMBERED)).append(time.monotonic())
+
+
+def _row(wanted: _Wanted) -> Any:
+    mine = (store_files.c.store == wanted.store, store_files.c.file == wanted.file.id, store_files.c.status == "in_progress")
+    return update(store_files).where(*mine)
+
+
+def _wanted(connection: Connection, store: str, file: str) -> _Wanted | None:
+    query = (
+        select(files, store_files.c.chunking, store_files.c.replaces, store_files.c.entry)
+        .join(store_files, store_files.c.file == files.c.id)
+        .join(vector_stores, vector_stores.c.id == store_files.c.store)
+        .where(store_files.c.store == store, store_files.c.file == file, store_files.c.status == "in_progress", vector_stores.c.gone == 0)
+        # A file of another project is in no store; should one ever be, nothing is read of it.
+        .where(vector_stores.c.project == files.c.project)
+    )
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        return None
+    values = row._asdict()
+    chunking, replaces, entry = values.pop("chunking"), values.pop("replaces"), values.pop("entry")
+    return _Wanted(store, File(**values), Chunking.parse(chunking), replaces, entry)
+
+
+def _kept(connection: Connection, wanted: _Wanted) -> tuple[int, int] | None:
+    """The entry that was written ahead of a crash, and up to where its passages go."""
+    if wanted.entry is None:
+        return None
+    row = connection.execute(select(entries.c.id, entries.c.last).where(entries.c.id == wanted.entry)).one_or_none()
+    return (row.id, row.last) if row is not None else None
+
+
+def _keep(connection: Connection, wanted: _Wanted, found: Found, made: Sequence[Mapping[str, Any]], size: int, pages: int) -> tuple[int, int]:
+    """In one transaction: the document, its passages in this store, and that this file has them."""
+    if _wanted(connection, wanted.store, wanted.file.id) is None:
+        raise NotFound("The file is not wanted any more.")
+    document = found.put(connection, wanted.file.project, wanted.file.digest)
+    twin = None
+    if wanted.replaces is not None:
+        old = select(store_files.c.entry).where(store_files.c.store == wanted.store, store_files.c.file == wanted.replaces)
+        twin = connection.execute(old).scalar()
+    entry, last = passages.remember(connection, wanted.store, document, str(wanted.chunking), made, size=size, twin=twin)
+    connection.execute(_row(wanted).values(entry=entry, done=pages, total=pages))
+    return entry, last
+
+
+def _complete(connection: Connection, wanted: _Wanted, entry: int) -> None:
+    """It is found from now on; what it replaces leaves the store, with all that is cut from it."""
+    done = connection.execute(_row(wanted).where(store_files.c.entry == entry).values(status="completed"))
+    if done.rowcount and wanted.replaces is not None and wanted.replaces != wanted.file.id:
+        connection.execute(delete(store_files).where(store_files.c.store == wanted.store, store_files.c.file == wanted.replaces))

@@ -1,0 +1,167 @@
+"""From files to passages that are found: once for the same bytes, by difference for changed ones, and without a broken one holding up the others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hausgeist.errors import InvalidRequest, NotFound
+from hausgeist.identity import LOCAL_OWNER as WHO
+from hausgeist.knowledge.stores.values import Attachment, Chunking
+from tests.small_knowledge import Bench, Chosen, Counting, PlainParser
+
+
+def rows(bench: Bench, table: str) -> int:
+    return int(bench.database.read(lambda connection: connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar()) or 0)
+
+
+async def test_a_file_is_found_by_its_words_and_told_with_its_place(tmp_path: Path) -> None:
+    text = "The pump is red.\n\nThe valve closes at noon.\n\fThe price is 40 euros."
+    async with Bench(tmp_path) as bench:
+        file = await bench.bring(text, "manual.txt")
+        store = await bench.stores.create(WHO, name="s", files=[Attachment(file=file, attributes={"year": 2026})])
+        assert store.status == "in_progress"
+        (done,) = await bench.settled(store.id)
+        assert (done.status, done.error, done.done, done.total, done.filename) == ("completed", None, 2, 2, "manual.txt")
+        assert done.bytes == len("The pump is red.The valve closes at noon.The price is 40 euros.")
+        (hit, *_) = await bench.search.search(WHO, [store.id], ["what is the price in euros"], limit=3)
+        assert (hit.file, hit.filename, hit.store, hit.page, hit.attributes) == (file, "manual.txt", store.id, 2, {"year": 2026})
+        whole = await bench.documents.text(WHO, file)
+        assert hit.text == whole[hit.start : hit.end]
+        assert "The price is 40 euros." in hit.text
+        (mark, *_) = await bench.documents.marks(WHO, file, hit.start, hit.end)
+        assert mark.page in (1, 2)
+        start = whole.index("price")
+        (mark,) = await bench.documents.marks(WHO, file, start, start + 5)
+        assert (mark.page, mark.box.left, mark.box.right) == (2, 50 + 6 * 4, 50 + 6 * 9)
+        assert bench.stores.get(WHO, store.id).status == "completed"
+
+
+async def test_the_same_bytes_are_read_once_and_stored_once(tmp_path: Path) -> None:
+    async with Bench(tmp_path, at_once=4) as bench:
+        files = [await bench.bring("One paragraph about owls.", f"{n}.txt") for n in range(5)]
+        store = await bench.stores.create(WHO, files=[Attachment(file=file, attributes={"n": n}) for n, file in enumerate(files)])
+        assert {one.status for one in await bench.settled(store.id)} == {"completed"}
+        assert len(bench.parser.parsed) == 1
+        assert [rows(bench, table) for table in ("documents", "entries", "passages")] == [1, 1, 1]
+        assert len(bench.embedders.current().embedded) == 1  # type: ignore[attr-defined]
+        (hit,) = await bench.search.search(WHO, [store.id], ["owls"])
+        assert hit.file == files[0]
+        (hit,) = await bench.search.search(WHO, [store.id], ["owls"], filters={"type": "gte", "key": "n", "value": 3})
+        assert hit.file == files[3]
+        # Another store cuts the same document anew, without reading it again.
+        other = await bench.stores.create(WHO, files=[Attachment(file=files[0], chunking=Chunking(100, 0))])
+        await bench.settled(other.id)
+        assert len(bench.parser.parsed) == 1
+        assert [rows(bench, table) for table in ("documents", "entries")] == [1, 2]
+        # The passages go with the last of the files that have them.
+        for file in files[:4]:
+            await bench.files.delete(WHO, file)
+        assert rows(bench, "entries") == 1
+        await bench.stores.detach(WHO, store.id, files[4])
+        assert rows(bench, "entries") == 0
+        assert rows(bench, "documents") == 1
+        await bench.files.delete(WHO, files[4])
+        assert rows(bench, "documents") == 0
+
+
+async def test_a_changed_file_takes_over_the_vectors_of_what_is_the_same(tmp_path: Path) -> None:
+    embedder = Counting()
+    async with Bench(tmp_path, embedders=Chosen(embedder)) as bench:
+        old = await bench.bring("First part.\n\nSecond part.\n\nThird part.", "a.txt")
+        store = await bench.stores.create(WHO, files=[Attachment(file=old)])
+        await bench.settled(store.id)
+        assert len(embedder.embedded) == 3
+        new = await bench.bring("First part.\n\nSecond part, changed.\n\nThird part.", "a.txt")
+        await bench.stores.attach(WHO, store.id, Attachment(file=new, replaces=old))
+        assert [one.file for one in await bench.settled(store.id)] == [new]
+        assert embedder.embedded[3:] == ["Second part, changed."]
+        hits = await bench.search.search(WHO, [store.id], ["first part"])
+        assert {hit.file for hit in hits} == {new}
+        await bench.upkeep.settle()
+        async with bench.indexes.reading(store.id) as at:
+            assert len(at.vectors.shown) == len(at.words.shown) == 3  # type: ignore[union-attr]
+        with pytest.raises(NotFound):
+            await bench.stores.attach(WHO, store.id, Attachment(file=old, replaces="file-none"))
+        with pytest.raises(InvalidRequest):
+            await bench.stores.attach(WHO, store.id, Attachment(file=new, replaces=new))
+
+
+async def test_what_is_broken_says_why_and_stops_nothing(tmp_path: Path) -> None:
+    async with Bench(tmp_path) as bench:
+        texts = {"good.txt": b"Fine words.", "broken.txt": b"\x00BROKEN", "crash.txt": b"\x00CRASH", "empty.txt": b"   ", "other.txt": b"More words."}
+        files = {name: await bench.bring(text, name) for name, text in texts.items()}
+        store = await bench.stores.create(WHO)
+        batch = await bench.stores.create_batch(WHO, store.id, [Attachment(file=file) for file in files.values()])
+        assert (batch.status, batch.counts.total) == ("in_progress", 5)
+        done = {one.filename: one for one in await bench.settled(store.id)}
+        assert {name: one.status for name, one in done.items()} == {
+            "good.txt": "completed", "other.txt": "completed", "broken.txt": "failed", "crash.txt": "failed", "empty.txt": "failed",
+        }  # fmt: skip
+        errors = {name: (one.error.code, one.error.message) for name, one in done.items() if one.error}
+        assert errors["broken.txt"] == ("invalid_file", "The file is damaged; save it again.")
+        assert errors["crash.txt"][0] == "server_error"
+        assert errors["empty.txt"] == ("invalid_file", "There is no text in this file.")
+        found = bench.stores.batch(WHO, store.id, batch.id)
+        assert (found.status, found.counts.completed, found.counts.failed) == ("completed", 2, 3)
+        assert {one.filename for one in bench.stores.files(WHO, store.id, batch=batch.id, status="failed")} == {
+            "broken.txt",
+            "crash.txt",
+            "empty.txt",
+        }
+        # Put in once more, what has failed is tried again.
+        assert (await bench.stores.attach(WHO, store.id, Attachment(file=files["broken.txt"]))).status == "in_progress"
+        assert (await bench.settled(store.id))[1].status == "failed"
+
+
+async def test_a_batch_is_cancelled(tmp_path: Path) -> None:
+    async with Bench(tmp_path, parser=PlainParser(pause=0.2), at_once=1) as bench:
+        files = [await bench.bring(f"Text {n}.\fmore\fmore", f"{n}.txt") for n in range(4)]
+        store = await bench.stores.create(WHO)
+        batch = await bench.stores.create_batch(WHO, store.id, [Attachment(file=file) for file in files])
+        while not (told := bench.stores.progress(WHO, store.id)).pages_done:
+            pass_on = await bench.search.search(WHO, [store.id], ["text"])
+            assert not pass_on
+        assert told.pages_total == 3
+        assert [one.filename for one in told.reading] == ["0.txt"]
+        cancelled = await bench.stores.cancel_batch(WHO, store.id, batch.id)
+        assert (cancelled.status, cancelled.counts.cancelled) == ("cancelled", 4)
+        assert await bench.stores.cancel_batch(WHO, store.id, batch.id) == cancelled
+        await bench.upkeep.settle()
+        assert rows(bench, "passages") == rows(bench, "entries") == 0
+        # One of them alone, afterwards.
+        await bench.stores.attach(WHO, store.id, Attachment(file=files[2]))
+        assert [one.status for one in await bench.settled(store.id)] == ["cancelled", "cancelled", "completed", "cancelled"]
+
+
+async def test_a_document_is_read_for_itself_and_goes_with_its_file(tmp_path: Path) -> None:
+    async with Bench(tmp_path) as bench:
+        file = await bench.bring("Alone on the shelf.\fSecond page.", "alone.txt")
+        assert "Second page." in await bench.documents.text(WHO, file)
+        assert [page.number for page in await bench.documents.pages(WHO, file)] == [1, 2]
+        parsed = await bench.documents.parsed(WHO, file, lines=True)
+        assert (parsed.title, len(parsed.lines), parsed.blocks[0].kind) == ("alone.txt", 2, "paragraph")
+        assert len(bench.parser.parsed) == 1
+        broken = await bench.bring(b"\x00BROKEN", "b.txt")
+        with pytest.raises(InvalidRequest, match="save it again"):
+            await bench.documents.text(WHO, broken)
+        with pytest.raises(InvalidRequest):
+            await bench.documents.marks(WHO, file, 5, 4)
+        await bench.files.delete(WHO, file)
+        assert rows(bench, "documents") == rows(bench, "document_parts") == rows(bench, "document_pages") == 0
+        with pytest.raises(NotFound):
+            await bench.documents.text(WHO, file)
+
+
+async def test_documents_are_gone_through_one_by_one(tmp_path: Path) -> None:
+    async with Bench(tmp_path) as bench:
+        files = [await bench.bring(text, f"{n}.txt") for n, text in enumerate(["One.", "Two.", "One.", "Three."])]
+        store = await bench.stores.create(WHO, files=[Attachment(file=file, attributes={"n": n}) for n, file in enumerate(files)])
+        await bench.settled(store.id)
+        told = [(one.file, one.parsed.text.strip()) async for one in bench.documents.all_documents(WHO, [store.id])]
+        assert sorted(told, key=lambda one: files.index(one[0])) == [(files[0], "One."), (files[1], "Two."), (files[3], "Three.")]
+        filters = {"type": "in", "key": "n", "value": [2, 3]}
+        assert {one.file async for one in bench.documents.all_documents(WHO, [store.id], filters=filters)} == {files[2], files[3]}
+        with pytest.raises(NotFound):
+            _ = [one async for one in bench.documents.all_documents(WHO, ["vs_none"])]
