@@ -55,6 +55,7 @@ def build() -> typer.Typer:
         docs,
         doctor,
         engine,
+        evaluate,
         key,
         making,
         models,
@@ -94,6 +95,7 @@ def build() -> typer.Typer:
     portable.register(app)
     catalog.register(app)
     plan.register(app)
+    evaluate.register(app)
     for group in (engine, user, key, project, cert):
         group.register(app)
     doctor.register(app)

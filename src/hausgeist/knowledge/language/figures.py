@@ -1,0 +1,189 @@
+"""Numbers, dates and codes of a text in one normal form each, so that they are found however they were written.
+
+"1.234,50", "1,234.50" and "1 234,5" are the term `=1234.5`; "03.05.2026", "3. Mai 2026" and "2026-05-03" are `=2026-05-03`; "A-12/34" and
+"A 12/34" have `=a1234`. What can be read in two ways ("1.234", "03/05/2026") has both terms. Terms of this kind begin with "=", no word does.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import Final
+
+from hausgeist.knowledge.language.stopwords import stop_words
+
+__all__ = ["figures"]
+
+_MONTHS: Final = {
+    month: number
+    for number, names in enumerate(
+        (
+            "january januar jänner jan janvier enero gennaio janeiro januari ianuarie stycznia января ocak tammikuuta január",
+            "february februar feber feb février febrero febbraio fevereiro februari februarie lutego февраля şubat helmikuuta február",
+            "march märz mar mär mars marzo março maart martie marca марта mart maaliskuuta március",
+            "april apr avril abril aprile aprilie kwietnia апреля nisan huhtikuuta április",
+            "may mai mayo maggio maio mei maj maja мая mayıs toukokuuta május",
+            "june juni jun juin junio giugno junho iunie czerwca июня haziran kesäkuuta június",
+            "july juli jul juillet julio luglio julho iulie lipca июля temmuz heinäkuuta július",
+            "august aug août agosto augustus augusti sierpnia августа ağustos elokuuta augusztus",
+            "september sep sept septembre septiembre settembre setembro septembrie września сентября eylül syyskuuta szeptember",
+            "october oktober oct okt octobre octubre ottobre outubro octombrie października октября ekim lokakuuta október",
+            "november nov novembre noviembre novembro noiembrie listopada ноября kasım marraskuuta",
+            "december dezember dec dez décembre diciembre dicembre dezembro decembrie grudnia декабря aralık joulukuuta",
+        ),
+        start=1,
+    )
+    for month in names.split()
+}
+_GAP: Final = r"[ \u00a0\u2009\u202f]"
+_NAMES: Final = "|".join(sorted(_MONTHS, key=len, reverse=True))
+_ISO: Final = re.compile(r"(?<![\w.-])(\d{4})-(\d{1,2})-(\d{1,2})(?![\w-])")
+_DOTTED: Final = re.compile(r"(?<![\w.])(\d{1,2})([./-])" + _GAP + r"?(\d{1,2})\2" + _GAP + r"?(\d{4}|\d{2})(?![\w])")
+_DAY_FIRST: Final = re.compile(
+    rf"(?<!\w)(\d{{1,2}})(?:\.|st|nd|rd|th|er|º|\.º)?{_GAP}+(?:of{_GAP}+|de{_GAP}+)?({_NAMES})\.?,?(?:{_GAP}+(?:de{_GAP}+)?(\d{{4}}))?(?!\w)"
+)
+_MONTH_FIRST: Final = re.compile(rf"(?<!\w)({_NAMES})\.?{_GAP}+(\d{{1,2}})(?:st|nd|rd|th)?(?:,?{_GAP}+(\d{{4}}))?(?!\w)")
+_EAST: Final = re.compile(r"(?<!\d)(\d{4})年\s?(\d{1,2})月\s?(\d{1,2})日")
+_MONTH_ONLY: Final = re.compile(rf"(?<!\w)({_NAMES})\.?{_GAP}+(?:de{_GAP}+)?(\d{{4}})(?!\w)")
+_NUMBER: Final = re.compile(rf"(?<![\w.,'’])(?:\d{{1,3}}(?:{_GAP}\d{{3}})+(?:[.,]\d+)?(?![\w.,])|\d+(?:[.,'’]\d+)*(?![\w]))")
+_CODE: Final = re.compile(r"(?<![\w])[^\W_]+(?:[-./_+:][^\W_]+)*(?![\w])")
+_SPACED: Final = re.compile(rf"(?<![\w])([a-z]{{1,3}}){_GAP}(\d[\w./-]+)")
+_GROUPS: Final = re.compile(rf"(?<![\w])(?:[a-z]{{2}}\d{{2}}|\+?\d{{2,}})(?:(?:{_GAP}|[/-])\d{{2,}}){{2,}}(?!\w)")
+_PARAGRAPH: Final = re.compile(rf"(§§?|\bart\.|\barticle|\bartikel|\bsection|\babschnitt|\bziffer|\bnr\.|\bno\.){_GAP}*(\d+(?:\.\d+)*[a-z]?)(?![\w])")
+_SIGNS: Final = {"§": "§", "§§": "§", "art.": "art", "article": "art", "artikel": "art", "section": "sec", "abschnitt": "sec", "ziffer": "sec"}
+_APART: Final = re.compile(r"[^0-9a-z]+")
+_THOUSANDS: Final = re.compile(r"[1-9]\d{0,2}(?:[.,'’ ]\d{3})+")
+_DIGITS: Final = re.compile(r"[0-9]+")
+_NEAR: Final = 24
+"""Characters before and after digits in which a month, a sign or letters of a code may stand."""
+_MOST: Final = 400
+"""Terms of one passage: a table of numbers is no reason for a large index."""
+
+
+def figures(text: str) -> list[str]:
+    """The terms of a text that is normalised (NFKC) and in lower case; in no order that says anything, each as often as it is there."""
+    if not _DIGITS.search(text):
+        return []
+    terms: list[str] = []
+    rest = _dates(_around(text), terms)
+    for found in _PARAGRAPH.finditer(rest):
+        terms.append(f"={_SIGNS.get(found[1], 'nr')}{found[2]}")
+    for found in _CODE.finditer(rest):
+        _code(found[0], terms)
+    for found in _SPACED.finditer(rest):
+        if found[1] not in _little():
+            terms.append(f"={found[1]}{_APART.sub('', found[2])}")
+    for found in _GROUPS.finditer(rest):
+        terms.append(f"={_APART.sub('', found[0])}")
+    for found in _NUMBER.finditer(rest):
+        terms += _numbers(found[0])
+    return terms[:_MOST]
+
+
+def _around(text: str) -> str:
+    """What stands near digits; the rest of a text has no figures, and most texts are mostly rest."""
+    pieces: list[list[int]] = []
+    for found in _DIGITS.finditer(text):
+        start, end = max(0, found.start() - _NEAR), min(len(text), found.end() + _NEAR)
+        if pieces and start <= pieces[-1][1]:
+            pieces[-1][1] = end
+        else:
+            pieces.append([start, end])
+    # Not from the middle of a word, nor to the middle of one.
+    return "\n".join(text[_edge(text, start, -1) : _edge(text, end, 1)] for start, end in pieces)
+
+
+def _edge(text: str, place: int, step: int) -> int:
+    """The next place between words in this direction, unless it is far."""
+    for at in range(place, place + step * _NEAR, step):
+        if at <= 0 or at >= len(text):
+            return min(max(at, 0), len(text))
+        if text[at - 1].isspace() or text[at].isspace():
+            return at
+    return place
+
+
+def _code(written: str, terms: list[str]) -> None:
+    """Letters and digits, or several groups of digits: as one term, and what follows the letters as another."""
+    if not _DIGITS.search(written):
+        return
+    whole = _APART.sub("", written)
+    if not whole.isdigit():
+        if len(whole) > 1:
+            terms.append(f"={whole}")
+        groups = _APART.split(written)
+        if len(groups) > 2 and groups[0].isalpha():
+            terms.append(f"={_APART.sub('', written[len(groups[0]) :])}")
+    elif whole != written and _NUMBER.fullmatch(written) is None:
+        terms.append(f"={whole}")
+
+
+@cache
+def _little() -> frozenset[str]:
+    """Short words that stand before numbers without being part of a code."""
+    return frozenset(word for words in stop_words().values() for word in words if 1 < len(word) < 4)
+
+
+def _dates(text: str, terms: list[str]) -> str:
+    """Takes the dates out of a text."""
+
+    def full(year: str, month: int, day: int) -> bool:
+        if not (1 <= month <= 12 and 1 <= day <= 31):
+            return False
+        if len(year) == 2:
+            year = ("19" if int(year) > 69 else "20") + year
+        terms.extend((f"={year}-{month:02}-{day:02}", f"={year}-{month:02}", f"={year}"))
+        return True
+
+    def iso(found: re.Match[str]) -> str:
+        return " " if full(found[1], int(found[2]), int(found[3])) else found[0]
+
+    def dotted(found: re.Match[str]) -> str:
+        first, second = int(found[1]), int(found[3])
+        there = full(found[4], second, first)
+        # Only with slashes do people write the month first.
+        if found[2] == "/" and first != second:
+            there = full(found[4], first, second) or there
+        return " " if there else found[0]
+
+    def named(day: str, month: str, year: str | None, whole: str) -> str:
+        number = _MONTHS[month]
+        if year is None:
+            if 1 <= int(day) <= 31:
+                terms.append(f"={number:02}-{int(day):02}")
+            return whole
+        if full(year, number, int(day)):
+            terms.append(f"={number:02}-{int(day):02}")
+            return " "
+        return whole
+
+    text = _EAST.sub(iso, _ISO.sub(iso, text))
+    text = _DOTTED.sub(dotted, text)
+    text = _DAY_FIRST.sub(lambda found: named(found[1], found[2], found[3], found[0]), text)
+    text = _MONTH_FIRST.sub(lambda found: named(found[2], found[1], found[3], found[0]), text)
+    for found in _MONTH_ONLY.finditer(text):
+        terms.append(f"={found[2]}-{_MONTHS[found[1]]:02}")
+    return text
+
+
+def _numbers(written: str) -> list[str]:
+    """One number as it was written: its value, or two where a group of three may be thousands or decimals."""
+    plain = re.sub(_GAP, " ", written).replace("’", "'")
+    marks = re.findall(r"[.,' ]", plain)
+    if not marks:
+        return [f"={plain.lstrip('0') or '0'}"] if len(plain) < 16 else [f"={plain}"]
+    if _THOUSANDS.fullmatch(plain) and len(set(marks)) == 1:
+        values = [re.sub(r"\D", "", plain)]
+        if len(marks) == 1 and marks[0] in ".,":
+            values.append(_decimal(plain.replace(",", ".")))
+        return [f"={value}" for value in values]
+    if len(marks) == 1 or (len(set(marks)) > 1 and marks.count(marks[-1]) == 1):
+        whole, _, part = plain.rpartition(marks[-1])
+        return [f"={_decimal(re.sub(r'[^0-9]', '', whole) + '.' + part)}"]
+    return [f"={re.sub('[^0-9]', '.', plain)}"]
+
+
+def _decimal(value: str) -> str:
+    whole, _, part = value.partition(".")
+    part = part.rstrip("0")
+    return (whole.lstrip("0") or "0") + (f".{part}" if part else "")

@@ -1,0 +1,146 @@
+"""The words of a text as search looks for them: without what says little, in the form that words of one stem share.
+
+How words are set apart depends on the script: pairs of characters for Chinese, Japanese and Korean; three characters for Thai, Lao, Khmer and
+Burmese; everything else by spaces, with the vowel signs of Indic scripts kept. Numbers, dates and codes have terms of their own (`figures`).
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable
+from functools import cache, lru_cache
+from typing import Any, Final
+
+from hausgeist.knowledge.language.compounds import parts
+from hausgeist.knowledge.language.figures import figures
+from hausgeist.knowledge.language.stopwords import stop_words
+
+__all__ = ["exact", "words"]
+
+_MARKS: Final = (
+    r"\u0300-\u036f\u0483-\u0487\u0591-\u05bd\u0610-\u061a\u064b-\u065f\u0670\u0900-\u0963\u0966-\u0d7f\u0d80-\u0dff"
+    r"\u0e31-\u0e4e\u0eb1-\u0ece\u102b-\u1049\u17b4-\u17d3"
+)
+_WORD: Final = re.compile(rf"(?:[^\W_]|[{_MARKS}])+")
+_PAIRS: Final = r"\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uac00-\ud7af\U00020000-\U0003fffd"
+_THREES: Final = r"\u0e00-\u0e7f\u0e80-\u0eff\u1000-\u109f\u1780-\u17ff"
+_TOGETHER: Final = re.compile(rf"([{_PAIRS}]+)|([{_THREES}]+)")
+_LONGEST: Final = 64
+"""Characters of one term; what is longer is no word (base64, a line of dashes) and is cut."""
+_SNOWBALL: Final = {
+    "ar": "arabic", "ca": "catalan", "da": "danish", "de": "german", "el": "greek", "en": "english", "es": "spanish", "et": "estonian",
+    "eu": "basque", "fi": "finnish", "fr": "french", "ga": "irish", "hi": "hindi", "hu": "hungarian", "hy": "armenian", "id": "indonesian",
+    "it": "italian", "lt": "lithuanian", "ne": "nepali", "nl": "dutch", "no": "norwegian", "pt": "portuguese", "ro": "romanian",
+    "ru": "russian", "sr": "serbian", "sv": "swedish", "ta": "tamil", "tr": "turkish", "yi": "yiddish",
+}  # fmt: skip
+_SHARP: Final = str.maketrans({"ß": "ss", "ı": "i", "ø": "o", "đ": "d", "ł": "l", "æ": "ae", "œ": "oe", "’": "'"})
+
+
+def words(text: str, language: str, *, asked_in: str = "") -> list[str]:
+    """Search terms in the order of the text, numbers and codes last; empty only for a text without letters and digits. Stop words are kept where
+    nothing else is left. `language`: ISO 639-1, or "und": then words stay as they are but for case and accents. `asked_in`: the language of a
+    question that is looked for among passages of another: its stop words say nothing there either."""
+    lower = plain(text)
+    stop = stop_words().get(language, frozenset())
+    if asked_in:
+        stop |= stop_words().get(asked_in, frozenset())
+    form = _former(language)
+    terms: list[str] = []
+    left: list[str] = []
+    for word, kind in _cut(lower):
+        if kind:
+            terms.append(word)
+        elif word in stop:
+            left.append(word)
+        else:
+            terms.extend(form(word))
+    terms += figures(lower)
+    if not terms:
+        terms = [one for word in left for one in form(word)]
+    return terms
+
+
+def exact(text: str) -> list[str]:
+    """All words as they are written, but for case: what phrases in quotation marks are compared with."""
+    return [word[:_LONGEST] for word, _ in _cut(plain(text))]
+
+
+def plain(text: str) -> str:
+    """Normalised and in lower case, without soft hyphens."""
+    return unicodedata.normalize("NFKC", text).replace("\u00ad", "").lower()
+
+
+def _cut(text: str) -> list[tuple[str, bool]]:
+    """The words, and whether they are parts of a run of a script without spaces. Text is normalised and in lower case."""
+    if text.isascii():
+        return [(word, False) for word in _ASCII.findall(text)]
+    found: list[tuple[str, bool]] = []
+    for word in _WORD.findall(text):
+        if word.isascii() or _TOGETHER.search(word) is None:
+            found.append((word, False))
+            continue
+        position = 0
+        for run in _TOGETHER.finditer(word):
+            if run.start() > position:
+                found.append((word[position : run.start()], False))
+            size = 2 if run[1] else 3
+            found += [(run[0][index : index + size], True) for index in range(max(1, len(run[0]) - size + 1))]
+            position = run.end()
+        if position < len(word):
+            found.append((word[position:], False))
+    return found
+
+
+_ASCII: Final = re.compile(r"[a-z0-9]+")
+
+
+@cache
+def _former(language: str) -> Callable[[str], tuple[str, ...]]:
+    """The terms of one word of a language: its stem, and the parts of a compound. Words come again and again, so answers are kept."""
+    stem = _stemmer(language)
+
+    @lru_cache(maxsize=60_000)
+    def form(word: str) -> tuple[str, ...]:
+        word = word[:_LONGEST]
+        if word.isdecimal():
+            return ()
+        whole = fold(stem(word))
+        found = [whole, *(part for part in (fold(stem(one)) for one in parts(word, language)) if part != whole)]
+        return tuple(filter(None, found))
+
+    return form
+
+
+def _stemmer(language: str) -> Callable[[str], str]:
+    if language not in _SNOWBALL:
+        return str
+    import Stemmer
+
+    # Its own cache is not safe between threads, and the answers are kept anyway.
+    name, made = _SNOWBALL[language], {}
+
+    def stem(word: str) -> str:
+        import threading
+
+        key = threading.get_ident()
+        if key not in made:
+            made[key] = Stemmer.Stemmer(name, 0)
+        one: Any = made[key]
+        return str(one.stemWord(word))
+
+    return stem
+
+
+def fold(word: str) -> str:
+    """Without accents, for scripts where people leave them out."""
+    if word.isascii():
+        return word
+    word = word.translate(_SHARP)
+    if word.isascii() or not _ACCENTED.search(word):
+        return word
+    return unicodedata.normalize("NFC", _ACCENT.sub("", unicodedata.normalize("NFD", word)))
+
+
+_ACCENTED: Final = re.compile(r"[\u00c0-\u024f\u1e00-\u1fff\u0370-\u03ff\u0300-\u036f]")
+_ACCENT: Final = re.compile(r"[\u0300-\u036f]")
