@@ -24,6 +24,8 @@ TITLES = {
     "responses": "Responses: what keeping them costs",
     "chats": "Chats: reading a long one, searching all of them, removing them",
     "guide": "The built-in guide",
+    "embedding": "Embedding: the installed model against sentence-transformers",
+    "retrieval_scale": "Retrieval: one store of 100,000 and of a million passages",
     "engines": "Built engine against wheel",
     "accuracy": "Memory: what loads took, against the fit pass and arithmetic",
     "memory": "Memory: arithmetic against the engine's fit pass",
