@@ -194,6 +194,10 @@ class Settings(BaseSettings):
     body_limit: int = Field(64 * 2**20, ge=1024, description="Largest request body in bytes.")
     file_limit: int = Field(512 * 2**20, ge=1024, description="Largest file in bytes that is uploaded in one request.")
     project_files: int = Field(100 * 2**30, ge=0, description="Bytes of files that each project may keep.")
+    parsers: int | None = Field(None, ge=1, le=256, description="Processes that read documents at once. Unset: half of the processors.")
+    ocr_languages: Names = Field(
+        (), description="Languages of pictures and scans (de, or deu as Tesseract calls it), the likeliest first. Unset: those that Tesseract has."
+    )
     batch_requests: int = Field(4, ge=1, le=256, description="Requests of batches that are answered at once, after those that somebody waits for.")
     parsers: int | None = Field(
         None, ge=1, le=256, description="Processes that read documents side by side. Unset: half as many as there are processors."
@@ -215,7 +219,7 @@ class Settings(BaseSettings):
         default_factory=dict, description="Servers of tools (Model Context Protocol) that models may call. None but these are ever asked."
     )
 
-    @field_validator("names", "trusted_proxies", "origins", "allow", mode="before")
+    @field_validator("names", "trusted_proxies", "origins", "allow", "ocr_languages", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

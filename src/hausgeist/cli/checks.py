@@ -184,7 +184,7 @@ def _sandbox(settings: Settings) -> _Found:
     if sys.platform != "linux":
         return
     probe = (
-        "import socket\nfrom hausgeist.engines.llamacpp.sandbox import deny_network\n"
+        "import socket\nfrom hausgeist.sandbox.process import deny_network\n"
         "denied = deny_network()\n"
         "try:\n    socket.socket(socket.AF_INET).close()\n"
         "except OSError:\n    print('denied')\n"

@@ -15,7 +15,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="Linux only")
 
 SEALED = """
 import errno, os, socket, subprocess, sys, threading, ctypes
-from hausgeist.engines.llamacpp import sandbox
+from hausgeist.sandbox import process as sandbox
 
 def refused(family):
     try:
@@ -47,7 +47,7 @@ print(subprocess.run([sys.executable, "-c", code], capture_output=True, text=Tru
 
 CHILD = """
 import os, sys
-from hausgeist.engines.llamacpp import sandbox
+from hausgeist.sandbox import process as sandbox
 sandbox.die_with_parent(int(sys.argv[1]))
 os.write(1, b"tied\\n")
 if sys.argv[2] == "exec":
@@ -85,7 +85,7 @@ def test_no_network_for_any_thread_nor_after_exec() -> None:
 CONFINED = """
 import json, os, socket, subprocess, sys
 from pathlib import Path
-from hausgeist.engines.llamacpp import sandbox
+from hausgeist.sandbox import process as sandbox
 from hausgeist.engines.llamacpp.landlock import confine
 
 home, outside = Path(sys.argv[1]), Path(sys.argv[2])
@@ -170,8 +170,9 @@ def test_an_engine_of_ones_own_comes_with_its_libraries_and_no_more(tmp_path: Pa
 @linux
 def test_a_kernel_that_cannot_confine_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
     from hausgeist.engines.llamacpp import landlock
+    from hausgeist.sandbox import files
 
-    monkeypatch.setattr(landlock, "_CREATE", 1000)  # a call that no kernel has
+    monkeypatch.setattr(files, "_CREATE", 1000)  # a call that no kernel has
     assert "this kernel cannot" in landlock.confine({})
 
 
@@ -199,7 +200,7 @@ def test_a_child_whose_parent_is_gone_already_ends_at_once() -> None:
 @linux
 def test_memory_has_an_end_and_the_kernel_knows_whom_to_take_first() -> None:
     code = (
-        "from hausgeist.engines.llamacpp import sandbox; sandbox.limit(2**30)\n"
+        "from hausgeist.sandbox import process as sandbox; sandbox.limit(2**30)\n"
         "print(open('/proc/self/oom_score_adj').read().strip())\n"
         "try: bytearray(2**31)\nexcept MemoryError: print('no more')"
     )
@@ -210,7 +211,7 @@ def test_memory_has_an_end_and_the_kernel_knows_whom_to_take_first() -> None:
 @pytest.mark.skipif(os.name == "nt", reason="no resource limits")
 def test_limits() -> None:
     code = (
-        "import os, resource; from hausgeist.engines.llamacpp import sandbox; sandbox.limit(); "
+        "import os, resource; from hausgeist.sandbox import process as sandbox; sandbox.limit(); "
         "print(resource.getrlimit(resource.RLIMIT_CORE), oct(os.umask(0)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=True)
@@ -219,7 +220,7 @@ def test_limits() -> None:
 
 @linux
 def test_a_filter_is_there_for_both_architectures() -> None:
-    from hausgeist.engines.llamacpp.sandbox import _program
+    from hausgeist.sandbox.process import _program
 
     for machine in ("x86_64", "aarch64"):
         program = _program(machine)
@@ -230,7 +231,7 @@ def test_a_filter_is_there_for_both_architectures() -> None:
 
 
 def test_the_sandbox_needs_nothing_but_the_standard_library() -> None:
-    for name in ("sandbox.py", "landlock.py"):
-        source = Path(sys.modules["hausgeist"].__file__ or "").parent / "engines" / "llamacpp" / name
+    for name in ("process.py", "files.py"):
+        source = Path(sys.modules["hausgeist"].__file__ or "").parent / "sandbox" / name
         code = f"import runpy; runpy.run_path({str(source)!r})"
         subprocess.run([sys.executable, "-I", "-S", "-c", code], check=True, timeout=20)

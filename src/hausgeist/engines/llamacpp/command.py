@@ -20,7 +20,7 @@ _PATIENCE = 5.0
 
 _LAUNCH = """
 import os, sys
-from hausgeist.engines.llamacpp import sandbox
+from hausgeist.sandbox import process as sandbox
 parent, offline, command = int(sys.argv[1]), sys.argv[2] == "1", sys.argv[3:]
 sandbox.die_with_parent(parent)
 if hasattr(os, "nice"):

@@ -18,9 +18,9 @@ import time
 from importlib import import_module
 from typing import Any, NoReturn
 
-from hausgeist.engines.llamacpp import sandbox
 from hausgeist.engines.llamacpp.landlock import confine
 from hausgeist.engines.llamacpp.pages import let_go
+from hausgeist.sandbox import process as sandbox
 
 __all__ = ["arguments", "main"]
 

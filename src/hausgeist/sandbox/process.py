@@ -1,7 +1,7 @@
 """What a worker process gives up before native code runs in it: outliving its parent, core dumps, endless memory, the network.
 
 Only ctypes and the standard library: this is imported at the very start of the worker. Everything here holds across exec. Linux can do all of
-it; elsewhere a worker is tied to its parent by a pipe alone (`worker.py`) and the network is left to the engine's own good conduct.
+it; elsewhere a worker is tied to its parent by a pipe alone, and the network is left to the good conduct of what runs in it.
 """
 
 from __future__ import annotations

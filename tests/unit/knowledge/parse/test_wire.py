@@ -1,0 +1,75 @@
+"""What comes back from a parser process: the same as was sent, or an error; nothing in between."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hausgeist.knowledge.parse.wire import decode, encode
+from hausgeist.knowledge.parsed import Block, Box, Line, Page, Parsed
+
+PARSED = Parsed(
+    text="Title\n\na\tb\nc\td",
+    blocks=(Block("title", 0, 5), Block("table", 7, 14, rows=((7, 10), (11, 14)), header=1)),
+    pages=(Page(1, 0, 14, 595.0, 842.0, "Sheet", True),),
+    lines=(Line(0, 5, 1, Box(1.0, 2.0, 3.5, 4.0)), Line(7, 10, 1, Box(1.0, 5.0, 3.5, 7.0))),
+    media_type="application/pdf",
+    title="Title",
+    properties={"author": "Ada"},
+    warnings=("Page 2 is empty.",),
+)
+
+
+def changed(**changes: object) -> bytes:
+    data = encode(PARSED)
+    size = int.from_bytes(data[:4], "little")
+    head = json.dumps({**json.loads(data[4 : 4 + size]), **changes}).encode()
+    return len(head).to_bytes(4, "little") + head + data[4 + size :]
+
+
+def test_it_comes_back_as_it_was_sent() -> None:
+    assert decode(encode(PARSED), characters=100) == PARSED
+    assert decode(encode(Parsed(text="")), characters=0) == Parsed(text="")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"text": None},
+        {"text": "short"},
+        {"text": "x" * 101},
+        {"blocks": [[0, 0, 5, 0, 0, []], [1, 4, 6, 0, 0, []]]},
+        {"blocks": [[0, 5, 4, 0, 0, []]]},
+        {"blocks": [[99, 0, 5, 0, 0, []]]},
+        {"blocks": [[0, -1, 5, 0, 0, []]]},
+        {"blocks": [[0, 0.0, 5, 0, 0, []]]},
+        {"blocks": [[4, 0, 5, 0, 0, [0, 9]]]},
+        {"blocks": {"0": 1}},
+        {"pages": [[2, 0, 5, 1, 1, "", False]]},
+        {"pages": [[1, 0, 5, float("nan"), 1, "", False]]},
+        {"pages": [[1, 0, 5, 1, 1, "x" * 1000, False]]},
+        {"lines": 3},
+        {"lines": -1},
+        {"lines": True},
+        {"media_type": 5},
+        {"properties": {"a": 5}},
+        {"warnings": [5]},
+    ],
+    ids=str,
+)
+def test_what_no_parser_says_is_refused(changes: dict[str, object]) -> None:
+    with pytest.raises((ValueError, TypeError, IndexError, KeyError)):
+        decode(changed(**changes), characters=100)
+
+
+@given(st.binary(max_size=400), st.integers(0, 400))
+def test_any_bytes_are_refused_or_read_but_never_more(noise: bytes, place: int) -> None:
+    whole = encode(PARSED)
+    data = whole[:place] + noise + whole[place + len(noise) :]
+    try:
+        parsed = decode(data, characters=100)
+    except (ValueError, TypeError, IndexError, KeyError, RecursionError):
+        return
+    assert len(parsed.text) <= 100
+    assert all(0 <= line.start <= line.end <= len(parsed.text) for line in parsed.lines)
