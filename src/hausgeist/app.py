@@ -197,6 +197,7 @@ class App:
             search=self.knowledge.search,
             documents=self.knowledge.documents,
             read_file=self.files.read,
+            papers=self.knowledge.papers,
         )
 
     @cached_property
@@ -421,7 +422,8 @@ def build(settings: Settings) -> App:
     )  # fmt: skip
     seal = Seal(database)
     mcp = McpTools(settings.mcp, egress=egress, governor=governor, check_schema=partial(check_schema, param="tools", strict=False))
-    runner = Runner(door=door, complete=complete, seal=seal, tools=(mcp,), most_turns=settings.response_turns, most_tokens=settings.response_tokens)
+    tools = (mcp, knowledge.file_search)
+    runner = Runner(door=door, complete=complete, seal=seal, tools=tools, most_turns=settings.response_turns, most_tokens=settings.response_tokens)
     responses = Responses(
         database, runner, seal, still=workspace.still, seconds=settings.response_seconds, background=settings.background, notify=webhooks.notify
     )

@@ -199,9 +199,6 @@ class Settings(BaseSettings):
         (), description="Languages of pictures and scans (de, or deu as Tesseract calls it), the likeliest first. Unset: those that Tesseract has."
     )
     batch_requests: int = Field(4, ge=1, le=256, description="Requests of batches that are answered at once, after those that somebody waits for.")
-    parsers: int | None = Field(
-        None, ge=1, le=256, description="Processes that read documents side by side. Unset: half as many as there are processors."
-    )
     documents: int = Field(4, ge=1, le=256, description="Documents that are taken into vector stores side by side; parsers are shared by them.")
     embedding_model: str = Field(
         "", description="Embedding model for documents, by its name in the library. Empty: the small one (English) that comes with the installation."

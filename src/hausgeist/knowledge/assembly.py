@@ -11,6 +11,9 @@ from hausgeist.errors import EngineFailed, HausgeistError
 from hausgeist.files import Files
 from hausgeist.governance.erasure import Erased, Subject
 from hausgeist.identity import Origin, Principal
+from hausgeist.knowledge.answer.assembly import file_search
+from hausgeist.knowledge.answer.papers import Papers
+from hausgeist.knowledge.answer.tool import FileSearch
 from hausgeist.knowledge.embed.base import Embedder
 from hausgeist.knowledge.index.base import Found, TextIndex, VectorIndex
 from hausgeist.knowledge.stores.documents import Documents
@@ -28,11 +31,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hausgeist.knowledge.parse.process import Parsers
+    from hausgeist.knowledge.parsed import Parsed
 
 __all__ = ["Knowledge"]
 
 _PARSERS = "parsing"
 """The folder in the home in which parser processes have what they need while they work."""
+_ATTACHED = "attached"
+"""The one in which files that belong to nobody's store lie while they are read."""
 
 
 @dataclass(eq=False)
@@ -49,9 +55,11 @@ class Knowledge:
     def parsers(self) -> Parsers:
         """Made when something is read for the first time."""
         if self._parsers is None:
+            from hausgeist.knowledge.parse.ocr import LANGUAGES
             from hausgeist.knowledge.parse.process import Parsers
 
-            self._parsers = Parsers(self.settings.home / _PARSERS, processes=self.settings.parsers)
+            packs = [LANGUAGES.get(one, one) for one in self.settings.ocr_languages]
+            self._parsers = Parsers(self.settings.home / _PARSERS, processes=self.settings.parsers, languages=packs)
         return self._parsers
 
     @cached_property
@@ -85,6 +93,19 @@ class Knowledge:
             self.database, self.indexes, fuse=_fuse, language=_language, rank=partial(_rank, self.door), rank_model=self.settings.rerank_model,
             searched=self.stores.touch,
         )  # fmt: skip
+
+    @cached_property
+    def papers(self) -> Papers:
+        """Files that are attached to a question."""
+        return Papers(self.documents, self._parse, self.settings.home / _ATTACHED)
+
+    @cached_property
+    def file_search(self) -> FileSearch:
+        """The tool for the response runner."""
+        return file_search(self.settings, self.door, self.search, self.documents)
+
+    async def _parse(self, path: Path, filename: str) -> Parsed:
+        return await self.parsers.parse(path, filename)
 
     async def start(self) -> None:
         """Go on with what was not finished."""
@@ -136,7 +157,7 @@ class Embedders:
             else:
                 from hausgeist.knowledge.embed.installed import Installed
 
-                self._made[model] = Installed()
+                self._made[model] = Installed(self._settings.home / "cache")
         return self._made[model]
 
 

@@ -110,14 +110,10 @@ class Letters:
                 x, y, beyond, under = sides
                 spans.append((x, beyond))
                 # Four comparisons are several times faster than min and max, and this is where most of the time goes.
-                if x < left:
-                    left = x
-                if y > top:
-                    top = y
-                if beyond > right:
-                    right = beyond
-                if under < bottom:
-                    bottom = under
+                left = min(left, x)
+                top = max(top, y)
+                right = max(right, beyond)
+                bottom = min(bottom, under)
         placed = place(left, top, right, bottom)
         upright = length < 3 or placed[2] - placed[0] >= placed[3] - placed[1]
         # One letter may be raised or of another font: of two, the larger counts, and a line is bold where both are.
