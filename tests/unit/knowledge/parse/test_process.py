@@ -1,6 +1,7 @@
 """Parser processes, real ones: that they read, what they cannot do, and what is left when they end in whatever way."""
 
 import asyncio
+import contextlib
 import json
 import os
 import re
@@ -51,7 +52,12 @@ def document(tmp_path: Path, pages: int = 1, lines: int = 1) -> Path:
 
 
 def workers() -> list[psutil.Process]:
-    return [child for child in psutil.Process().children() if "hausgeist.knowledge.parse.worker" in " ".join(child.cmdline())]
+    found = []
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):  # it ends at this moment
+            if "hausgeist.knowledge.parse.worker" in " ".join(child.cmdline()):
+                found.append(child)
+    return found
 
 
 def left(tmp_path: Path) -> list[Path]:

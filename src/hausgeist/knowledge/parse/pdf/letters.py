@@ -109,11 +109,11 @@ class Letters:
                 get(text_page, index, *at)
                 x, y, beyond, under = sides
                 spans.append((x, beyond))
-                # Four comparisons are several times faster than min and max, and this is where most of the time goes.
-                left = min(left, x)
-                top = max(top, y)
-                right = max(right, beyond)
-                bottom = min(bottom, under)
+                # Comparing is several times faster than min and max, and this is where most of the time goes.
+                left = x if x < left else left
+                top = y if y > top else top
+                right = beyond if beyond > right else right
+                bottom = under if under < bottom else bottom
         placed = place(left, top, right, bottom)
         upright = length < 3 or placed[2] - placed[0] >= placed[3] - placed[1]
         # One letter may be raised or of another font: of two, the larger counts, and a line is bold where both are.
