@@ -57,10 +57,15 @@ _MOST_OUTPUT = 16 << 20
 preferred: ContextVar[Sequence[str]] = ContextVar("preferred", default=())
 """Packs to use, by the settings; none: those installed, chosen by the script that is seen."""
 
-_LAUNCH = (
-    "import os,sys\nfrom hausgeist.sandbox.process import die_with_parent\ndie_with_parent(int(sys.argv[1]))\nos.execv(sys.argv[2],sys.argv[2:])"
-)
-"""In between, so that it ends with the process that asked."""
+_LAUNCH = "import os,runpy,sys\nrunpy.run_path(sys.argv[2])['die_with_parent'](int(sys.argv[1]))\nos.execv(sys.argv[3],sys.argv[3:])"
+"""In between, so that it ends with the process that asked. Run by its path: where packages are looked for, a confined process cannot list."""
+
+
+_SANDBOX = Path(__file__).parents[2] / "sandbox" / "process.py"
+
+
+class _Failed(Exception):
+    """Tesseract did not do it. The message is what it said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +131,10 @@ def recognise(png: bytes, *, seconds: float = _SECONDS, dpi: int = 0) -> tuple[l
     if not packs:
         return [], sentences
     arguments = ["-", "-", "-l", "+".join(packs), "--psm", "3", *(["--dpi", str(dpi)] if dpi else []), "tsv"]
-    return _words(_run(program, arguments, png, seconds)), sentences
+    try:
+        return _words(_run(program, arguments, png, seconds)), sentences
+    except _Failed as error:
+        return [], [*sentences, f"A picture of text was not read; Tesseract said: {error}"]
 
 
 def _choice(program: str, png: bytes, there: list[str]) -> tuple[list[str], list[str]]:
@@ -157,7 +165,7 @@ def _script(program: str, png: bytes) -> str:
         return ""
     try:
         said = _run(program, ["-", "-", "--psm", "0"], png, 20.0)
-    except TimeoutError:
+    except (TimeoutError, _Failed):
         return ""
     told = dict(line.split(": ", 1) for line in said.splitlines() if ": " in line)
     try:
@@ -169,16 +177,17 @@ def _script(program: str, png: bytes) -> str:
 def _run(program: str, arguments: list[str], png: bytes, seconds: float) -> str:
     command = [program, *arguments]
     if sys.platform == "linux":
-        command = [sys.executable, "-S", "-P", "-c", _LAUNCH, str(os.getpid()), *command]
+        command = [sys.executable, "-S", "-P", "-c", _LAUNCH, str(os.getpid()), str(_SANDBOX), *command]
     environment = {**os.environ, "OMP_THREAD_LIMIT": "1"}
-    root = str(Path(__file__).parents[3])
-    environment["PYTHONPATH"] = os.pathsep.join(part for part in (root, environment.get("PYTHONPATH", "")) if part)
     try:
         done = subprocess.run(command, input=png, capture_output=True, timeout=seconds, check=False, env=environment)
     except subprocess.TimeoutExpired as error:
         raise TimeoutError from error
-    except OSError:
-        return ""
+    except OSError as error:
+        raise _Failed(str(error)) from error
+    if done.returncode:
+        lines = done.stderr[-2000:].decode("utf-8", "replace").split("\n")
+        raise _Failed(next((line.strip() for line in reversed(lines) if line.strip()), f"exit code {done.returncode}"))
     return done.stdout[:_MOST_OUTPUT].decode("utf-8", "replace")
 
 
