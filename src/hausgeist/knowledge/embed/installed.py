@@ -36,6 +36,9 @@ _MARKERS = (101, 102)
 _SLICE = 32
 """Texts that one turn of a thread takes: a cancelled call ends after the turns that have begun."""
 _IDLE_SECONDS = 300.0
+_NICE = 10
+"""How much lower the priority of threads in the background is. Not more: for moments such a thread holds the interpreter's lock, and others wait
+until it gets its turn."""
 
 
 class Installed:
@@ -94,7 +97,7 @@ class Installed:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        await asyncio.to_thread(self._release)
+        await asyncio.to_thread(self._release, self._taken())
 
     async def _run(self, pool: str, texts: list[str]) -> NDArray[np.float32]:
         loop = asyncio.get_running_loop()
@@ -126,10 +129,14 @@ class Installed:
     def _rest(self, loop: asyncio.AbstractEventLoop) -> None:
         self._timer = None
         if not self._busy:
-            loop.run_in_executor(None, self._release)
+            loop.run_in_executor(None, self._release, self._taken())
 
-    def _release(self) -> None:
+    def _taken(self) -> list[ThreadPoolExecutor]:
+        """The threads; whoever comes now gets new ones."""
         pools, self._pools = list(self._pools.values()), {}
+        return pools
+
+    def _release(self, pools: list[ThreadPoolExecutor]) -> None:
         for pool in pools:
             pool.shutdown()
         with self._lock:
@@ -190,4 +197,5 @@ class _Reader:
 def _step_back() -> None:
     """Let threads of others go first. On Linux, priority is a thread's own; elsewhere it would be the whole server's."""
     if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
+        thread = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, thread, min(19, os.getpriority(os.PRIO_PROCESS, thread) + _NICE))

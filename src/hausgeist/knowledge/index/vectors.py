@@ -38,6 +38,8 @@ GRAPH_ROWS = 65_536
 """A tail of so many rows becomes a graph. Looking at each of them takes 2.6 ms of one core, a graph of them .4 ms."""
 _FORMAT = 1
 _DEAD_SHARE = 3
+_NICE = 10
+"""How much lower the priority of the thread that makes graphs is, where a thread can have a priority of its own."""
 
 
 def open_vectors(folder: Path, dimension: int) -> VectorIndex:
@@ -247,7 +249,8 @@ class Vectors:
 
     def _work(self) -> None:
         if sys.platform == "linux":
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
+            own = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, own, min(19, os.getpriority(os.PRIO_PROCESS, own) + _NICE))
         try:
             while not self._closed and self._step(dead_share=_DEAD_SHARE):
                 pass
