@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -26,6 +27,7 @@ from hausgeist.serving.calls import Call
 from hausgeist.serving.door import Door
 from hausgeist.settings import Settings
 from hausgeist.store.database import Database
+from hausgeist.store.space import Space
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,7 +83,10 @@ class Knowledge:
     @cached_property
     def ingest(self) -> Ingest:
         at_once = self.settings.documents
-        return Ingest(self.database, self.documents, self.indexes, split=_splitter, at_once=at_once, replaced=self.upkeep.wake)
+        return Ingest(
+            self.database, self.documents, self.indexes, split=_splitter, at_once=at_once, replaced=self.upkeep.wake,
+            room=Space(self.settings.home).require,
+        )  # fmt: skip
 
     @cached_property
     def stores(self) -> Stores:
@@ -108,7 +113,8 @@ class Knowledge:
         return await self.parsers.parse(path, filename)
 
     async def start(self) -> None:
-        """Go on with what was not finished."""
+        """Go on with what was not finished, and clear away what a process that was killed has left."""
+        await asyncio.to_thread(self.papers.sweep)
         self.upkeep.start()
         await self.ingest.jobs.start()
 

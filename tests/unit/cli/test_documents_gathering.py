@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hausgeist.cli.documents.gathering import Found, Unreached, digest, gather, key_of
+from hausgeist.cli.documents.gathering import Found, Unreached, digest, gather, key_of, opened
 from hausgeist.errors import NotFound
 
 
@@ -82,6 +82,39 @@ def test_a_file_is_read_whole_or_not_at_all(tmp_path: Path) -> None:
     file.unlink()
     with pytest.raises(Unreached, match="no such file"):
         list(digest(found))
+
+
+def test_nobody_slips_in_another_file(tmp_path: Path) -> None:
+    """Who may write to a folder that somebody else watches gets no file of theirs by it."""
+    private = write(tmp_path / "home" / "private.txt", "secret")
+    file = write(tmp_path / "shared" / "sub" / "a.txt", "crafty")
+    status = private.stat()
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+    [found] = gather([tmp_path / "shared"]).found
+    assert (found.size, found.modified) == (status.st_size, status.st_mtime)
+    with opened(found) as reading:
+        assert reading.read() == b"crafty"
+    file.unlink()
+    file.symlink_to(private)
+    for look in (lambda: list(digest(found)), lambda: opened(found)):
+        with pytest.raises(Unreached, match="another file has taken its place"):
+            look()
+    file.unlink()
+    file.parent.rmdir()
+    (tmp_path / "home" / "private.txt").rename(tmp_path / "home" / "a.txt")
+    file.parent.symlink_to(tmp_path / "home", target_is_directory=True)
+    with pytest.raises(Unreached, match="another file has taken its place"):
+        opened(found)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_a_pipe_in_its_place_keeps_nobody_waiting(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.txt")
+    [found] = gather([file]).found
+    file.unlink()
+    os.mkfifo(file)
+    with pytest.raises(Unreached, match="another file has taken its place"):
+        opened(found)
 
 
 def test_paths_fit_into_attributes(tmp_path: Path) -> None:

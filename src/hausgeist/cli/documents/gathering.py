@@ -13,11 +13,11 @@ import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from hausgeist.errors import HausgeistError, NotFound
 
-__all__ = ["Found", "Gathering", "Unreached", "digest", "gather", "key_of", "machine"]
+__all__ = ["Found", "Gathering", "Unreached", "digest", "gather", "key_of", "machine", "opened"]
 
 _KEY: Final = 512
 """Characters that the API allows in an attribute."""
@@ -45,11 +45,12 @@ _ENDINGS: Final = {f".{ending}": what for what, endings in _NO_DOCUMENTS.items()
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A document on the disk. `modified`: seconds, as the file system says."""
+    """A document on the disk. `modified`: seconds, as the file system says; `place`: device and number of the file, where the system has such."""
 
     path: Path
     size: int
     modified: float
+    place: tuple[int, int] | None = None
 
     @property
     def key(self) -> str:
@@ -145,7 +146,7 @@ def _take(path: Path, status: os.stat_result, gathering: Gathering, seen: set[tu
         gathering.left_out.append((path, "the same file under another name"))
     else:
         seen.add(place)
-        gathering.found.append(Found(path, status.st_size, status.st_mtime))
+        gathering.found.append(Found(path, status.st_size, status.st_mtime, place if status.st_ino else None))
 
 
 def _unwanted(name: str) -> str:
@@ -156,12 +157,27 @@ def _unwanted(name: str) -> str:
     return "hidden" if name.startswith(".") else ""
 
 
+def opened(found: Found) -> BinaryIO:
+    """The file that was found, to be read. Raises `Unreached`, also where another one has its name by now: whoever may write to a folder could put a
+    link there, and have somebody else hand over what lies elsewhere."""
+    try:
+        # A pipe, should one have been put there, keeps nobody waiting.
+        handle = os.open(found.path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except OSError as error:
+        raise Unreached(_reason(error)) from error
+    status = os.fstat(handle)
+    if not stat.S_ISREG(status.st_mode) or (found.place is not None and (status.st_dev, status.st_ino) != found.place):
+        os.close(handle)
+        raise Unreached("another file has taken its place meanwhile; give it again")
+    return os.fdopen(handle, "rb")
+
+
 def digest(found: Found) -> Iterator[bytes | str]:
     """The file's bytes in pieces, so that whoever reads can show how far it is, and at the end its SHA-256 in hex. Raises `Unreached`, also where the
     file changes meanwhile."""
     hashing = hashlib.sha256()
     try:
-        with found.path.open("rb") as file:
+        with opened(found) as file:
             while chunk := file.read(_CHUNK):
                 hashing.update(chunk)
                 yield chunk

@@ -12,7 +12,7 @@ from typing import BinaryIO, Final, cast
 from urllib.parse import quote, urlencode
 
 from hausgeist.cli.client import Client
-from hausgeist.cli.documents.gathering import Found, Unreached, machine
+from hausgeist.cli.documents.gathering import Found, Unreached, machine, opened
 from hausgeist.errors import HausgeistError, NotFound
 
 __all__ = ["STORE", "Kept", "Shelf", "attributes_of", "find_store", "stores_of"]
@@ -99,7 +99,7 @@ class Shelf:
         cannot be read."""
         name = found.path.name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
         try:
-            with found.path.open("rb") as file:
+            with opened(found) as file:
                 if found.size > _PART:
                     return self._bring_in_parts(file, found.size, name, pause)
                 fields = {"purpose": "assistants"}

@@ -19,6 +19,8 @@ _HEAD = 600
 """Characters at the beginning of a document in which it says what it is."""
 _LINE = 400
 """Characters of a quotation."""
+_LABEL = 80
+"""Characters before an amount in which it is called what it is."""
 _TITLE_WORDS = 9
 _ITSELF = re.compile(
     r"\b(?:this|the present|dieser?s?|vorliegender?s?|nachfolgender?|el presente|la presente|este|esta|le présent|la présente|ce|cette)\s+\w+",
@@ -56,6 +58,7 @@ _MONEY_TITLE = (
     re.compile(r"price|preis|precio|prix|rate|fee|gebühr|miete|rent", re.IGNORECASE),
 )
 _NO_MONEY = re.compile(r"\b(?:no|nr|id|qty|quantity|menge|anzahl|plz|zip|year|jahr|pos|number|nummer|count|row|phone|telefon)\b", re.IGNORECASE)
+_LETTER = re.compile(r"[^\W\d_]")
 _DATE_TITLE = re.compile(r"date|datum|fecha|\btag\b|\bday\b|\bwann\b|\bwhen\b", re.IGNORECASE)
 
 
@@ -169,11 +172,15 @@ def _total(text: str, currency: str) -> Amount | None:
     for one in amounts(text):
         if currency and one.currency != currency:
             continue
-        began = text.rfind("\n", 0, one.start) + 1
-        before = text[max(began, one.start - 80) : one.start]
+        # No further back than a label may be: a text of a single line has as many amounts as it likes.
+        began = text.rfind("\n", max(0, one.start - _LABEL), one.start) + 1
+        before = text[max(began, one.start - _LABEL) : one.start]
         if not before.strip() and began > 1:
-            before = text[text.rfind("\n", 0, began - 1) + 1 : began]  # The label stands on the line above.
-        rank = 3 if _STRONG.search(before) else 0 if _PART.search(before) else 2 if _WEAK.search(before) else 1
+            above = max(0, began - 1 - _LINE)
+            before = text[max(above, text.rfind("\n", above, began - 1) + 1) : began]  # The label stands on the line above.
+        rank = 1
+        if _LETTER.search(before):
+            rank = 3 if _STRONG.search(before) else 0 if _PART.search(before) else 2 if _WEAK.search(before) else 1
         if best is None or (rank, one.value) > best[:2]:
             best = rank, one.value, one
     return best[2] if best else None

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
-import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from urllib.parse import quote, unquote
 
 from hausgeist.identity import Principal
 from hausgeist.knowledge.hits import Reader
 from hausgeist.knowledge.parsed import Parsed
+from hausgeist.store.processes import is_dead, this_process
 
 __all__ = ["Papers"]
 
@@ -39,13 +41,28 @@ class Papers:
         finally:
             await asyncio.to_thread(path.unlink, missing_ok=True)
 
+    def sweep(self) -> None:
+        """Away with what processes that were killed have left."""
+        if not self._folder.is_dir():
+            return
+        for left in self._folder.iterdir():
+            with contextlib.suppress(OSError):
+                if _is_left(left):
+                    left.unlink(missing_ok=True)
+
     def _put(self, body: bytes) -> Path:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for left in self._folder.iterdir():
-            # Of a process that was killed.
-            if time.time() - left.stat().st_mtime > _LONGEST:
-                left.unlink(missing_ok=True)
-        handle, name = tempfile.mkstemp(dir=self._folder)
-        with os.fdopen(handle, "wb") as file:
+        self.sweep()
+        path = self._folder / quote(this_process(), safe="")
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600), "wb") as file:
             file.write(body)
-        return Path(name)
+        return path
+
+
+def _is_left(path: Path) -> bool:
+    try:
+        if is_dead(unquote(path.name)):
+            return True
+    except ValueError:
+        pass  # of another version
+    return time.time() - path.stat().st_mtime > _LONGEST

@@ -44,7 +44,7 @@ _CURRENCY = re.compile(_UNIT)
 _YEAR = re.compile(r"(?:19|20)\d\d|\d[./]\s?\d{1,2}[./]\s?\d")
 _REACH = 40
 """Characters: more than a date or amount has beside its year or currency."""
-_NUMBER = re.compile(rf"\s*([-–−+]?)\s*({_DIGITS})\s*(%?)\s*\Z")
+_NUMBER = re.compile(rf"\s*+([-–−+]?)\s*+({_DIGITS})\s*+(%?)\s*+\Z")
 _MONTHS = {
     name: number
     for number, names in enumerate(

@@ -12,6 +12,7 @@ import unicodedata
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from hausgeist.knowledge.answer.limiting import limits
@@ -32,6 +33,12 @@ _EDGE: Final = " .,;:!?'\u3002\uff0c\uff1b\uff1a\uff01\uff1f\u3001-"
 _STOP: Final = re.compile(r"[.!?](?=\s|$|')|[\u3002\uff01\uff1f]")
 _LONGEST_GAP: Final = 600
 """Characters that "..." may stand for."""
+_PIECES: Final = 16
+"""Of a quotation that leaves out something."""
+_TRIES: Final = 200
+"""Places at which a quotation is compared: one that stands at more, and at none of them rightly, proves nothing."""
+_LOOKS: Final = 100_000
+"""Places that are looked at for whole words: a text made of one letter has no end of them."""
 _SENTENCE: Final = 400
 _WORDS: Final = 4
 """A piece of fewer words is a name or a term, whose sentence may go on as it likes."""
@@ -99,7 +106,7 @@ def normal(text: str, *, invisible: bool = False) -> Normal:
 def _alike(text: str, match: re.Match[str], invisible: bool) -> str:
     match match.lastgroup:
         case "space":
-            before, after = text[: match.start()][-1:], text[match.end() : match.end() + 1]
+            before, after = text[max(0, match.start() - 1) : match.start()], text[match.end() : match.end() + 1]
             return "" if _CJK.match(before) or _CJK.match(after) else " "
         case "quote":
             return "'"
@@ -127,7 +134,7 @@ def find(quote: str, text: str, made: Normal | None = None) -> Place | None:
     if not wanted.strip(_EDGE):
         return None
     for form in dict.fromkeys((wanted, wanted.strip(_EDGE))):
-        for start in _all(form, whole.text):
+        for start in islice(_all(form, whole.text), _TRIES):
             if not _is_cut(whole.text, start, start + len(form), wanted):
                 return Place(whole.origin(start), whole.origin(start + len(form) - 1, end=True))
     return _with_gaps(wanted, whole)
@@ -137,7 +144,9 @@ def _all(wanted: str, text: str) -> Iterator[int]:
     """Places of whole words. The first letter may be large or small, as a sentence wants it."""
     for form in dict.fromkeys((wanted, wanted[:1].swapcase() + wanted[1:])):
         place = text.find(form)
-        while place >= 0:
+        for _ in range(_LOOKS):
+            if place < 0:
+                break
             if _bounded(text, place, place + len(form)):
                 yield place
             place = text.find(form, place + 1)
@@ -175,9 +184,9 @@ def _with_gaps(wanted: str, whole: Normal) -> Place | None:
     """A quotation that leaves out something: its pieces follow one another, and what is left out takes nothing back."""
     pieces = [piece.strip(_EDGE) for piece in _GAP.split(wanted)]
     pieces = [piece for piece in pieces if piece]
-    if len(pieces) < 2:
+    if not 2 <= len(pieces) <= _PIECES:
         return None
-    for first in _all(pieces[0], whole.text):
+    for first in islice(_all(pieces[0], whole.text), _TRIES):
         place = first + len(pieces[0])
         for piece in pieces[1:]:
             following = next((start for start in _all(piece, whole.text[place : place + _LONGEST_GAP + len(piece)])), None)

@@ -72,7 +72,7 @@ def _keep(path: Path, made: bytes) -> None:
     """Where it cannot be kept (a full disk), it is made each time."""
     part = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         for old in path.parent.glob("minilm-*"):
             # Others may be at it at this moment; what is left of those that were killed goes some time later.
             if not old.name.startswith(path.name) or (old != path and time.time() - old.stat().st_mtime > _LEFT_SECONDS):

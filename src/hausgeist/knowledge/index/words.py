@@ -300,7 +300,7 @@ def open_words(folder: Path) -> Words:
             raise Damaged(f"{folder} lacks its meta.json")
         if folder.is_dir():
             shutil.rmtree(folder)
-        folder.mkdir(parents=True)
+        folder.mkdir(mode=0o700, parents=True)
         kind.write_text(f"{FORMAT}\n")
         return Words(folder, _guarded(folder, lambda: tantivy.Index(_schema(), path=str(folder))))
     if not kind.is_file() or kind.read_text().strip() != str(FORMAT):

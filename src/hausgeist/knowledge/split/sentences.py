@@ -19,7 +19,9 @@ _OPENING = "\"'“”„‚‘’«»‹›([{¿¡「『（【–—-"
 # One set of characters is searched quickest; what follows each is looked at afterwards.
 _MARKS = r"[\n.!?…‽؟۔։።。！？｡．।॥៕%s]"
 _THAI = r"|(?<=[\u0e00-\u0e7f])[ \u00a0]+(?=[\u0e00-\u0e7f])"
-_STOP = re.compile(r"[.!?…‽؟۔։።;]+([" + _CLOSING + r"]*)(?:\[\d{1,3}\])*(?=\s|\Z)")
+# Possessive: what follows decides at once, so that a page of dots is not gone through from each of them.
+_STOP = re.compile(r"[.!?…‽؟۔։።;]++([" + _CLOSING + r"]*+)(?:\[\d{1,3}\])*+(?=\s|\Z)")
+_RUN = re.compile(r"[.!?…‽؟۔։።;]+")
 _FULL = re.compile(r"[。！？｡．।॥៕!?]+([" + _CLOSING + r"]*)")
 _LINE = re.compile(r"\s*")
 _THAI_LENGTH = 50
@@ -71,6 +73,8 @@ def sentences(text: str, language: str = "und") -> list[tuple[int, int]]:
         else:
             after = _STOP.match(text, place)
             if after is None:
+                run = _RUN.match(text, place)
+                looked = run.end() if run else place + 1
                 continue
             stop = looked = after.end()
             ends = _stop_ends(text, place, stop, text[place : after.start(1)], start, words)

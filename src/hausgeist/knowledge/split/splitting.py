@@ -329,6 +329,9 @@ class _Cutter:
         """Not language: base64, a line of a database dump. Cut at white space, and where there is none after `most` tokens anyway."""
         room = self.most  # Characters: none costs more than two tokens, and most words need fewer than their letters.
         while start < end:
+            if (white := _SPACE.match(self.text, start, end)) is not None:
+                start = white.end()  # A page of nothing else is passed over at once.
+                continue
             last = min(end, start + room)
             while last < end and count(self.text[start:last]) < self.most // 2:
                 last = min(end, last + room)

@@ -37,6 +37,11 @@ KIND: Final = "document"
 _ATTEMPTS: Final = 5
 _WAITING: Final = 64
 """Files that may wait for the indexes together, so that one commit serves them all. Nothing of them is in memory then."""
+_TURN: Final = 20
+"""Files of one project that are read before it is somebody else's turn."""
+_OF_TEXT: Final = 3
+_OF_PASSAGE: Final = 3000
+"""Bytes that an entry takes on the disk for each byte of its text, and for each passage with its vector; rather more than less."""
 _PROGRESS_SECONDS: Final = 0.5
 _REMEMBERED: Final = 200
 """Files over which the rate is taken."""
@@ -83,10 +88,10 @@ class Ingest:
 
     def __init__(
         self, database: Database, documents: Documents, indexes: Indexes, *, split: Callable[[], Splitter], at_once: int = 2, pause: float = 2.0,
-        replaced: Callable[[], object] = lambda: None,
+        replaced: Callable[[], object] = lambda: None, room: Callable[[int], object] = lambda _: None,
     ) -> None:  # fmt: skip
         """`at_once`: files that are read side by side; those that only wait for the indexes do not count. `replaced`: called when something has left
-        a store."""
+        a store. `room`: raises `DiskFull` where so many bytes more do not fit."""
         # A queue of its own: what is read keeps no download waiting, and none keeps it waiting.
         self.jobs = Jobs(database, at_once=at_once + _WAITING, pause=pause)
         self.jobs.register(KIND, self._work)
@@ -96,12 +101,15 @@ class Ingest:
         self._indexes = indexes
         self._split = split
         self._replaced = replaced
+        self._room = room
         self._running: dict[tuple[str, str], asyncio.Future[None]] = {}
         self._ended: dict[str, deque[float]] = {}
 
-    def add(self, connection: Connection, store: str, file: str) -> None:
-        """Within a transaction: the file, whose row says "in_progress", will be taken in. `jobs.wake` after it makes it begin at once."""
-        self.jobs.add(connection, KIND, {"store": store, "file": file}, key=f"{store}/{file}", max_attempts=_ATTEMPTS)
+    def add(self, connection: Connection, store: str, file: str, *, waiting: int = 0) -> None:
+        """Within a transaction: the file, whose row says "in_progress", will be taken in. `jobs.wake` after it makes it begin at once. `waiting`:
+        how many files of the project wait already; who brings few does not wait for who brings many."""
+        place = -(waiting // _TURN)
+        self.jobs.add(connection, KIND, {"store": store, "file": file}, key=f"{store}/{file}", priority=place, max_attempts=_ATTEMPTS)
 
     def stop(self, store: str, file: str) -> None:
         """Of a file that is not wanted any more: what is being done for it is broken off."""
@@ -173,6 +181,7 @@ class Ingest:
             made, size = await asyncio.to_thread(self._pieces, found.parsed, wanted.chunking)
             if not made:
                 raise InvalidRequest(" ".join(found.parsed.warnings) or "There is no text in this file.")
+            self._room(_OF_TEXT * size + _OF_PASSAGE * len(made))
             pages = len(found.parsed.pages)
             return await self._database.write(lambda connection: _keep(connection, wanted, found, made, size, pages))
 

@@ -27,6 +27,10 @@ __all__ = ["MOST_IN_BATCH", "Stores", "Unset"]
 MOST_IN_BATCH: Final = 2000
 _MOST_STORES: Final = 10_000
 """Of one project: each takes a row and, once there is something in it, a folder."""
+_MOST_FILED: Final = 1_000_000
+"""Files in all stores of one project: each is passages, vectors and words of its own, also where it is the same file."""
+_MOST_WAITING: Final = 100_000
+"""Files of one project that may wait to be read."""
 _TOUCH_SECONDS: Final = 60.0
 """How exactly "last active" is known."""
 _READING: Final = 32
@@ -79,8 +83,7 @@ class Stores:
                     gone=0,
                 )
             )
-            for one in files:
-                self._attach(connection, who, store, one, batch=None)
+            self._attach(connection, who, store, files, batch=None)
             return rows.find_store(connection, who, store)
 
         made = await self._database.write(write)
@@ -157,7 +160,7 @@ class Stores:
 
         def write(connection: Connection) -> StoreFile:
             rows.demand_alive(rows.find_store(connection, who, store))
-            self._attach(connection, who, store, wanted, batch=None)
+            self._attach(connection, who, store, [wanted], batch=None)
             self._active(connection, store)
             return rows.find_file(connection, who, store, wanted.file)
 
@@ -214,8 +217,7 @@ class Stores:
         def write(connection: Connection) -> Batch:
             rows.demand_alive(rows.find_store(connection, who, store))
             connection.execute(insert(file_batches).values(id=batch, store=store, created=now, cancelled=0))
-            for one in wanted:
-                self._attach(connection, who, store, one, batch=batch)
+            self._attach(connection, who, store, wanted, batch=batch)
             self._active(connection, store)
             return rows.find_batch(connection, who, store, batch)
 
@@ -264,7 +266,21 @@ class Stores:
             counts=counts, pages_done=done, pages_total=total, files_per_second=rate, seconds_left=left, reading=tuple(begun[:_READING])
         )  # fmt: skip
 
-    def _attach(self, connection: Connection, who: Principal, store: str, wanted: Attachment, *, batch: str | None) -> None:
+    def _attach(self, connection: Connection, who: Principal, store: str, wanted: Sequence[Attachment], *, batch: str | None) -> None:
+        """Raises `TooLarge` where the project has too many files in its stores."""
+        if not wanted:
+            return
+        filed, waiting = _filed(connection, who.project)
+        if filed + len(wanted) > _MOST_FILED:
+            raise TooLarge(f"The vector stores of this project have {filed:,} files; {_MOST_FILED:,} are the most. Remove some, then try again.")
+        if waiting + len(wanted) > _MOST_WAITING:
+            raise TooLarge(f"{waiting:,} files of this project wait to be read; {_MOST_WAITING:,} are the most. Try again when some are ready.")
+        for number, one in enumerate(wanted):
+            self._attach_one(connection, who, store, one, batch=batch, waiting=waiting + number)
+
+    def _attach_one(
+        self, connection: Connection, who: Principal, store: str, wanted: Attachment, *, batch: str | None, waiting: int
+    ) -> None:  # fmt: skip
         read_file(connection, who, wanted.file)
         if wanted.replaces is not None:
             rows.find_file(connection, who, store, wanted.replaces)
@@ -283,10 +299,18 @@ class Stores:
             return
         else:
             connection.execute(_one(store, wanted.file).values({**values, **again}))
-        self._ingest.add(connection, store, wanted.file)
+        self._ingest.add(connection, store, wanted.file, waiting=waiting)
 
     def _active(self, connection: Connection, store: str) -> None:
         connection.execute(update(vector_stores).where(vector_stores.c.id == store).values(active=time.time()))
+
+
+def _filed(connection: Connection, project: str) -> tuple[int, int]:
+    """Files in the stores of a project, and how many of them are not read yet."""
+    mine = select(vector_stores.c.id).where(vector_stores.c.project == project)
+    counted = select(store_files.c.status, func.count().label("n")).where(store_files.c.store.in_(mine)).group_by(store_files.c.status)
+    numbers = {row.status: int(row.n) for row in connection.execute(counted)}
+    return sum(numbers.values()), numbers.get("in_progress", 0)
 
 
 def _one(store: str, file: str) -> Any:

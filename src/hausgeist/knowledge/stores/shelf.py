@@ -61,7 +61,9 @@ def open_part(folder: Path, opener: Callable[[Path], I], *, mark: int) -> Part[I
     for attempt in (1, 2):
         try:
             with file_failures(folder):
-                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                # What is said in documents is nobody's business; `parents` would be made with the rights of the umask.
+                for one in (folder.parent.parent, folder.parent, folder):
+                    one.mkdir(mode=0o700, exist_ok=True)
             index = opener(folder)
             if index.mark <= mark:
                 return Part(index, folder, whole=index.mark > 0 or mark == 0)

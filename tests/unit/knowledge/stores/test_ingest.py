@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from hausgeist.errors import InvalidRequest, NotFound
+from hausgeist.errors import DiskFull, InvalidRequest, NotFound, TooLarge
 from hausgeist.identity import LOCAL_OWNER as WHO
+from hausgeist.knowledge.stores import ingest, service
+from hausgeist.knowledge.stores.ingest import Ingest
+from hausgeist.knowledge.stores.service import Stores
 from hausgeist.knowledge.stores.values import Attachment, Chunking
-from tests.small_knowledge import Bench, Chosen, Counting, PlainParser
+from hausgeist.workspace.service import Workspace
+from tests.small_knowledge import Bench, Chosen, Counting, PlainParser, paragraphs
 
 
 def rows(bench: Bench, table: str) -> int:
@@ -165,3 +171,76 @@ async def test_documents_are_gone_through_one_by_one(tmp_path: Path) -> None:
         assert {one.file async for one in bench.documents.all_documents(WHO, [store.id], filters=filters)} == {files[2], files[3]}
         with pytest.raises(NotFound):
             _ = [one async for one in bench.documents.all_documents(WHO, ["vs_none"])]
+
+
+async def test_who_brings_few_does_not_wait_for_who_brings_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ingest, "_WAITING", 0)
+    parser = PlainParser()
+    bench = Bench(tmp_path, parser=parser, at_once=1)
+    project = await Workspace(bench.database).create_project("moon")
+    other = replace(WHO, project=project.id)
+    many = [Attachment(file=await bench.bring(f"Number {n}.", f"{n}.txt")) for n in range(50)]
+    store = await bench.stores.create(WHO)
+    await bench.stores.create_batch(WHO, store.id, many[:30])
+    for one in many[30:]:
+        await bench.stores.attach(WHO, store.id, one)
+    theirs = await bench.stores.create(other, files=[Attachment(file=await bench.bring("One alone.", "alone.txt", other))])
+    async with bench:
+        await bench.settled(theirs.id, other)
+        await bench.settled(store.id)
+    assert len(parser.parsed) == 51
+    assert parser.parsed.index("alone.txt") <= 20
+    assert parser.parsed[:10] == [f"{n}.txt" for n in range(10)]
+
+
+async def test_a_project_has_so_many_files_in_its_stores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(tmp_path)
+    files = [Attachment(file=await bench.bring(f"Number {n}.", f"{n}.txt")) for n in range(4)]
+    stores = [(await bench.stores.create(WHO)).id for _ in range(2)]
+    monkeypatch.setattr(service, "_MOST_WAITING", 3)
+    await bench.stores.create_batch(WHO, stores[0], files[:3])
+    with pytest.raises(TooLarge, match="3 files of this project wait to be read"):
+        await bench.stores.attach(WHO, stores[1], files[0])
+    async with bench:
+        await bench.settled(stores[0])
+        await bench.stores.attach(WHO, stores[1], files[0])
+        await bench.settled(stores[1])
+        monkeypatch.setattr(service, "_MOST_FILED", 5)
+        with pytest.raises(TooLarge, match="have 4 files; 5 are the most"):
+            await bench.stores.create(WHO, files=files[2:])
+        assert len(bench.stores.list(WHO)) == 2
+
+
+async def test_a_full_disk_is_told_ahead_of_time(tmp_path: Path) -> None:
+    def full(size: int) -> None:
+        asked.append(size)
+        raise DiskFull("The disk is too full: 1 MB are free.")
+
+    asked: list[int] = []
+    bench = Bench(tmp_path)
+    bench.ingest = Ingest(bench.database, bench.documents, bench.indexes, split=lambda: paragraphs, pause=0.0, room=full)
+    bench.stores = Stores(bench.database, bench.ingest)
+    store = await bench.stores.create(WHO, files=[Attachment(file=await bench.bring("Some words.\n\nMore words."))])
+    async with bench:
+        (done,) = await bench.settled(store.id)
+    assert (done.status, done.error.code if done.error else "") == ("failed", "server_error")
+    assert done.error is not None
+    assert "too full" in done.error.message
+    assert min(asked) > 2 * 1536
+    again = Bench(tmp_path)
+    assert rows(again, "entries") == 0
+    again.database.close()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="rights are of another kind there")
+async def test_what_is_kept_is_for_nobody_else(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        async with Bench(tmp_path) as bench:
+            store = await bench.stores.create(WHO, files=[Attachment(file=await bench.bring("Some words."))])
+            await bench.settled(store.id)
+    finally:
+        os.umask(before)
+    folders = [path for path in (tmp_path / "indexes", *(tmp_path / "indexes").rglob("*")) if path.is_dir()]
+    assert len(folders) == 4
+    assert {path.stat().st_mode & 0o777 for path in folders} == {0o700}
