@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hausgeist.cli.console import hint, print_json
+from hausgeist.cli.console import hint, note, print_json
 from hausgeist.cli.exits import FAILED, INTERRUPTED, OK
 from hausgeist.cli.help import Command, examples
 from hausgeist.cli.options import Address, Home, InProject, InStore
@@ -58,6 +58,9 @@ def add(
     gathering = gather(paths)
     if not as_json:
         say_left_out(gathering)
+    if not gathering.found and not gathering.unreached and not as_json:
+        note("there is no document to add")
+        return OK
     link = Link(load_settings(home=home), host, project=project)
     try:
         with err().status("starting"):

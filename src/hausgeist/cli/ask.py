@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from hausgeist.cli.console import coloured, hint, note, paint, print_json
+from hausgeist.cli.console import Tone, coloured, hint, is_terminal, note, paint, print_json
+from hausgeist.cli.documents.edge import Edge
 from hausgeist.cli.exits import INTERRUPTED, OK
 from hausgeist.cli.help import Command, examples
 from hausgeist.cli.options import Address, Home, InProject, InStore, Json, complete_model
@@ -138,6 +139,7 @@ class _Shown:
     """The answer on stdout, with the numbers of its citations."""
 
     def __init__(self, *, quiet: bool) -> None:
+        self._edge = Edge(sys.stdout) if is_terminal(sys.stdout) else None
         self.text = ""
         self.response = ""
         self._quiet = quiet
@@ -147,21 +149,28 @@ class _Shown:
     def add(self, text: str) -> None:
         self.text += text
         if not self._quiet and text:
-            sys.stdout.write(neutralise(text))
-            sys.stdout.flush()
+            self._write(neutralise(text))
             self._open = True
 
     def cite(self) -> None:
         self._cited += 1
         if not self._quiet:
-            sys.stdout.write(paint(f" [{self._cited}]", "accent"))
-            sys.stdout.flush()
+            self._write(f" [{self._cited}]", "accent")
 
     def end(self) -> None:
         if self._open:
+            if self._edge is not None:
+                self._edge.close()
             sys.stdout.write("\n")
             sys.stdout.flush()
             self._open = False
+
+    def _write(self, text: str, tone: Tone = "") -> None:
+        if self._edge is not None:
+            self._edge.write(text, tone)
+        else:
+            sys.stdout.write(paint(text, tone))
+        sys.stdout.flush()
 
 
 def _print_places(citations: list[dict[str, Any]], answer: str) -> None:

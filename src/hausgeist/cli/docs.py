@@ -121,7 +121,7 @@ def status(*, project: InProject = None, store: InStore = "", as_json: Json = Fa
     if as_json:
         print_json({"store": shelf.id, **told})
     else:
-        say(", ".join(f"{counts[name]:,} {paint(label, tone)}" for name, (label, tone) in _SAID.items() if counts.get(name)) or "no documents")
+        print(", ".join(f"{counts[name]:,} {paint(label, tone)}" for name, (label, tone) in _SAID.items() if counts.get(name)) or "no documents")
         if counts.get("in_progress"):
             left = told.get("seconds_left")
             hint(f"pages: {told['pages_done']} of {told['pages_total']}" + (f", {left:.0f} seconds left" if isinstance(left, int | float) else ""))

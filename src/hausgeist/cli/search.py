@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
-from collections.abc import Mapping, Sequence
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hausgeist.cli.console import coloured, hint, note, paint, print_json
+from hausgeist.cli.console import coloured, hint, is_terminal, note, paint, print_json
 from hausgeist.cli.exits import NOT_FOUND, OK
 from hausgeist.cli.help import Command, examples
 from hausgeist.cli.options import Address, Home, InProject, InStore, Json
@@ -86,10 +88,20 @@ def _print(number: int, hit: Mapping[str, Any], question: str) -> None:
         place.append(heading)
     score = f"{float(hit['score']):.2f}"
     print(f"{paint(str(number), 'accent')}  {paint(' · '.join(place), 'strong')}  {paint(score, 'quiet')}")
-    text = neutralise(str(hit["text"]).strip())
-    for line in (_marked(text, question, str(hit.get("language") or "und")) if coloured(sys.stdout) else text).splitlines():
-        print(f"   {line}")
+    language = str(hit.get("language") or "und")
+    for line in _lines(neutralise(str(hit["text"]).strip())):
+        print(f"   {_marked(line, question, language) if coloured(sys.stdout) else line}".rstrip())
     print()
+
+
+def _lines(text: str) -> Iterator[str]:
+    """On a terminal lines end between words, below one another."""
+    width = shutil.get_terminal_size().columns - 4 if is_terminal(sys.stdout) else 0
+    for line in text.splitlines():
+        if width > 20:
+            yield from textwrap.wrap(line.replace("\t", "  "), width, break_on_hyphens=False) or [""]
+        else:
+            yield line
 
 
 def _marked(text: str, question: str, language: str) -> str:

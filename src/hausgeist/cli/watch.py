@@ -98,6 +98,8 @@ class _Watcher:
         self._unreadable: dict[str, tuple[int, float, float]] = {}
         """Paths that could not be brought: size and time of change, and until when they are left alone."""
         self._said = ""
+        self._took = 0.0
+        """Seconds of the last look, without what was sent after it."""
         self.failed = 0
 
     def once(self, interval: float) -> int:
@@ -124,7 +126,6 @@ class _Watcher:
         """For ever; what goes wrong is waited for. Raises `NotFound` where the first look finds that the project is not there."""
         pause, away, worked = interval, False, False
         while True:
-            began = time.monotonic()
             try:
                 self.step(wait=False)
                 if away:
@@ -138,14 +139,16 @@ class _Watcher:
                 self._link.drop()
                 self._shelf = None
                 pause, away = min(max(pause * 2, 1.0), _LONGEST_PAUSE), True
-            time.sleep(max(pause, _SHARE * (time.monotonic() - began)) if not away else pause)
+            time.sleep(max(pause, _SHARE * self._took) if not away else pause)
 
     def step(self, *, wait: bool) -> tuple[Look, Mapping[Change, int]]:
         """One look, and what follows from it."""
         from hausgeist.cli.documents.step import Step, Told, compare
 
         shelf = self._open()
+        began = time.monotonic()
         look = self._eye.look(self._kept)
+        self._took = time.monotonic() - began
         self._hold(look.held)
         plan = compare(self._bearable(look.whole), self._kept, again=False)
         plan = replace(plan, gone=look.gone)

@@ -11,11 +11,10 @@ __all__ = ["check", "wanted_languages"]
 
 _FORMATS: Final = {
     "pypdfium2": "PDF",
-    "kreuzberg": "old Word and PowerPoint files, Outlook mails",
-    "python_calamine": "Excel, OpenDocument sheets",
+    "python_calamine": "Excel",
     "trafilatura": "web pages",
 }
-"""By the library that reads them. Word, PowerPoint, OpenDocument, mails, books, Markdown, CSV, JSON and plain text need none."""
+"""By the library that reads them; every other format needs none."""
 _NAMES: Final = {
     "ar": "Arabic", "bg": "Bulgarian", "cs": "Czech", "da": "Danish", "de": "German", "el": "Greek", "en": "English", "es": "Spanish",
     "fi": "Finnish", "fr": "French", "he": "Hebrew", "hi": "Hindi", "hu": "Hungarian", "it": "Italian", "ja": "Japanese", "ko": "Korean",
@@ -30,7 +29,7 @@ def check() -> Iterator[tuple[Literal["ok", "warn"], str, str]]:
 
     lost = [what for library, what in _FORMATS.items() if importlib.util.find_spec(library) is None]
     there = ", ".join(what for library, what in _FORMATS.items() if importlib.util.find_spec(library) is not None)
-    yield "ok", f"read: {there}, Word, PowerPoint, OpenDocument, RTF, mails, EPUB, Markdown, CSV, JSON, text", ""
+    yield "ok", f"read: {there}, Word and PowerPoint (also the old ones), OpenDocument, RTF, mails, EPUB, Markdown, CSV, JSON, text", ""
     if lost:
         yield "warn", f"not read, as a library is missing: {', '.join(lost)}", "install hausgeist again: 'pip install --force-reinstall hausgeist'"
     if not ocr.installed():

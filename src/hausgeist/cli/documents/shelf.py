@@ -203,7 +203,11 @@ def find_store(client: Client, name: str) -> dict[str, object]:
     for store in _pages(client, "/v1/vector_stores", order="asc"):
         if store.get("name") == name:
             return store
-    raise NotFound(f"the project has no store '{name}'; 'hausgeist add FOLDER' makes one, 'hausgeist docs stores' lists those that there are.")
+    if name == STORE:
+        raise NotFound("there are no documents yet; 'hausgeist add FOLDER' adds some, 'hausgeist demo' tries it on papers that come along.")
+    raise NotFound(
+        f"the project has no store '{name}'; 'hausgeist docs stores' lists those that there are, 'hausgeist add FOLDER --store {name}' makes it."
+    )
 
 
 def stores_of(client: Client) -> Iterator[dict[str, object]]:

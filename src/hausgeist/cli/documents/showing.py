@@ -3,8 +3,11 @@ was left out and why, and each failure with its reason."""
 
 from __future__ import annotations
 
+import shutil
 import sys
+import textwrap
 import time
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -19,9 +22,9 @@ from hausgeist.cli.terminal import one_line
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-__all__ = ["Bars", "Quiet", "counted", "outcome_as_json", "say_left_out", "say_outcome", "showing"]
+__all__ = ["Bars", "Quiet", "counted", "folded", "outcome_as_json", "say_left_out", "say_outcome", "showing"]
 
-_VERBS: Final = {"new": "added", "changed": "replaced", "moved": "moved", "touched": "only newer", "again": "tried again", "gone": "removed"}
+_VERBS: Final = {"new": "added", "changed": "replaced", "moved": "moved", "touched": "only newer", "again": "read this time", "gone": "removed"}
 _MOST_SHOWN: Final = 20
 
 
@@ -94,6 +97,11 @@ def _how_far(progress: Mapping[str, object], done: int, total: int) -> str:
     return ", ".join(parts)
 
 
+def folded(text: str) -> str:
+    """Lines that end between words, where a terminal shows them."""
+    return textwrap.fill(text, shutil.get_terminal_size().columns - 1, subsequent_indent="  ") if is_terminal(sys.stderr) else text
+
+
 def counted(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
@@ -101,8 +109,7 @@ def counted(number: int, what: str) -> str:
 def say_left_out(gathering: Gathering) -> None:
     """What of the folders is not taken, by reason."""
     if reasons := gathering.reasons():
-        said = ", ".join(f"{number:,} {why}" for why, number in reasons.items())
-        hint(f"left out: {said}")
+        hint(folded("left out: " + ", ".join(f"{why} ({number:,})" for why, number in reasons.items())))
     for path, why in gathering.unreached[:_MOST_SHOWN]:
         fail(f"{one_line(str(path))} cannot be looked at: {why}")
     if (more := len(gathering.unreached) - _MOST_SHOWN) > 0:
@@ -110,15 +117,18 @@ def say_left_out(gathering: Gathering) -> None:
 
 
 def say_outcome(outcome: Outcome, unchanged: int, store: str) -> None:
-    """What was done, and each failure."""
-    done = [f"{number:,} {_VERBS[change]}" for change, number in outcome.done.items() if change != "again"]
-    if unchanged:
-        done.append(f"{unchanged:,} unchanged")
-    note(f"{', '.join(done) or 'nothing to do'}, in the store '{store}'")
+    """Each failure, then what was done: a file that could not be read is not among those that were added."""
     for failure in outcome.failures[:_MOST_SHOWN]:
         fail(f"{one_line(failure.path)}: {one_line(failure.why)}")
     if (more := len(outcome.failures) - _MOST_SHOWN) > 0:
         hint(f"and {more:,} more; 'hausgeist docs list --status failed' shows all")
+    failed = Counter(failure.change for failure in outcome.failures)
+    done = [f"{left:,} {_VERBS[change]}" for change, number in outcome.done.items() if (left := number - failed[change]) > 0]
+    if unchanged:
+        done.append(f"{unchanged:,} unchanged")
+    if outcome.failures:
+        done.append(f"{len(outcome.failures):,} could not be read")
+    note(f"{', '.join(done) or 'nothing to do'}, in the store '{one_line(store)}'")
 
 
 def outcome_as_json(outcome: Outcome, unchanged: int, gathering: Gathering, store: str) -> dict[str, Any]:

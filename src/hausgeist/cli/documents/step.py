@@ -60,11 +60,12 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A file that could not be brought or read, and why. `file`: its id, if it came so far."""
+    """A file that could not be brought or read, and why. `file`: its id, if it came so far; `change`: as what it was counted then."""
 
     path: str
     why: str
     file: str = ""
+    change: Change | None = None
 
 
 @dataclass(slots=True)
@@ -161,6 +162,7 @@ class Step:
         self._pause: Callable[[], None] = lambda: None
         self._watched: dict[str, str] = {}
         """Files that the server reads for this step: id -> path."""
+        self._counted: dict[str, Change] = {}
         self.outcome = Outcome()
 
     @property
@@ -188,6 +190,7 @@ class Step:
         for one in plan.again:
             self._shelf.again(one)
             self._watched[one.file] = one.path
+            self._counted[one.path] = "again"
             self.outcome.count("again")
         for one in (*plan.gone, *plan.stale):
             if one.file not in moved:
@@ -280,7 +283,7 @@ class Step:
                 self.outcome.ready += 1
                 self._told.ready(path)
             else:
-                self._fail(Failure(path, kept.error or f"it is {kept.status}", file))
+                self._fail(Failure(path, kept.error or f"it is {kept.status}", file, self._counted.get(path)))
             self._let_go(kept)
 
     def _let_go(self, kept: Kept) -> None:
@@ -292,6 +295,7 @@ class Step:
 
     def _happened(self, change: Change, path: str) -> None:
         self.outcome.count(change)
+        self._counted[path] = change
         self._told.happened(change, path)
 
     def _fail(self, failure: Failure) -> None:
