@@ -27,6 +27,7 @@ TITLES = {
     "embedding": "Embedding: the installed model against sentence-transformers",
     "retrieval_scale": "Retrieval: one store of 100,000 and of a million passages",
     "parsing": "Parsing PDF: pages per second",
+    "ingestion": "Ingestion: documents and pages per second, against LangChain, LlamaIndex and PDFium",
     "engines": "Built engine against wheel",
     "accuracy": "Memory: what loads took, against the fit pass and arithmetic",
     "memory": "Memory: arithmetic against the engine's fit pass",

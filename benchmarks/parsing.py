@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from benchmarks.report import Figure, median
 from benchmarks.servers import BUILD
 from hausgeist.knowledge.parse.base import Limits
 
-__all__ = ["measure"]
+__all__ = ["both_ways", "measure"]
 
 _PAGES = 100
 _ROUNDS = 5
@@ -80,6 +80,13 @@ def measure() -> list[Figure]:
             Figure(f"{name}: times PDFium's text of each rectangle", f"{median(against_each):.2f}"),
         ]
     return figures
+
+
+def both_ways() -> Iterator[tuple[str, Path, float, float]]:
+    """Each file, and the seconds that PDFium takes for its text at once with rectangles, and for the text of each rectangle."""
+    for name, path in _files():
+        _merely(path)
+        yield name, path, _time(_merely, path), _time(_each, path)
 
 
 def _time(read: Callable[[Path], None], path: Path) -> float:

@@ -68,8 +68,7 @@ class Files:
     @asynccontextmanager
     async def receive(self, who: Principal, chunks: AsyncIterator[bytes], *, size: int = 0, limit: int | None = None) -> AsyncIterator[Draft]:
         """Within the block, what came in as a draft, for `keep`. `size`: bytes announced; 0: none were. Raises `TooLarge`, `DiskFull`."""
-        self.demand_room(who.project, size)
-        taken = self._database.read(lambda connection: _taken(connection, who.project))[1]
+        taken = self.demand_room(who.project, size)
         counted = 0
 
         def coming(more: int) -> None:
@@ -159,16 +158,17 @@ class Files:
 
         return self._database.read(read)
 
-    def demand_room(self, project: str, size: int) -> None:
-        """Raises `TooLarge` where a project cannot keep so many bytes more, beside those that it has and those that are coming."""
-        self._database.read(lambda connection: self.demand_room_within(connection, project, size + self._coming[project]))
+    def demand_room(self, project: str, size: int) -> int:
+        """The bytes that a project has. Raises `TooLarge` where it cannot keep so many more, beside those and those that are coming."""
+        return self._database.read(lambda connection: self.demand_room_within(connection, project, size + self._coming[project]))
 
-    def demand_room_within(self, connection: Connection, project: str, size: int) -> None:
+    def demand_room_within(self, connection: Connection, project: str, size: int) -> int:
         """The same within a transaction of the caller's, and but for those that are coming."""
         number, taken = _taken(connection, project)
         if number >= _MOST_FILES:
             raise TooLarge(f"The project has {number:,} files, the most that one may have. Remove some, then try again.")
         self._demand(taken, size)
+        return taken
 
     def _demand(self, taken: int, size: int) -> None:
         if taken + size > self._quota:

@@ -13,7 +13,7 @@ import json
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -184,10 +184,10 @@ class Jobs:
                 for job_id in self._database.read(lambda connection: records.cancelling(connection, self._worker)):
                     self._cancel_here(job_id)
                 while len(self._running) < self._at_once and self._handlers and self._something_due():
-                    job = await self._claim()
-                    if job is None:
+                    if not (claimed := await self._claim(self._at_once - len(self._running))):
                         break
-                    self._begin(job)
+                    for job in claimed:
+                        self._begin(job)
                 await self._prune()
             except StoreError as error:
                 log.warning("the job queue cannot be used at the moment: %s", error.message)
@@ -200,9 +200,12 @@ class Jobs:
     def _something_due(self) -> bool:
         return self._database.read(lambda connection: records.is_due(connection, tuple(self._handlers)))
 
-    async def _claim(self) -> Job | None:
+    async def _claim(self, most: int) -> Sequence[Job]:
+        """Some at once, in one transaction. A power cut may undo it, which costs nothing: nobody's work is lost by being done again."""
         kinds, worker, until = tuple(self._handlers), self._worker, time.time() + self._lease
-        return await self._database.write(lambda connection: records.claim(connection, kinds=kinds, worker=worker, until=until))
+        return await self._database.write(
+            lambda connection: records.claim(connection, kinds=kinds, worker=worker, until=until, most=most), flush=False
+        )
 
     async def _renew(self) -> None:
         """Renew the leases; a job that another process has taken meanwhile (this one slept) is let go."""
@@ -272,9 +275,10 @@ class Jobs:
         await self._settle(job, lambda connection: records.retry(connection, job.id, self._worker, run_at=run_at, error=text))
 
     async def _settle(self, job: Job, write: Callable[[Connection], bool]) -> None:
-        """Write the outcome. Should the store refuse (a full disk), the lease runs out and the job is done again."""
+        """Write the outcome. Should the store refuse (a full disk), the lease runs out and the job is done again; so it is after a power cut that
+        undoes the last second."""
         try:
-            if not await self._database.write(write):
+            if not await self._database.write(write, flush=False):
                 log.warning("job %s (%s) was taken over by another process before it ended here", job.id, job.kind)
         except StoreError as error:
             log.error("the outcome of job %s (%s) could not be written: %s", job.id, job.kind, error.message)

@@ -6,7 +6,7 @@ import json
 import secrets
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from sqlalchemy import Column, Connection, Float, Integer, MetaData, Table, Text, and_, bindparam, case, delete, insert, or_, select, update
@@ -104,33 +104,23 @@ _DUE = and_(
     ),
 )
 _IS_DUE = select(jobs.c.id).where(_DUE).limit(1)
-_NEXT = select(jobs).where(_DUE).order_by(jobs.c.priority.desc(), _FREE, jobs.c.created, jobs.c.id).limit(1)
+_NEXT = select(jobs).where(_DUE).order_by(jobs.c.priority.desc(), _FREE, jobs.c.created, jobs.c.id).limit(bindparam("most"))
+_SAME = select(jobs.c.id).where(jobs.c.kind == bindparam("of_kind"), jobs.c.key == bindparam("of_key"), jobs.c.status.in_(("queued", "running")))
+_ADD = insert(jobs)
+_OURS = update(jobs).where(jobs.c.id == bindparam("ours"), jobs.c.status == "running", jobs.c.worker == bindparam("who"))
+_HERE = update(jobs).where(jobs.c.id == bindparam("here"))
 _CANCELLING = select(jobs.c.id).where(jobs.c.status == "running", jobs.c.worker == bindparam("who"), jobs.c.cancelling == 1)
 
 
 def add(connection: Connection, *, kind: str, payload: str, key: str | None, priority: int, run_at: float, max_attempts: int) -> str:
-    if key is not None:
-        same = select(jobs.c.id).where(jobs.c.kind == kind, jobs.c.key == key, jobs.c.status.in_(("queued", "running")))
-        if (found := connection.execute(same).scalar()) is not None:
-            return str(found)
+    if key is not None and (found := connection.execute(_SAME, {"of_kind": kind, "of_key": key}).scalar()) is not None:
+        return str(found)
     job = f"job_{secrets.token_hex(12)}"
-    connection.execute(
-        insert(jobs).values(
-            id=job,
-            kind=kind,
-            key=key,
-            payload=payload,
-            priority=priority,
-            status="queued",
-            attempts=0,
-            max_attempts=max_attempts,
-            run_at=run_at,
-            cancelling=0,
-            done=0.0,
-            message="",
-            created=time.time(),
-        )
-    )
+    values = {
+        "id": job, "kind": kind, "key": key, "payload": payload, "priority": priority, "status": "queued", "attempts": 0,
+        "max_attempts": max_attempts, "run_at": run_at, "cancelling": 0, "done": 0.0, "message": "", "created": time.time(),
+    }  # fmt: skip
+    connection.execute(_ADD, values)
     return job
 
 
@@ -154,21 +144,22 @@ def is_due(connection: Connection, kinds: Sequence[str]) -> bool:
     return connection.execute(_IS_DUE, {"kinds": kinds, "now": time.time()}).first() is not None
 
 
-def claim(connection: Connection, *, kinds: Sequence[str], worker: str, until: float) -> Job | None:
-    """Take the next job. One whose runners died with every attempt fails here: it may be what kills them."""
+def claim(connection: Connection, *, kinds: Sequence[str], worker: str, until: float, most: int = 1) -> list[Job]:
+    """Take the next jobs, up to so many; none: nothing is due. One whose runners died with every attempt fails here: it may be what kills them."""
     now = time.time()
-    while (row := connection.execute(_NEXT, {"kinds": kinds, "now": now}).first()) is not None:
-        here = jobs.c.id == row.id
-        if row.cancelling:
-            connection.execute(update(jobs).where(here).values(status="cancelled", finished=now, worker=None, lease_until=None))
-        elif row.attempts >= row.max_attempts:
-            error = f"The process that ran it was killed, {row.attempts} times."
-            connection.execute(update(jobs).where(here).values(status="failed", error=error, finished=now, worker=None, lease_until=None))
-        else:
-            taken = {"status": "running", "worker": worker, "lease_until": until, "attempts": row.attempts + 1}
-            connection.execute(update(jobs).where(here).values(**taken, started=row.started or now))
-            return get(connection, row.id)
-    return None
+    taken: list[Job] = []
+    while not taken and (rows := connection.execute(_NEXT, {"kinds": kinds, "now": now, "most": most}).all()):
+        for row in rows:
+            ended = {"here": row.id, "finished": now, "worker": None, "lease_until": None}
+            if row.cancelling:
+                connection.execute(_HERE, {**ended, "status": "cancelled"})
+            elif row.attempts >= row.max_attempts:
+                connection.execute(_HERE, {**ended, "status": "failed", "error": f"The process that ran it was killed, {row.attempts} times."})
+            else:
+                changed = {"status": "running", "attempts": row.attempts + 1, "started": row.started or now}
+                connection.execute(_HERE, {**changed, "here": row.id, "worker": worker, "lease_until": until})
+                taken.append(replace(_job(row), **changed, cancelling=False))
+    return taken
 
 
 def renew(connection: Connection, *, ids: Sequence[str], worker: str, until: float) -> set[str]:
@@ -234,8 +225,7 @@ def expire(connection: Connection, dead: Sequence[str]) -> None:
 
 
 def _change(connection: Connection, job: str, worker: str, values: Mapping[str, Any]) -> bool:
-    ours = (jobs.c.id == job, jobs.c.status == "running", jobs.c.worker == worker)
-    return connection.execute(update(jobs).where(*ours).values(dict(values))).rowcount == 1
+    return connection.execute(_OURS.values(dict(values)), {"ours": job, "who": worker}).rowcount == 1
 
 
 def _job(row: Any) -> Job:

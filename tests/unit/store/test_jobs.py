@@ -193,24 +193,34 @@ async def test_a_lease_that_ran_out_is_taken_over_and_the_old_runner_changes_not
     jobs = Jobs(database)
     job = await jobs.enqueue("work", {})
     claim = lambda worker, until: database.write(lambda c: records.claim(c, kinds=["work"], worker=worker, until=until))  # noqa: E731
-    assert await claim("slow", time.time() + 60) is not None
-    assert await claim("other", time.time() + 60) is None
+    assert [one.id for one in await claim("slow", time.time() + 60)] == [job]
+    assert await claim("other", time.time() + 60) == []
     await database.write(lambda c: records.expire(c, ["slow"]))
-    taken = await claim("other", time.time() + 60)
-    assert taken is not None
+    (taken,) = await claim("other", time.time() + 60)
     assert taken.attempts == 2
+    assert taken == jobs.get(job)
     assert not await database.write(lambda c: records.finish(c, job, "slow", "done"))
     assert await database.write(lambda c: records.renew(c, ids=[job], worker="slow", until=0)) == set()
     assert jobs.get(job).status == "running"
     assert await database.write(lambda c: records.finish(c, job, "other", "done"))
 
 
+async def test_several_are_taken_at_once_in_their_order_and_one_that_is_asked_to_stop_is_not(database: Database) -> None:
+    jobs = Jobs(database)
+    ids = [await jobs.enqueue("work", {"n": n}, priority=n % 2) for n in range(6)]
+    await jobs.cancel(ids[3])
+    claim = lambda: database.write(lambda c: records.claim(c, kinds=["work"], worker="w", until=time.time() + 60, most=3))  # noqa: E731
+    assert [one.payload["n"] for one in await claim()] == [1, 5, 0]
+    assert [one.payload["n"] for one in await claim()] == [2, 4]
+    assert {jobs.get(one).status for one in ids if one != ids[3]} == {"running"}
+
+
 async def test_a_job_that_kills_its_process_every_time_is_given_up(database: Database) -> None:
     jobs = Jobs(database)
     job = await jobs.enqueue("work", {}, max_attempts=3)
     for _ in range(3):
-        assert await database.write(lambda c: records.claim(c, kinds=["work"], worker="w", until=0)) is not None
-    assert await database.write(lambda c: records.claim(c, kinds=["work"], worker="w", until=0)) is None
+        assert len(await database.write(lambda c: records.claim(c, kinds=["work"], worker="w", until=0))) == 1
+    assert await database.write(lambda c: records.claim(c, kinds=["work"], worker="w", until=0)) == []
     assert jobs.get(job).status == "failed"
     assert "killed, 3 times" in (jobs.get(job).error or "")
 

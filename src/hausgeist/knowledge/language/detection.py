@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import lzma
 import re
+import threading
 import unicodedata
 from dataclasses import dataclass
 from functools import cache
@@ -66,6 +67,9 @@ _FAVOURED: Final = {"en": 1.5, "de": 1.0, "fr": 1.0, "es": 1.0, "it": 0.5, "pt":
 """Bits ahead of evidence: what papers are mostly written in."""
 
 
+_MAKING: Final = threading.Lock()
+
+
 @dataclass(frozen=True, slots=True)
 class _Profiles:
     languages: tuple[str, ...]
@@ -122,8 +126,14 @@ def _columns(only: tuple[str, ...] | None) -> dict[str, int]:
     return {language: column for column, language in enumerate(_profiles().languages) if (language in only if only else language not in shared)}
 
 
-@cache
 def _profiles() -> _Profiles:
+    # Threads that come first together would each make their own, which takes a while.
+    with _MAKING:
+        return _made()
+
+
+@cache
+def _made() -> _Profiles:
     import numpy as np
 
     text = lzma.decompress(resources.files(__package__).joinpath("data/profiles.xz").read_bytes()).decode("utf-8")

@@ -46,6 +46,8 @@ _LOOK = 0.5
 """Seconds between two looks at what a process has used."""
 _STILL = 60.0
 """Seconds after which a process that does nothing at all is given up."""
+_AT_ONCE = 16 << 10
+"""Bytes of a result that are unpacked faster than they are handed to another thread."""
 _PATIENCE = 10
 """Times its processor time that a file may take by the clock, on a machine that has other things to do."""
 _RESULT = 512 << 20
@@ -92,9 +94,12 @@ class Parsers:
         """Read a file. `filename`: as its owner calls it, a hint to what it is. Raises `Unreadable`, saying why and what would help."""
         async with self._free:
             data = await self._do({"filename": filename}, path, progress, _RESULT)
+        most = 2 * self._limits.characters + (1 << 20)
         try:
+            if len(data) <= _AT_ONCE:
+                return decode(data, characters=most)
             # Long documents take a while to unpack; the server has other things to do meanwhile.
-            return await asyncio.to_thread(decode, data, characters=2 * self._limits.characters + (1 << 20))
+            return await asyncio.to_thread(decode, data, characters=most)
         except (ValueError, TypeError, IndexError, KeyError, RecursionError) as error:
             log.warning("a parser sent what no parser says: %s", error)
             raise Unreadable("The file could not be read: its parser did not answer in order.") from error
@@ -296,7 +301,8 @@ class _Worker:
     async def _watch(self, limits: Limits) -> None:
         """End it when it takes too long; that it has used enough processor time or none at all for a while is what counts, not the clock alone."""
         began = moved = time.monotonic()
-        before = last = await asyncio.to_thread(_used, self._process.pid)
+        # Between two files it has no others running, and to look for them takes longer than to read a small file.
+        before = last = _used(self._process.pid, alone=True)
         while True:
             await asyncio.sleep(min(_LOOK, limits.seconds / 4))
             now, used = time.monotonic(), await asyncio.to_thread(_used, self._process.pid)
@@ -381,8 +387,8 @@ def _kill(process: Process) -> None:
             process.kill()
 
 
-def _used(pid: int) -> float:
-    """Seconds of processor time of a process and all that it has started."""
+def _used(pid: int, *, alone: bool = False) -> float:
+    """Seconds of processor time of a process and all that it has started; `alone`: that still run are not looked for."""
     import psutil
 
     total = 0.0
@@ -390,7 +396,7 @@ def _used(pid: int) -> float:
         own = psutil.Process(pid)
         times = own.cpu_times()
         total = times.user + times.system + getattr(times, "children_user", 0.0) + getattr(times, "children_system", 0.0)
-        for child in own.children(recursive=True):
+        for child in () if alone else own.children(recursive=True):
             with contextlib.suppress(psutil.Error):
                 times = child.cpu_times()
                 total += times.user + times.system

@@ -14,10 +14,11 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, bindparam, delete, select, update
 
 from hausgeist.errors import HausgeistError, InvalidRequest, NotFound, NotSupported, TooLarge
 from hausgeist.files import File
@@ -43,6 +44,8 @@ _OF_TEXT: Final = 3
 _OF_PASSAGE: Final = 3000
 """Bytes that an entry takes on the disk for each byte of its text, and for each passage with its vector; rather more than less."""
 _PROGRESS_SECONDS: Final = 0.5
+_SMALL: Final = 100_000
+"""Characters of a document of which several may be in memory to be written, besides those that are read."""
 _REMEMBERED: Final = 200
 """Files over which the rate is taken."""
 
@@ -163,8 +166,7 @@ class Ingest:
                 raise error
 
     async def _take_in(self, wanted: _Wanted) -> None:
-        async with self._slots:
-            entry, mark = await self._read(wanted)
+        entry, mark = await self._read(wanted)
         await self._indexes.reach(wanted.store, mark)
         await self._database.write(lambda connection: _complete(connection, wanted, entry), flush=False)
         if wanted.replaces is not None:
@@ -173,17 +175,27 @@ class Ingest:
 
     async def _read(self, wanted: _Wanted) -> tuple[int, int]:
         """The entry of a file, and up to where its passages go."""
-        began = time.time()
+        async with AsyncExitStack() as slot:
+            await slot.enter_async_context(self._slots)
+            if wanted.entry is not None and (kept := self._database.read(lambda connection: _kept(connection, wanted))) is not None:
+                return kept
+            began = time.time()
+            # Whoever looks sees what is being read; what is read before anybody could look is not worth a write of its own.
+            telling = asyncio.get_running_loop().call_later(_PROGRESS_SECONDS / 2, self._begun, wanted, began)
+            slot.callback(telling.cancel)
+            async with self._documents.made(wanted.file, progress=self._progress(wanted, began)) as found:
+                made, size = await asyncio.to_thread(self._pieces, found.parsed, wanted.chunking)
+                if not made:
+                    raise InvalidRequest(" ".join(found.parsed.warnings) or "There is no text in this file.")
+                self._room(_OF_TEXT * size + _OF_PASSAGE * len(made))
+                pages = len(found.parsed.pages)
+                if len(found.parsed.text) <= _SMALL:
+                    # The next is read meanwhile, so that one flush to the disk serves several small files.
+                    await slot.aclose()
+                return await self._database.write(lambda connection: _keep(connection, wanted, found, made, size, pages, began))
+
+    def _begun(self, wanted: _Wanted, began: float) -> None:
         self._database.post(lambda connection: connection.execute(_row(wanted).values(started=began)))
-        if (kept := self._database.read(lambda connection: _kept(connection, wanted))) is not None:
-            return kept
-        async with self._documents.made(wanted.file, progress=self._progress(wanted)) as found:
-            made, size = await asyncio.to_thread(self._pieces, found.parsed, wanted.chunking)
-            if not made:
-                raise InvalidRequest(" ".join(found.parsed.warnings) or "There is no text in this file.")
-            self._room(_OF_TEXT * size + _OF_PASSAGE * len(made))
-            pages = len(found.parsed.pages)
-            return await self._database.write(lambda connection: _keep(connection, wanted, found, made, size, pages))
 
     def _pieces(self, parsed: Parsed, chunking: Chunking) -> tuple[Sequence[Mapping[str, Any]], int]:
         """Rows of passages, and the bytes of their text."""
@@ -201,14 +213,14 @@ class Ingest:
             )  # fmt: skip
         return made, size
 
-    def _progress(self, wanted: _Wanted) -> Callable[[int, int], None]:
+    def _progress(self, wanted: _Wanted, began: float) -> Callable[[int, int], None]:
         told = 0.0
 
         def tell(done: int, total: int) -> None:
             nonlocal told
             if time.monotonic() - told >= _PROGRESS_SECONDS or done >= total:
                 told = time.monotonic()
-                self._database.post(lambda connection: connection.execute(_row(wanted).values(done=done, total=total)))
+                self._database.post(lambda connection: connection.execute(_row(wanted).values(done=done, total=total, started=began)))
 
         return tell
 
@@ -226,16 +238,20 @@ def _row(wanted: _Wanted) -> Any:
     return update(store_files).where(*mine)
 
 
+# Made once, as it is asked twice for each file.
+_WANTED: Final = (
+    select(files, store_files.c.chunking, store_files.c.replaces, store_files.c.entry)
+    .join(store_files, store_files.c.file == files.c.id)
+    .join(vector_stores, vector_stores.c.id == store_files.c.store)
+    .where(store_files.c.store == bindparam("store"), store_files.c.file == bindparam("file"))
+    .where(store_files.c.status == "in_progress", vector_stores.c.gone == 0)
+    # A file of another project is in no store; should one ever be, nothing is read of it.
+    .where(vector_stores.c.project == files.c.project)
+)
+
+
 def _wanted(connection: Connection, store: str, file: str) -> _Wanted | None:
-    query = (
-        select(files, store_files.c.chunking, store_files.c.replaces, store_files.c.entry)
-        .join(store_files, store_files.c.file == files.c.id)
-        .join(vector_stores, vector_stores.c.id == store_files.c.store)
-        .where(store_files.c.store == store, store_files.c.file == file, store_files.c.status == "in_progress", vector_stores.c.gone == 0)
-        # A file of another project is in no store; should one ever be, nothing is read of it.
-        .where(vector_stores.c.project == files.c.project)
-    )
-    row = connection.execute(query).one_or_none()
+    row = connection.execute(_WANTED, {"store": store, "file": file}).one_or_none()
     if row is None:
         return None
     values = row._asdict()
@@ -251,7 +267,9 @@ def _kept(connection: Connection, wanted: _Wanted) -> tuple[int, int] | None:
     return (row.id, row.last) if row is not None else None
 
 
-def _keep(connection: Connection, wanted: _Wanted, found: Found, made: Sequence[Mapping[str, Any]], size: int, pages: int) -> tuple[int, int]:
+def _keep(
+    connection: Connection, wanted: _Wanted, found: Found, made: Sequence[Mapping[str, Any]], size: int, pages: int, began: float
+) -> tuple[int, int]:
     """In one transaction: the document, its passages in this store, and that this file has them."""
     if _wanted(connection, wanted.store, wanted.file.id) is None:
         raise NotFound("The file is not wanted any more.")
@@ -261,7 +279,7 @@ def _keep(connection: Connection, wanted: _Wanted, found: Found, made: Sequence[
         old = select(store_files.c.entry).where(store_files.c.store == wanted.store, store_files.c.file == wanted.replaces)
         twin = connection.execute(old).scalar()
     entry, last = passages.remember(connection, wanted.store, document, str(wanted.chunking), made, size=size, twin=twin)
-    connection.execute(_row(wanted).values(entry=entry, done=pages, total=pages))
+    connection.execute(_row(wanted).values(entry=entry, done=pages, total=pages, started=began))
     return entry, last
 
 
