@@ -26,6 +26,7 @@ TITLES = {
     "guide": "The built-in guide",
     "embedding": "Embedding: the installed model against sentence-transformers",
     "retrieval_scale": "Retrieval: one store of 100,000 and of a million passages",
+    "fusion": "Search: words and vectors together against the better of both",
     "parsing": "Parsing PDF: pages per second",
     "ingestion": "Ingestion: documents and pages per second, against LangChain, LlamaIndex and PDFium",
     "engines": "Built engine against wheel",

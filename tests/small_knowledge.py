@@ -174,7 +174,7 @@ class ExactVectors(_Kept):
 
     def add(self, ids: Sequence[int], entries: Sequence[int], vectors: NDArray[np.float32]) -> None:
         assert self.open
-        assert vectors.shape == (len(ids), self.dimension)
+        assert vectors.shape == (len(ids), self.dimension or vectors.shape[1])
         for one, entry, vector in zip(ids, entries, vectors, strict=True):
             self.rows[one] = [entry, [round(float(value), 5) for value in vector]]
 

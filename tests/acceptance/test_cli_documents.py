@@ -326,3 +326,29 @@ def test_the_demo_knows_its_answers(served: Served, project: str) -> None:
         if not any(one["answer"] in quote for quote in quotes):
             missed.append(one["question"])
     assert len(missed) <= 0.2 * len(questions), missed
+
+
+def test_search_of_a_store_is_measured_as_it_is(served: Served, project: str, tmp_path: Path) -> None:
+    for number, (who, what) in enumerate((("Anselm", "honey"), ("Benedikta", "cider"), ("Clemens", "wool"), ("Dorothea", "candles"))):
+        text = (
+            f"Brother or sister {who} looks after the {what} of the monastery and sold {number * 37 + 112} pieces of it in the year {1900 + number}."
+        )
+        write(tmp_path / "papers" / f"{what}.txt", f"{text} Nobody else is allowed to enter the room in which {what} is kept over winter.\n")
+    assert hausgeist(served.home, "add", str(tmp_path / "papers"), "--project", project).returncode == 0
+    saved = tmp_path / "before.json"
+    measure = ("eval", "retrieval", "--store", "documents", "--project", project)
+    run = data(hausgeist(served.home, *measure, "--save", str(saved), "--json"))
+    assert run["passages"] == 4
+    assert run["questions"] >= 4
+    assert run["recall_at_1"] >= 0.75
+    assert run["support"] >= 0.75
+    again = data(hausgeist(served.home, *measure, "--save", str(tmp_path / "after.json"), "--json"))
+    assert again["digest"] == run["digest"]
+    compared = data(hausgeist(served.home, "eval", "retrieval", "--compare", str(saved), str(tmp_path / "after.json"), "--json"))
+    assert compared["fused"]["difference"] == 0
+    # The fake model writes the same question about everything, which is a question nevertheless.
+    written = data(hausgeist(served.home, *measure, "--model", "fake:echo", "--most", "2", "--json"))
+    assert written["questions"] <= 2
+    refused = hausgeist(served.home, "eval", "retrieval", "--model", "fake:echo")
+    assert refused.returncode != 0
+    assert "--store" in refused.stderr

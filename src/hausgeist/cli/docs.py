@@ -127,6 +127,8 @@ def status(*, project: InProject = None, store: InStore = "", as_json: Json = Fa
             hint(f"pages: {told['pages_done']} of {told['pages_total']}" + (f", {left:.0f} seconds left" if isinstance(left, int | float) else ""))
         if counts.get("failed"):
             hint("'hausgeist docs list --status failed' says why")
+        if trouble := told.get("trouble"):
+            fail(f"words are searched, meaning is not, or not in all: {one_line(str(trouble))}")
     return FAILED if counts.get("failed") else OK
 
 

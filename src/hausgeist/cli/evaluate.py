@@ -14,7 +14,7 @@ import typer
 
 from hausgeist.cli.console import err, hint, is_terminal, note, print_json, size, table
 from hausgeist.cli.help import Command, Group, examples
-from hausgeist.cli.options import Json
+from hausgeist.cli.options import Address, Home, InProject, Json
 from hausgeist.cli.terminal import one_line
 from hausgeist.errors import InvalidRequest
 
@@ -29,6 +29,7 @@ def register(app: typer.Typer) -> None:
     lines = (
         "hausgeist eval retrieval xquad.en.json",
         "hausgeist eval retrieval ~/contracts --save before.json",
+        "hausgeist eval retrieval --store documents --model qwen3:8b",
         "hausgeist eval retrieval --compare before.json after.json",
     )
     group.command("retrieval", cls=Command, short_help="measure how often the right passage is found.", epilog=examples(*lines))(retrieval)
@@ -46,23 +47,40 @@ def retrieval(
     ] = None,
     *,
     words_only: Annotated[bool, typer.Option("--words-only", help="without vectors.")] = False,
-    most: Annotated[int, typer.Option("--most", min=0, metavar="N", help="ask so many questions at most; 0: all.")] = 0,
+    most: Annotated[int, typer.Option("--most", min=0, metavar="N", help="ask so many questions at most; 0: all, of a store 200.")] = 0,
+    store: Annotated[
+        str, typer.Option("--store", metavar="STORE", help="a store of the running server instead, searched as it is.", show_default=False)
+    ] = "",
+    model: Annotated[
+        str, typer.Option("--model", metavar="MODEL", help="with --store: a model of the server that writes the questions.", show_default=False)
+    ] = "",
+    project: InProject = None,
     save: Annotated[Path | None, typer.Option("--save", metavar="FILE", help="keep the run, to compare it with another.", show_default=False)] = None,
     comparing: Annotated[bool, typer.Option("--compare", help="compare two saved runs over the same questions.")] = False,
     as_json: Json = False,
+    host: Address = None,
+    home: Home = None,
 ) -> None:
     """ask questions whose passages are known, and measure how often they are found first, among the first five, and how quickly.
 
-    everything is indexed in a temporary folder; no server is needed, and nothing of yours is changed.
+    everything is indexed in a temporary folder; no server is needed, and nothing of yours is changed. with --store, search of the running
+    server is asked, with the models that it has.
     questions made of your own documents are easier than what people ask: compare runs with each other, before and after a change.
     """
     if comparing:
         _compare(files or [], as_json=as_json)
         return
-    if not files or len(files) != 1:
-        raise InvalidRequest("name one file or folder, or two saved runs with --compare.")
-    with _progress() as progress:
-        run = _measured(files[0].expanduser(), words_only=words_only, most=most, progress=progress)
+    if store:
+        if files or words_only:
+            raise InvalidRequest("--store measures the server's own search: leave out files and --words-only.")
+        run = _asked(store, most=most, model=model, project=project, host=host, home=home)
+    elif model:
+        raise InvalidRequest("--model writes questions about a store: name it with --store.")
+    elif not files or len(files) != 1:
+        raise InvalidRequest("name one file or folder, a store with --store, or two saved runs with --compare.")
+    else:
+        with _progress() as progress:
+            run = _measured(files[0].expanduser(), words_only=words_only, most=most, progress=progress)
     if save is not None:
         _save(save.expanduser(), run)
     if as_json:
@@ -71,6 +89,18 @@ def retrieval(
     _show(run)
     if save is not None:
         hint(f"'hausgeist eval retrieval --compare {save} OTHER' compares it with another run")
+
+
+def _asked(store: str, *, most: int, model: str, project: str | None, host: str | None, home: Path | None) -> Run:
+    from hausgeist.cli.client import client_for
+    from hausgeist.cli.documents.measuring import measured
+    from hausgeist.cli.documents.shelf import Shelf, find_store
+    from hausgeist.settings import load_settings
+
+    with client_for(load_settings(home=home), host).within(project) as client, _progress() as progress:
+        found = find_store(client, store)
+        shelf = Shelf(client, str(found["id"]), str(found.get("name") or ""))
+        return measured(client, shelf, most=most, model=model, progress=progress)
 
 
 def _measured(path: Path, *, words_only: bool, most: int, progress: Callable[[str, int, int], None]) -> Run:
@@ -111,7 +141,9 @@ def _show(run: Run) -> None:
     note(f"{one_line(run.name)}: {run.questions} questions, {run.passages} passages, {run.embedder or 'words only'}")
     table(["", "recall@1", "recall@5", "mrr", "ndcg@10"], rows, right=["recall@1", "recall@5", "mrr", "ndcg@10"])
     embedding = f", {run.ms_per_embedding:.1f} ms for its vector" if run.ms_per_embedding else ""
-    note(f"{run.ms_per_query:.2f} ms a question{embedding}; {size(run.bytes_per_passage)} a passage for words")
+    note(
+        f"{run.ms_per_query:.2f} ms a question{embedding}" + (f"; {size(run.bytes_per_passage)} a passage for words" if run.bytes_per_passage else "")
+    )
     if run.support is not None:
         note(f"the answer stands in one of three quotations: {run.support:.3f}")
     for line in run.notes:

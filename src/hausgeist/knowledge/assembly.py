@@ -144,7 +144,8 @@ class Embedders:
         return self._of(self._settings.embedding_model)
 
     def named(self, name: str) -> Embedder | None:
-        for model in dict.fromkeys((self._settings.embedding_model, "", name)):
+        # A model of the library is named with the beginning of its digest, see `FromLibrary.name`.
+        for model in dict.fromkeys((self._settings.embedding_model, "", name.rpartition("@")[0])):
             try:
                 made = self._of(model)
                 if made.name == name:

@@ -142,6 +142,10 @@ class Progress(Protocol):
     def seconds_left(self) -> float | None: ...
     @property
     def reading(self) -> Sequence[StoreFile]: ...
+    @property
+    def trouble(self) -> str:
+        """Why words are searched without vectors; empty: nothing is wrong."""
+        ...
 
 
 class Stores(Protocol):

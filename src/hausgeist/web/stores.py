@@ -109,7 +109,7 @@ def _progress(told: Progress) -> dict[str, Any]:
     return {
         "counts": {name: getattr(counts, name) for name in ("in_progress", "completed", "failed", "cancelled", "total")},
         "pages_done": told.pages_done, "pages_total": told.pages_total, "files_per_second": told.files_per_second, "seconds_left": told.seconds_left,
-        "reading": [_file(one) for one in told.reading],
+        "reading": [_file(one) for one in told.reading], "trouble": told.trouble or None,
     }  # fmt: skip
 
 

@@ -1,8 +1,8 @@
 """What embedding models want to read before a question and before a passage, as their cards say. Without it they find clearly less.
 
-Sources, all on Hugging Face: the cards of intfloat/multilingual-e5-small and e5-mistral-7b-instruct, BAAI/bge-large-en-v1.5 and bge-m3 (which wants
-none), nomic-ai/nomic-embed-text-v1.5 and nomic-embed-text-v2-moe, mixedbread-ai/mxbai-embed-large-v1, google/embeddinggemma-300m, Snowflake/
-snowflake-arctic-embed-m and -l-v2.0; of Qwen/Qwen3-Embedding-0.6B the file config_sentence_transformers.json.
+Sources, all on Hugging Face: the cards of intfloat/multilingual-e5-small and e5-mistral-7b-instruct, BAAI/bge-large-en-v1.5, bge-large-zh-v1.5 and
+bge-m3 (which wants none), nomic-ai/nomic-embed-text-v1.5 and nomic-embed-text-v2-moe, mixedbread-ai/mxbai-embed-large-v1, google/
+embeddinggemma-300m, Snowflake/snowflake-arctic-embed-m and -l-v2.0; of Qwen/Qwen3-Embedding-0.6B the file config_sentence_transformers.json.
 """
 
 from __future__ import annotations

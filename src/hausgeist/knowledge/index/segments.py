@@ -11,10 +11,12 @@ All are mapped into memory, not loaded. Rows that were removed are `dead`: no se
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -283,6 +285,9 @@ def wipe(folder: Path, part: Part, rows: NDArray[np.intp]) -> None:
 
 
 def _empty(dimension: int) -> Any:
+    with contextlib.suppress(ImportError):
+        # A process that loads onnxruntime 1.32 after usearch 2.26 dies of it (a segmentation fault); the other way round both work.
+        import_module("onnxruntime")
     from usearch.index import Index
 
     return Index(

@@ -43,7 +43,8 @@ _NICE = 10
 
 
 def open_vectors(folder: Path, dimension: int) -> VectorIndex:
-    """The index in this folder; a new one where none is, or none that can be read: then its mark is 0 and it is filled again."""
+    """The index in this folder; a new one where none is, or none that can be read: then its mark is 0 and it is filled again. `dimension`: 0 where
+    nobody knows it at this moment: then that of the vectors that are there, or of the first that come."""
     return Vectors(folder, dimension)
 
 
@@ -94,6 +95,10 @@ class Vectors:
 
     def add(self, ids: Sequence[int], entries: Sequence[int], vectors: NDArray[np.float32]) -> None:
         rows = np.asarray(vectors, np.float32)
+        if not self._dimension and rows.ndim == 2 and len(rows):
+            with self._writing:
+                self._dimension = rows.shape[1]
+                self._state = replace(self._empty(), mark=self._state.mark)
         if rows.shape != (len(ids), self._dimension) or len(entries) != len(ids):
             raise InvalidRequest(f"Vectors of this index have {self._dimension} numbers, one for each of {len(ids)} passages; got {rows.shape}.")
         if not np.isfinite(rows).all():
@@ -176,6 +181,8 @@ class Vectors:
 
     def _query(self, vector: NDArray[np.float32]) -> NDArray[np.float32]:
         query = np.ascontiguousarray(vector, dtype=np.float32).reshape(-1)
+        if not self._dimension:
+            return query  # there is nothing that it could be compared with
         if len(query) != self._dimension:
             raise InvalidRequest(f"Vectors of this index have {self._dimension} numbers, that of the question has {len(query)}.")
         return query
@@ -250,7 +257,7 @@ class Vectors:
     def _work(self) -> None:
         if sys.platform == "linux":
             own = threading.get_native_id()
-        os.setpriority(os.PRIO_PROCESS, own, min(19, os.getpriority(os.PRIO_PROCESS, own) + _NICE))
+            os.setpriority(os.PRIO_PROCESS, own, min(19, os.getpriority(os.PRIO_PROCESS, own) + _NICE))
         try:
             while not self._closed and self._step(dead_share=_DEAD_SHARE):
                 pass
@@ -346,8 +353,10 @@ class Vectors:
         return _State(0, (), open_tail(self._folder, "000001", 0, self._dimension, np.empty(0, np.bool_)), 2)
 
     def _parsed(self, manifest: dict[str, object]) -> tuple[_State, bool]:
-        if manifest["format"] != _FORMAT or manifest["dimension"] != self._dimension:
+        kept = int(str(manifest["dimension"]))
+        if manifest["format"] != _FORMAT or self._dimension not in (0, kept):
             raise ValueError("they were made for another model or by another version")
+        self._dimension = kept
         parts = manifest["graphs"]
         assert isinstance(parts, list)
         graphs = tuple(open_graph(self._folder, one["name"], one["count"], self._dimension, _unpacked(one)) for one in parts)

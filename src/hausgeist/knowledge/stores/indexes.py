@@ -19,7 +19,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 from sqlalchemy import Connection
 
-from hausgeist.errors import HausgeistError, NotFound
+from hausgeist.errors import HausgeistError, NotFound, StoreError
 from hausgeist.knowledge.embed.base import Embedder
 from hausgeist.knowledge.index.base import TextEntry, TextIndex, VectorIndex
 from hausgeist.knowledge.stores import passages
@@ -37,6 +37,8 @@ _EMBEDDED: Final = 256
 _MOST_OPEN: Final = 64
 _PATIENCE: Final = 10.0
 """Seconds that a search waits for indexes that are both lost."""
+_REST: Final = 30.0
+"""Seconds until an embedding model that failed is asked again. Words go on meanwhile."""
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -46,7 +48,7 @@ class Embedders(Protocol):
     """Which embedders there are."""
 
     def current(self) -> Embedder:
-        """The one that is wanted now."""
+        """The one that is wanted now. Its `name` may raise, where a model has been removed."""
         ...
 
     def named(self, name: str) -> Embedder | None:
@@ -91,7 +93,8 @@ class Indexes:
     """Of one home. `close` in the end."""
 
     def __init__(
-        self, database: Database, home: Path, *, embedders: Embedders, open_words: OpenWords, open_vectors: OpenVectors, most_open: int = _MOST_OPEN
+        self, database: Database, home: Path, *, embedders: Embedders, open_words: OpenWords, open_vectors: OpenVectors, most_open: int = _MOST_OPEN,
+        rest: float = _REST,
     ) -> None:  # fmt: skip
         self.folder = home / "indexes"
         self._database = database
@@ -99,6 +102,11 @@ class Indexes:
         self._open_words = open_words
         self._open_vectors = open_vectors
         self._most_open = most_open
+        self._rest = rest
+        self._resting: set[str] = set()
+        """Stores that get no vectors at this moment."""
+        self._said: dict[str, str] = {}
+        """Of a store, or of all (""), why that is."""
         self._shelves: OrderedDict[str, _Shelf] = OrderedDict()
         self._opening: dict[str, asyncio.Lock] = {}
         self._tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
@@ -119,12 +127,12 @@ class Indexes:
                     words.users += 1
                     vectors.users += 1
                     break
-        current = self._embedders.current()
-        if shelf.mark < state.mark:
+        wanted, embedder = self._wanted(), self._embedders.named(name)
+        resting = ("later", store) in self._tasks
+        if words.index.mark < state.mark or (shelf.mark < state.mark and not resting):
             self._go_on("up", store, lambda: self.reach(store, state.mark))
-        if name != current.name:
+        if wanted is not None and name != wanted.name and not resting:
             self._go_on("renew", store, lambda: self.renew(store))
-        embedder = current if name == current.name else self._embedders.named(name)
 
         def neither() -> bool:
             return not (words.whole or (vectors.whole and embedder is not None))
@@ -143,24 +151,29 @@ class Indexes:
             words.users -= 1
             vectors.users -= 1
 
+    def trouble(self, store: str) -> str:
+        """Why vectors of a store are not made at this moment, for people; empty: nothing is wrong."""
+        return self._said.get(store, "") or self._said.get("", "")
+
     # Writing
 
     async def reach(self, store: str, mark: int) -> None:
-        """Returns when all passages up to this number are found. Many may wait at once; one of them does the work of all."""
+        """Returns when all passages up to this number are found. Many may wait at once; one of them does the work of all.
+
+        Where the embedding model fails they are found by their words, and vectors are made later."""
         async with self._writing(store) as shelf:
             if shelf.mark < mark:
                 await self._guarded(shelf, self._bring_up(shelf, mark))
 
     async def renew(self, store: str) -> None:
         """Embed all passages anew where the embedder has changed, beside the vectors that serve, and exchange them in the end."""
-        wanted = self._embedders.current()
-        folder = self._home(store) / vectors_name(wanted.name)
-        shelf = await self._shelf(store)
-        if shelf.embedder == wanted.name:
+        shelf, wanted = await self._shelf(store), self._wanted()
+        if wanted is None or shelf.embedder == wanted.name:
             return
+        folder, dimension = self._home(store) / vectors_name(wanted.name), _dimension(wanted)
         log.info("the passages of %s are embedded anew, by %s", store, wanted.name)
         mark = self._state(store).mark
-        fresh = await to_its_end(open_part, folder, lambda path: self._open_vectors(path, wanted.dimension), mark=mark)
+        fresh = await to_its_end(open_part, folder, lambda path: self._open_vectors(path, dimension), mark=mark)
         served: Part[VectorIndex] = fresh
         try:
             # Most of it without the lock: what is added meanwhile is added to the old one, and here at the end.
@@ -172,8 +185,14 @@ class Indexes:
                 await to_its_end(fresh.index.commit, fresh.index.mark)
                 await self._database.write(lambda connection: passages.set_embedder(connection, store, wanted.name))
                 fresh.whole = True
+                self._well(store)
                 served, shelf.vectors, shelf.embedder = shelf.vectors, fresh, wanted.name
                 await _left_alone(served)
+        except StoreError:
+            raise
+        except HausgeistError as error:
+            self._ill(store, wanted.name, error)
+            return
         finally:
             # The one that serves no more: the old one, or this one where something failed.
             await to_its_end(served.index.close)
@@ -205,7 +224,8 @@ class Indexes:
 
     async def remove(self, store: str) -> None:
         """Of a store that is gone. Nothing of it is on the disk when this returns."""
-        for kind in ("up", "renew"):
+        self._well(store)
+        for kind in ("later", "up", "renew"):
             if (task := self._tasks.get((kind, store))) is not None:
                 task.cancel()
                 await asyncio.wait({task})
@@ -261,21 +281,20 @@ class Indexes:
 
     async def _opened(self, store: str) -> _Shelf:
         state = self._state(store)
-        embedder, name = self._embedders.current(), state.embedder
-        if not name or (name != embedder.name and self._embedders.named(name) is None):
+        wanted, name = self._wanted(), state.embedder
+        if wanted is not None and self._embedders.named(name) is None:
             # There are none yet, or none that a question could be compared with any more.
-            name = embedder.name
+            name = wanted.name
             await self._database.write(lambda connection: passages.set_embedder(connection, store, name))
-        elif name != embedder.name:
-            embedder = self._embedders.named(name) or embedder
-        home, dimension = self._home(store), embedder.dimension
+        home, dimension = self._home(store), _dimension(self._embedders.named(name))
         words = await to_its_end(open_part, home / WORDS, self._open_words, mark=state.mark)
         try:
             vectors = await to_its_end(open_part, home / vectors_name(name), lambda path: self._open_vectors(path, dimension), mark=state.mark)
         except BaseException:
             await to_its_end(words.index.close)
             raise
-        await to_its_end(_remove_others, home, {WORDS, vectors_name(name)}, vectors_name(self._embedders.current().name))
+        if wanted is not None:
+            await to_its_end(_remove_others, home, {WORDS, vectors_name(name)}, vectors_name(wanted.name))
         return _Shelf(store, words, vectors, name)
 
     async def _read(self, fn: Callable[[Connection], T]) -> T:
@@ -326,6 +345,43 @@ class Indexes:
 
         self._tasks[kind, store] = asyncio.create_task(run(), name=f"indexes {store}")
 
+    # The embedding model
+
+    def _wanted(self) -> Embedder | None:
+        """The one of the settings; `None` where it is not there."""
+        try:
+            wanted = self._embedders.current()
+            if wanted.name:
+                self._said.pop("", None)
+            return wanted
+        except HausgeistError as error:
+            if self._said.get("") != error.message:
+                self._said[""] = error.message
+                log.warning("documents are searched by their words only, for the embedding model cannot be used: %s", error.message)
+            return None
+
+    def _ill(self, store: str, name: str, error: HausgeistError | None = None) -> None:
+        """Vectors of a store cannot be made at this moment: say so once, and try again later."""
+        said = error.message if error is not None else f"The embedding model {name or 'of the settings'} is not there."
+        if self._said.get(store) != said:
+            log.warning("%s gets no new vectors for now, its words are searched: %s", store, said)
+        self._said[store] = said
+        self._resting.add(store)
+        self._go_on("later", store, lambda: self._try_again(store))
+
+    def _well(self, store: str) -> None:
+        self._resting.discard(store)
+        if self._said.pop(store, None) is not None:
+            log.info("the vectors of %s are made again", store)
+
+    async def _try_again(self, store: str) -> None:
+        while store in self._resting:
+            await asyncio.sleep(self._rest)
+            self._resting.discard(store)
+            async with self._writing(store) as shelf:
+                await self._guarded(shelf, self._bring_up(shelf, self._state(store).mark))
+            await self.renew(store)
+
     # Bringing up
 
     async def _guarded(self, shelf: _Shelf, work: Coroutine[Any, Any, T]) -> T:
@@ -341,23 +397,34 @@ class Indexes:
             raise
 
     async def _bring_up(self, shelf: _Shelf, mark: int) -> None:
-        store = shelf.store
-        embedder = self._embedders.named(shelf.embedder)
-        if embedder is None:
-            raise NotFound(f"The embedding model {shelf.embedder} of the vector store '{store}' is not there any more.")
+        store, words, dense = shelf.store, shelf.words.index, shelf.vectors.index
+        embedder = None if store in self._resting else self._embedders.named(shelf.embedder)
+        if embedder is None and dense.mark < mark and store not in self._resting:
+            self._ill(store, shelf.embedder)
         await self._forget(shelf)
-        while shelf.mark < mark:
+        while (low := words.mark if embedder is None else shelf.mark) < mark:
             state = self._state(store)
-            rows = await self._read(partial(passages.above, store=store, mark=shelf.mark, limit=_ROUND))
+            rows = await self._read(partial(passages.above, store=store, mark=low, limit=_ROUND))
             reached = rows[-1].id if rows else max(state.mark, mark)
-            words, dense = shelf.words.index, shelf.vectors.index
             if fresh := [row for row in rows if row.id > words.mark]:
                 await to_its_end(words.add, [_entry(row) for row in fresh])
-            await self._embed(dense, embedder, [row for row in rows if row.id > dense.mark])
-            for index in (words, dense):
-                if index.mark < reached:
-                    await to_its_end(index.commit, reached)
-        shelf.words.whole = shelf.vectors.whole = True
+            try:
+                if embedder is not None:
+                    await self._embed(dense, embedder, [row for row in rows if row.id > dense.mark])
+            except StoreError:
+                raise
+            except HausgeistError as error:
+                self._ill(store, shelf.embedder, error)
+                embedder = None
+            if words.mark < reached:
+                await to_its_end(words.commit, reached)
+            if embedder is not None and dense.mark < reached:
+                await to_its_end(dense.commit, reached)
+        shelf.words.whole = True
+        if embedder is not None:
+            shelf.vectors.whole = True
+            if (wanted := self._wanted()) is not None and wanted.name == shelf.embedder:
+                self._well(store)
 
     async def _embed_up(self, store: str, part: Part[VectorIndex], embedder: Embedder) -> None:
         while part.index.mark < (state := self._state(store)).mark:
@@ -438,6 +505,14 @@ class Indexes:
             low = rows[-1].id
             await to_its_end(index.add, [_entry(row) for row in rows])
         await to_its_end(index.commit, mark)
+
+
+def _dimension(embedder: Embedder | None) -> int:
+    """0: nobody knows it before the model has made a vector."""
+    try:
+        return embedder.dimension if embedder is not None else 0
+    except HausgeistError:
+        return 0
 
 
 async def _left_alone(part: Part[Any]) -> None:

@@ -126,6 +126,10 @@ class Ingest:
             return 0.0
         return len(times) / max(1e-3, time.monotonic() - times[0])
 
+    def trouble(self, store: str) -> str:
+        """See `Indexes.trouble`."""
+        return self._indexes.trouble(store)
+
     async def _work(self, task: Task) -> None:
         store, file = str(task.payload["store"]), str(task.payload["file"])
         wanted = self._database.read(lambda connection: _wanted(connection, store, file))

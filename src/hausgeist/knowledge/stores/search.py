@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,7 +17,7 @@ from typing import Any, Final, Protocol
 
 from sqlalchemy import ColumnElement, Connection, select
 
-from hausgeist.errors import HausgeistError, InvalidRequest, ModelNotFound
+from hausgeist.errors import HausgeistError, InvalidRequest, ModelNotFound, StoreError
 from hausgeist.files.records import files
 from hausgeist.files.service import seen_by
 from hausgeist.identity import Principal
@@ -42,6 +43,8 @@ _SPARE: Final = 10
 """Passages that are read beyond twice those that are wanted."""
 _RANKED: Final = 30
 """Passages that a rerank model reads."""
+_REST: Final = 15.0
+"""Seconds for which an embedding model that failed at a question is asked no more: no search waits for it twice."""
 _SOME: Final = 500
 
 log = logging.getLogger(__name__)
@@ -87,6 +90,7 @@ class Search:
         self._rank = rank
         self._rank_model = rank_model
         self._searched = searched
+        self._failed: dict[str, float] = {}
 
     async def search(
         self,
@@ -136,7 +140,7 @@ class Search:
         async with self._indexes.reading(allowed.store) as at:
             language = self._language(query)
             words, (vectors, vector) = await asyncio.gather(
-                _words(at, query, depth, language, allowed.entries), _vectors(at, query, depth, allowed.entries)
+                _words(at, query, depth, language, allowed.entries), self._vectors(at, query, depth, allowed.entries)
             )
             cosines = {one.id: one.score for one in vectors}
             missing = [one.id for one in words if one.id not in cosines]
@@ -145,6 +149,26 @@ class Search:
                 cosines.update({id_: score for id_, score in zip(missing, known, strict=True) if not math.isnan(score)})
             languages = at.embedder.languages if at.embedder is not None else frozenset[str]()
             return self._fuse(words, vectors, cosines, query=query, language=language, languages=languages)
+
+    async def _vectors(self, at: Reading, query: str, depth: int, allowed: frozenset[int] | None) -> tuple[Sequence[Found], Any]:
+        """Nothing where the embedding model fails: words answer alone then."""
+        index, embedder = at.vectors, at.embedder
+        if index is None or embedder is None:
+            return [], None
+        name = ""
+        try:
+            name = embedder.name
+            if time.monotonic() < self._failed.get(name, 0.0):
+                return [], None
+            vector = await embedder.query(query)
+            self._failed.pop(name, None)
+            return await asyncio.to_thread(lambda: index.search(vector, depth, entries=allowed)), vector
+        except StoreError:
+            raise
+        except HausgeistError as error:
+            self._failed[name] = time.monotonic() + _REST
+            log.warning("searched by words only, for the embedding model %s failed: %s", name, error.message)
+            return [], None
 
     async def _ranked(self, who: Principal, model: str, query: str, hits: Sequence[Hit], *, named: bool) -> list[Hit]:
         """The best of them in the order that a model gives. One that was asked for has to be there; without it the others are told as they are."""
@@ -168,13 +192,6 @@ async def _words(at: Reading, query: str, depth: int, language: str, allowed: fr
         return []
     index = at.words
     return await asyncio.to_thread(lambda: index.search(query, depth, language=language, entries=allowed))
-
-
-async def _vectors(at: Reading, query: str, depth: int, allowed: frozenset[int] | None) -> tuple[Sequence[Found], Any]:
-    if at.vectors is None or at.embedder is None:
-        return [], None
-    index, vector = at.vectors, await at.embedder.query(query)
-    return await asyncio.to_thread(lambda: index.search(vector, depth, entries=allowed)), vector
 
 
 def _demand_sensible(stores: Sequence[str], queries: Sequence[str], limit: int) -> list[str]:

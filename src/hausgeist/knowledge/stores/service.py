@@ -263,7 +263,8 @@ class Stores:
         rate = self._ingest.rate(store) if counts.in_progress else 0.0
         left = counts.in_progress / rate if rate else None if counts.in_progress else 0.0
         return Progress(
-            counts=counts, pages_done=done, pages_total=total, files_per_second=rate, seconds_left=left, reading=tuple(begun[:_READING])
+            counts=counts, pages_done=done, pages_total=total, files_per_second=rate, seconds_left=left, reading=tuple(begun[:_READING]),
+            trouble=self._ingest.trouble(store),
         )  # fmt: skip
 
     def _attach(self, connection: Connection, who: Principal, store: str, wanted: Sequence[Attachment], *, batch: str | None) -> None:

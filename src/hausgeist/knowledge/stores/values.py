@@ -163,6 +163,8 @@ class Progress:
     seconds_left: float | None
     reading: tuple[StoreFile, ...]
     """Those that are being read now."""
+    trouble: str = ""
+    """Why its words are searched without vectors, or without those of what came last; empty: nothing is wrong."""
 
 
 class Page(list[T]):

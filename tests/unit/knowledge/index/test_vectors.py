@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -13,7 +15,7 @@ from numpy.typing import NDArray
 
 from hausgeist.errors import Locked
 from hausgeist.knowledge.index import nearness
-from hausgeist.knowledge.index.vectors import Vectors
+from hausgeist.knowledge.index.vectors import Vectors, open_vectors
 from tests.contract.vector_index import units
 
 DIMENSION = 48
@@ -223,3 +225,33 @@ def test_cosines_without_the_fast_kernel_are_the_same(monkeypatch: pytest.Monkey
     assert np.allclose(nearness.cosines(rows, query), nearness._by_numpy(rows, query), atol=1e-3)
     assert np.allclose(nearness.cosines(rows[::2], query), nearness._by_numpy(rows, query)[::2], atol=1e-3)
     assert nearness.best(np.array([1, 3, 2], np.float32), 2).tolist() == [1, 2]
+
+
+def test_a_length_that_nobody_knows_yet_is_that_of_the_first_vectors(tmp_path: Path) -> None:
+    index = open_vectors(tmp_path, 0)
+    assert index.mark == 0
+    assert list(index.search(np.ones(24, np.float32), 3)) == []
+    index.add([1, 2], [1, 1], np.eye(2, 24, dtype=np.float32))
+    index.commit(2)
+    index.close()
+    # One whose model is not there is opened as it stands, so that what is deleted leaves it.
+    index = open_vectors(tmp_path, 0)
+    index.remove([1])
+    index.commit(2)
+    assert [one.id for one in index.search(np.ones(24, np.float32), 3)] == [2]
+    index.close()
+    index = open_vectors(tmp_path, 24)
+    assert index.mark == 2
+    index.close()
+
+
+def test_graphs_and_the_embedding_model_live_in_one_process(tmp_path: Path) -> None:
+    """In whichever order they are needed: after a start, the graphs of a large store are opened before the first question is embedded."""
+    code = (
+        "import sys\nfrom pathlib import Path\nimport numpy as np\nfrom hausgeist.knowledge.index.vectors import Vectors\n"
+        "index = Vectors(Path(sys.argv[1]), 24, graph_rows=64)\n"
+        "index.add(range(1, 101), [1] * 100, np.eye(100, 24, dtype=np.float32))\nindex.commit(100)\nindex.compact()\nindex.close()\n"
+        "assert 'usearch' in sys.modules\nimport onnxruntime\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr

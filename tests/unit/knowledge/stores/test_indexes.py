@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from hausgeist.errors import NotFound
+from hausgeist.errors import LoadFailed, ModelNotFound, NotFound
 from hausgeist.identity import LOCAL_OWNER as WHO
+from hausgeist.knowledge.embed.base import Embedder
 from hausgeist.knowledge.stores.shelf import WORDS, vectors_name
 from hausgeist.knowledge.stores.values import Attachment
 from tests.small_knowledge import Bench, Chosen, Counting
@@ -147,6 +151,103 @@ async def test_an_embedder_that_is_gone_for_good(tmp_path: Path) -> None:
         await up(bench, store)
         assert bench.stores.get(WHO, store).embedder == "other"
         assert await found(bench, store, "dogs") == "dogs.txt"
+
+
+class Moody(Counting):
+    """One that is removed from the library, or whose engine fails, and comes back."""
+
+    def __init__(self, name: str = "moody", *, shift: int = 5) -> None:
+        super().__init__("", shift=shift)
+        self.called, self.there, self.well = name, True, True
+
+    @property  # type: ignore[override]
+    def name(self) -> str:
+        if not self.there:
+            raise ModelNotFound(self.called)
+        return self.called
+
+    @name.setter
+    def name(self, value: str) -> None: ...
+
+    async def passages(self, texts: Sequence[str], *, background: bool = False) -> NDArray[np.float32]:
+        self.demand_well()
+        return await super().passages(texts, background=background)
+
+    async def query(self, text: str) -> NDArray[np.float32]:
+        self.demand_well()
+        return await super().query(text)
+
+    def demand_well(self) -> None:
+        if not (self.there and self.well):
+            raise LoadFailed("It could not be loaded.")
+
+
+class Library(Chosen):
+    def named(self, name: str) -> Embedder | None:
+        return next((one for one in self.all if isinstance(one, Moody) and one.there and one.name == name), None)
+
+
+async def whole(bench: Bench, store: str, mark: int) -> None:
+    async with asyncio.timeout(10):
+        while True:
+            async with bench.indexes.reading(store) as at:
+                if at.vectors is not None and at.vectors.mark == mark and not bench.stores.progress(WHO, store).trouble:
+                    return
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("how", ["gone", "failing"])
+async def test_words_go_on_where_the_embedding_model_does_not(tmp_path: Path, how: str) -> None:
+    embedder = Moody()
+    async with Bench(tmp_path, embedders=Library(embedder)) as bench:
+        store = await filled(bench)
+    setattr(embedder, "there" if how == "gone" else "well", False)
+    async with Bench(tmp_path, embedders=Library(embedder)) as bench:
+        bench.indexes._rest = 0.05
+        assert await found(bench, store, "cats") == "cats.txt"
+        extra = await bench.bring("A page about foxes.", "foxes.txt")
+        await bench.stores.attach(WHO, store, Attachment(file=extra))
+        assert {one.status for one in await bench.settled(store)} == {"completed"}
+        assert await found(bench, store, "foxes") == "foxes.txt"
+        said = bench.stores.progress(WHO, store).trouble
+        assert said == ("The embedding model moody is not there." if how == "gone" else "It could not be loaded.")
+        # A store that is made meanwhile is found as well.
+        other = await filled(bench)
+        assert await found(bench, other, "bees") == "bees.txt"
+        # What is deleted while nobody could make vectors is deleted nevertheless.
+        gone = next(one for one in bench.stores.files(WHO, store) if one.filename == "ants.txt")
+        await bench.stores.detach(WHO, store, gone.file)
+        await bench.upkeep.settle()
+        embedder.there = embedder.well = True
+        await whole(bench, store, 6)
+        async with bench.indexes.reading(store) as at:
+            assert at.embedder is embedder
+            assert sorted(at.vectors.shown) == [2, 3, 4, 5, 6]  # type: ignore[union-attr]
+        await whole(bench, other, 11)
+        assert await found(bench, other, "bees") == "bees.txt"
+    assert len(embedder.embedded) == 5 + 1 + 5, "what had a vector needs no other"
+
+
+async def test_the_old_embedder_serves_as_long_as_the_new_one_fails(tmp_path: Path) -> None:
+    old, new = Moody("old"), Moody("new", shift=9)
+    async with Bench(tmp_path, embedders=Library(old)) as bench:
+        store = await filled(bench)
+    new.well = False
+    async with Bench(tmp_path, embedders=Library(new, old)) as bench:
+        bench.indexes._rest = 0.05
+        async with bench.indexes.reading(store) as at:
+            assert at.embedder is old
+        async with asyncio.timeout(10):
+            while bench.stores.progress(WHO, store).trouble != "It could not be loaded.":
+                await asyncio.sleep(0.01)
+        async with bench.indexes.reading(store) as at:
+            assert (at.embedder, at.vectors is not None and at.vectors.mark) == (old, 5)
+        new.well = True
+        await whole(bench, store, 5)
+        async with asyncio.timeout(10):
+            while bench.stores.get(WHO, store).embedder != "new":
+                await asyncio.sleep(0.01)
+        assert await found(bench, store, "eels") == "eels.txt"
 
 
 async def test_few_are_open_at_once(tmp_path: Path) -> None:
