@@ -42,7 +42,7 @@ TITLES = {
 }
 
 
-async def _measure(part: str, *, rival: bool, folders: Sequence[Path] = ()) -> list[Figure]:
+async def _measure(part: str, *, rival: bool, folders: Sequence[Path] = (), sizes: Sequence[int] = ()) -> list[Figure]:
     BUILD.mkdir(parents=True, exist_ok=True)
     if part == "gateway":
         from benchmarks import gateway
@@ -53,26 +53,30 @@ async def _measure(part: str, *, rival: bool, folders: Sequence[Path] = ()) -> l
         if not large.exists():
             write_shaped(large, "qwen2.5-0.5b", "Q8_0")
         return await gateway.measure(tiny, large, rival=rival)
-    figures = import_module(f"benchmarks.{part}").measure(*(folders if part == "fidelity" else ()))
+    given: Sequence[object] = {"fidelity": folders, "retrieval_scale": sizes}.get(part, ())
+    figures = import_module(f"benchmarks.{part}").measure(*given)
     return list(await figures if inspect.isawaitable(figures) else figures)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
-        "parts", nargs="*", default=list(TITLES), help=f"{', '.join(TITLES)}; default: all; a folder of documents may follow fidelity"
-    )
+        "parts", nargs="*", default=list(TITLES),
+        help=f"{', '.join(TITLES)}; default: all; a folder of documents may follow fidelity, "
+        "numbers of passages retrieval_scale",
+    )  # fmt: skip
     parser.add_argument("--keep", action="store_true", help="append the figures to docs/lab.md")
     parser.add_argument("--no-rival", action="store_true", help="leave LiteLLM's proxy out")
     chosen = parser.parse_args()
     missed = 0
     folders = [Path(part) for part in chosen.parts if part not in TITLES and Path(part).is_dir()]
+    sizes = [int(part) for part in chosen.parts if part.isdecimal() and Path(part) not in folders]
     for part in chosen.parts:
-        if Path(part) in folders:
+        if Path(part) in folders or part.isdecimal():
             continue
         if part not in TITLES:
             parser.error(f"there is no part {part!r}; choose from {', '.join(TITLES)}")
-        figures = asyncio.run(_measure(part, rival=not chosen.no_rival, folders=folders))
+        figures = asyncio.run(_measure(part, rival=not chosen.no_rival, folders=folders, sizes=sizes))
         missed += sum(one.met is False for one in figures)
         print(f"\n{TITLES[part]}\n\n{table(figures)}", flush=True)
         if chosen.keep:

@@ -1,7 +1,8 @@
-"""A `VectorIndex` in a folder: what came last in a tail that is searched row by row, everything else in graphs of 65,536 rows.
+"""A `VectorIndex` in a folder: what came last in a tail that is searched row by row, everything else in graphs.
 
 A small store is its tail, and exact. When a tail has grown long, a thread makes a graph of it in the background, at low priority, while searches go
-on over the tail; each vector is in one place only, and goes through this once. Files are written first and count from the moment at which
+on over the tail; four small graphs become a large one in the same way, so that a million rows are some six graphs and not fifteen. Each vector is in
+one place only, and goes through this twice. Files are written first and count from the moment at which
 `manifest.json` names them, which is replaced as a whole: a process may be killed at any moment, and the index is at one of its marks.
 
 What was removed is overwritten on the disk when its commit returns, or when the index is next opened. Rows that are dead stay as stepping stones of
@@ -25,9 +26,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hausgeist.errors import InvalidRequest, Locked
+from hausgeist.knowledge.index.asking import Asking, nearest
 from hausgeist.knowledge.index.base import Found, VectorIndex
 from hausgeist.knowledge.index.nearness import Half, best
-from hausgeist.knowledge.index.segments import Graph, Ids, Mask, Part, Tail, append, build_graph, open_graph, open_tail, wipe
+from hausgeist.knowledge.index.segments import Graph, Ids, Mask, Part, Source, Tail, append, build_graph, open_graph, open_tail, wipe
 from hausgeist.store.disk import sync_folder, try_lock
 
 __all__ = ["GRAPH_ROWS", "Vectors", "open_vectors"]
@@ -36,6 +38,10 @@ log = logging.getLogger(__name__)
 
 GRAPH_ROWS = 65_536
 """A tail of so many rows becomes a graph. Looking at each of them takes 2.6 ms of one core, a graph of them .4 ms."""
+MERGED = 4
+"""So many small graphs become one. A graph of four times as many rows takes far less than four times as long."""
+_MOST_BYTES = 224 * 2**20
+"""Vectors of a graph at most: what making one takes of memory."""
 _FORMAT = 1
 _DEAD_SHARE = 3
 _NICE = 10
@@ -75,6 +81,8 @@ class Vectors:
         self._writing = threading.RLock()
         self._stepping = threading.Lock()
         self._building: threading.Thread | None = None
+        self._most_rows = min(MERGED * graph_rows, max(graph_rows, _MOST_BYTES // (2 * dimension)))
+        self._asking = Asking()
         self._closed = False
         self._held: int | None = None
         folder.mkdir(parents=True, exist_ok=True)
@@ -130,17 +138,18 @@ class Vectors:
     def compact(self) -> None:
         """Make anew what has dead rows, so that nothing is left of them, and graphs of what waits for one; returns when it is done."""
         self._join()
-        with self._writing:
+        with self._stepping, self._writing:
             self._hold()
             tail = self._state.tail
             if tail.dead.any():
                 self._replace_tail(self._state, 0, self._state.graphs)
-        while self._step(dead_share=self._graph_rows):
+        while self._step(dead_share=self._most_rows, merged=2):
             pass
 
     def close(self) -> None:
         self._closed = True
         self._join()
+        self._asking.close()
         with self._writing:
             if self._held is not None:
                 os.close(self._held)
@@ -153,18 +162,8 @@ class Vectors:
         if limit < 1:
             return []
         wanted = None if entries is None else np.unique(np.fromiter(entries, np.int64, len(entries)))
-        state = self._state
-        ids, scores = [], []
-        for part in state.parts:
-            rows = None if wanted is None else part.of_entries(wanted)
-            if part.count and (rows is None or len(rows)):
-                some, near = part.nearest(query, limit, rows)
-                ids.append(np.asarray(some))
-                scores.append(near)
-        if not ids:
-            return []
-        every, near = np.concatenate(ids), np.concatenate(scores)
-        return [Found(int(every[one]), float(near[one])) for one in best(near, limit)]
+        ids, near = nearest(self._state.graphs, self._state.tail, query, limit, wanted, self._asking)
+        return [Found(int(ids[one]), float(near[one])) for one in best(near, limit)]
 
     def scores(self, vector: NDArray[np.float32], ids: Sequence[int]) -> Sequence[float]:
         query = self._query(vector)
@@ -255,10 +254,8 @@ class Vectors:
             self._building.start()
 
     def _work(self) -> None:
-        if sys.platform == "linux":
-            own = threading.get_native_id()
-            os.setpriority(os.PRIO_PROCESS, own, min(19, os.getpriority(os.PRIO_PROCESS, own) + _NICE))
         try:
+            _step_back()
             while not self._closed and self._step(dead_share=_DEAD_SHARE):
                 pass
         except Exception:
@@ -272,59 +269,68 @@ class Vectors:
         if thread is not None:
             thread.join()
 
-    def _due(self, state: _State, dead_share: int) -> Part | None:
-        """The part to make a graph of: the tail if it is long enough, a graph of which one in `dead_share` has died."""
+    def _due(self, state: _State, dead_share: int, merged: int = MERGED) -> tuple[Part, ...]:
+        """The parts to make a graph of: the tail if it is long enough, a graph of which one in `dead_share` has died, `merged` small ones or more."""
         if state.tail.count - state.tail.first >= self._graph_rows:
-            return state.tail
-        return next((graph for graph in state.graphs if int(graph.dead.sum()) * dead_share >= graph.count), None)
+            return (state.tail,)
+        dying = next((graph for graph in state.graphs if int(graph.dead.sum()) * dead_share >= graph.count), None)
+        if dying is not None:
+            return (dying,)
+        few: list[Part] = []
+        rows = 0
+        for graph in sorted(state.graphs, key=lambda graph: graph.count):
+            rows += graph.count
+            if rows > self._most_rows:
+                break
+            few.append(graph)
+        return tuple(few) if len(few) >= merged else ()
 
-    def _step(self, *, dead_share: int) -> bool:
+    def _step(self, *, dead_share: int, merged: int = MERGED) -> bool:
         """Make one graph, if one is due. False: nothing was to be done, or it was interrupted."""
         with self._stepping:
-            return self._make(dead_share)
+            return self._make(dead_share, merged)
 
-    def _make(self, dead_share: int) -> bool:
+    def _make(self, dead_share: int, merged: int) -> bool:
         with self._writing:
             state = self._state
-            part = self._due(state, dead_share)
-            if part is None:
+            parts = self._due(state, dead_share, merged)
+            if not parts:
                 return False
             number = state.next
             self._state = replace(state, next=number + 1)
-        ids, entries, rows = part.everything()
-        until = part.count
-        if isinstance(part, Tail):
-            until = min(part.count, part.first + self._graph_rows)
-            within = rows < until
-            ids, entries, rows = ids[within], entries[within], rows[within]
+        until = min(parts[0].count, parts[0].first + self._graph_rows) if isinstance(parts[0], Tail) else None
+        source = Source.of(parts, until)
         name = f"{number:06}"
-        if len(ids) and not build_graph(self._folder, name, part, rows, ids, entries, lambda: self._closed):
+        if len(source.ids) and not build_graph(self._folder, name, source, lambda: self._closed):
             self._unlink({name})
             return False
         with self._writing:
-            self._take(part, until, name, rows, ids)
+            self._take(source, until, name)
         return True
 
-    def _take(self, part: Part, until: int, name: str, rows: NDArray[np.intp], ids: Ids) -> None:
+    def _take(self, source: Source, until: int | None, name: str) -> None:
         """Put the graph in the place of the rows that it was made of; what has died meanwhile is dead in it as well."""
         state = self._state
-        now = next(one for one in state.parts if one.name == part.name)
-        graphs = tuple(graph for graph in state.graphs if graph.name != part.name)
+        now = {part.name: part for part in state.parts}
+        made_of = {part.name for part in source.parts}
+        graphs = tuple(graph for graph in state.graphs if graph.name not in made_of)
         fresh: dict[str, Mask] = {}
-        if len(ids):
-            dead = now.dead[rows][np.argsort(ids, kind="stable")]
-            graphs = (*graphs, open_graph(self._folder, name, len(ids), self._dimension, dead))
+        dead = source.dead([now.get(part.name) for part in source.parts])
+        if not dead.all():
+            graphs = (*graphs, open_graph(self._folder, name, len(dead), self._dimension, dead))
             fresh[name] = dead
-        if isinstance(now, Graph):
+        else:
+            self._unlink({name})
+        if until is None:
             self._switch(replace(state, graphs=graphs), fresh)
         elif state.tail.count - until < self._graph_rows:
             self._replace_tail(state, until, graphs, fresh)
         else:
             # As long as there is more to come, what stays is not written anew each time.
-            dead = state.tail.dead.copy()
-            dead[:until] = True
-            fresh[state.tail.name] = dead & ~state.tail.dead
-            self._switch(replace(state, graphs=graphs, tail=replace(state.tail, dead=dead)), fresh)
+            gone = state.tail.dead.copy()
+            gone[:until] = True
+            fresh[state.tail.name] = gone & ~state.tail.dead
+            self._switch(replace(state, graphs=graphs, tail=replace(state.tail, dead=gone)), fresh)
 
     def _replace_tail(self, state: _State, until: int, graphs: tuple[Graph, ...], fresh: dict[str, Mask] | None = None) -> None:
         """A new tail, of the rows behind `until` that are alive."""
@@ -401,6 +407,13 @@ class Vectors:
             os.close(descriptor)
             raise Locked("Another Hausgeist is writing to this store; stop it, or ask it.")
         self._held = descriptor
+
+
+def _step_back() -> None:
+    """Let threads of others go first. On Linux, priority is a thread's own; elsewhere it would be the whole server's."""
+    if sys.platform == "linux":
+        own = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, own, min(19, os.getpriority(os.PRIO_PROCESS, own) + _NICE))
 
 
 def _packed(part: Part) -> dict[str, object]:

@@ -7,6 +7,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,8 @@ import pytest
 from numpy.typing import NDArray
 
 from hausgeist.errors import Locked
-from hausgeist.knowledge.index import nearness
+from hausgeist.knowledge.index import nearness, segments, vectors
+from hausgeist.knowledge.index.asking import Asking
 from hausgeist.knowledge.index.vectors import Vectors, open_vectors
 from tests.contract.vector_index import units
 
@@ -86,6 +89,87 @@ def test_graphs_find_what_is_nearest(tmp_path: Path) -> None:
     assert not any(part.dead.any() for part in again._state.parts)
     assert recall(again, rows, queries, alive) >= 0.98
     again.close()
+
+
+def test_small_graphs_become_a_large_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vectors, "_step_back", lambda: None)
+    rows, queries = clustered(2850, 15), units(40, 16, DIMENSION)
+    index = settled(filled(tmp_path, rows, graph_rows=300))
+    for _ in range(3000):
+        index._tend()
+        if (counts := sorted(graph.count for graph in index._state.graphs)) == [300, 1200, 1200]:
+            break
+        time.sleep(0.01)
+    index._join()
+    assert counts == [300, 1200, 1200]
+    alive = np.ones(2850, np.bool_)
+    assert recall(index, rows, queries, alive) >= 0.98
+    secret = rows[1500].astype(np.float16).tobytes()
+    index.remove([1501])
+    index.commit(2851)
+    alive[1500] = False
+    assert not any(secret in path.read_bytes() for path in tmp_path.iterdir())
+    assert recall(index, rows, queries, alive, [number for number in range(286) if number % 90]) >= 0.98
+    index.compact()
+    assert sorted(graph.count for graph in index._state.graphs) == [300, 1199, 1200]
+    index.close()
+
+
+def test_what_dies_while_graphs_are_merged_is_dead_in_the_new_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = units(1200, 17, DIMENSION)
+    monkeypatch.setattr(vectors, "_step_back", lambda: None)
+    index = Vectors(tmp_path, DIMENSION, graph_rows=300)
+    build = segments.build_graph
+    begun = threading.Event()
+    go_on = threading.Event()
+
+    def slow(folder: Path, name: str, source: segments.Source, stopped: Callable[[], bool]) -> bool:
+        made = build(folder, name, source, stopped)
+        if len(source.parts) == 4:
+            begun.set()
+            assert go_on.wait(60)
+        return made
+
+    monkeypatch.setattr(vectors, "build_graph", slow)
+    for start in range(0, 1200, 300):
+        index.add(range(start, start + 300), [start] * 300, rows[start : start + 300])
+        index.commit(start + 1)
+    assert begun.wait(60)
+    index.remove([5, *range(300, 600)])
+    index.commit(1201)
+    go_on.set()
+    index._join()
+    assert [graph.count for graph in index._state.graphs] == [1200]
+    assert len(index) == 899
+    assert {one.id for one in index.search(rows[5], 1200)} == {*range(1200)} - {5, *range(300, 600)}
+    files = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert not any(rows[one].astype(np.float16).tobytes() in files for one in (5, 400))
+    index.close()
+
+
+def test_a_graph_that_has_most_of_what_is_near_is_asked_for_all_of_it(tmp_path: Path) -> None:
+    rows = units(6000, 18, DIMENSION)
+    near = units(1, 19, DIMENSION)[0]
+    # All that is near came together.
+    rows[2000:2300] = near + 0.05 * rows[2000:2300]
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    index = settled(filled(tmp_path, rows, graph_rows=2000))
+    found = {one.id for one in index.search(near, 200)}
+    assert len(found & set(range(2001, 2301))) >= 199
+    index.close()
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_many_may_ask_at_once(threads: int, tmp_path: Path) -> None:
+    rows = units(4000, 20, DIMENSION)
+    index = settled(filled(tmp_path, rows, graph_rows=1300))
+    index._asking = Asking(threads)
+    expected = [[one.id for one in index.search(row, 5)] for row in rows[:40]]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda row: [one.id for one in index.search(row, 5)], list(rows[:40]) * 3))
+    assert found == expected * 3
+    assert all(ids[0] == number + 1 for number, ids in enumerate(expected))
+    index.close()
 
 
 def test_each_vector_lies_on_the_disk_once(tmp_path: Path) -> None:
