@@ -254,7 +254,7 @@ class Bench:
 
         return (await self.files.create(who, chunks(), filename=name, purpose="user_data")).id
 
-    async def settled(self, store: str, who: Any = LOCAL_OWNER, *, seconds: float = 20.0) -> list[StoreFile]:
+    async def settled(self, store: str, who: Any = LOCAL_OWNER, *, seconds: float = 90.0) -> list[StoreFile]:
         """All files of a store, once none is in progress."""
         async with asyncio.timeout(seconds):
             while (found := self.stores.get(who, store)).counts.in_progress:

@@ -196,8 +196,7 @@ class App:
             stores=self.knowledge.stores,
             search=self.knowledge.search,
             documents=self.knowledge.documents,
-            read_file=self.files.read,
-            papers=self.knowledge.papers,
+            attached=self.knowledge.attached,
         )
 
     @cached_property
@@ -220,9 +219,10 @@ class App:
             metrics=self.metrics,
             upkeep=self.upkeep,
             pusher=self.pusher,
+            responses=self.responses,
             files=self.files,
             documents=self.knowledge.documents,
-            drawer=lambda: self.knowledge.parsers,
+            parsers=lambda: self.knowledge.parsers,
             stores=self.knowledge.stores,
             search=self.knowledge.search,
             sizing=lambda: self.sizing,

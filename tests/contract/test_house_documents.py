@@ -39,7 +39,7 @@ class House:
         self.store = self.made("POST", "/v1/vector_stores", json={"name": "documents"})["id"]
         self.lease, self.sheet = self.bring(LEASE), self.bring(SHEET)
         self.broken = self.bring(Path("broken.pdf"), b"%PDF-1.7\nthis is none")
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 90
         while self.made("GET", f"/house/v1/stores/{self.store}/progress")["counts"]["in_progress"]:
             assert time.monotonic() < deadline
             time.sleep(0.05)

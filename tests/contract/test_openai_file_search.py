@@ -15,8 +15,7 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.responses import Response
 
 from hausgeist.app import App
-from hausgeist.errors import InvalidRequest, NotFound
-from hausgeist.identity import Principal
+from hausgeist.errors import InvalidRequest
 from tests.contract.conftest import Live
 from tests.contract.strictness import strictly, strictly_event
 from tests.shelf import Shelf, file_search, put_up
@@ -27,13 +26,10 @@ PETS = "Pets are allowed in the house."
 SAID = f'The lease says "{RENT}" [1]. {PETS} [1]'
 
 
-class Papers:
+class Attached:
     """Reads what no text file is, by turning it round."""
 
-    async def text(self, who: Principal, file: str) -> str:
-        raise NotFound(file)
-
-    async def text_of(self, body: bytes, filename: str) -> str:
+    async def text(self, body: bytes, filename: str) -> str:
         if body.startswith(b"%PDF-broken"):
             raise InvalidRequest(f"{filename} is broken.")
         return body[5:].decode()[::-1]
@@ -169,7 +165,7 @@ def test_a_chat_cites_its_files(client: openai.OpenAI) -> None:
 
 
 def test_any_document_can_be_attached_to_a_question(house: Live, client: openai.OpenAI) -> None:
-    object.__setattr__(house.app.services, "papers", Papers())
+    object.__setattr__(house.app.services, "attached", Attached())
 
     def attached(body: bytes) -> Any:
         data = "data:application/pdf;base64," + base64.b64encode(body).decode()

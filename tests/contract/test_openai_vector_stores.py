@@ -49,7 +49,7 @@ def _store(client: openai.OpenAI, *texts: str, **options: Any) -> VectorStore:
 
 
 def _settled(client: openai.OpenAI, store: str) -> VectorStore:
-    until = time.monotonic() + 60
+    until = time.monotonic() + 90
     while (found := client.vector_stores.retrieve(store)).status == "in_progress":
         assert time.monotonic() < until
         time.sleep(0.02)
@@ -521,7 +521,7 @@ def test_what_is_deleted_is_in_no_byte_of_the_home(guarded: tuple[Live, dict[str
     assert len(_holding(server.home, word)) >= 2
     owner.files.delete(secret)
     assert word not in str(owner.vector_stores.search(store.id, query=word).data)
-    until = time.monotonic() + 30
+    until = time.monotonic() + 90
     while left := _holding(server.home, word):
         assert time.monotonic() < until, left
         time.sleep(0.1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,14 +12,13 @@ from hausgeist.cli.console import hint, note, print_json
 from hausgeist.cli.exits import FAILED, INTERRUPTED, OK
 from hausgeist.cli.help import Command, examples
 from hausgeist.cli.options import Address, Home, InProject, InStore
-from hausgeist.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from hausgeist.cli.documents.gathering import Found
     from hausgeist.cli.documents.shelf import Shelf
     from hausgeist.cli.documents.step import Outcome
 
-__all__ = ["bring", "read_attributes", "read_value", "register"]
+__all__ = ["bring", "register"]
 
 
 def register(app: typer.Typer) -> None:
@@ -49,6 +47,7 @@ def add(
     out. interrupted, it goes on where it was when it is given again. exits with 1 if a document could not be read."""
     from hausgeist.cli.answering import Link
     from hausgeist.cli.console import err
+    from hausgeist.cli.documents.conditions import read_attributes
     from hausgeist.cli.documents.gathering import gather
     from hausgeist.cli.documents.shelf import Shelf
     from hausgeist.cli.documents.showing import outcome_as_json, say_left_out, say_outcome
@@ -92,34 +91,3 @@ def bring(shelf: Shelf, found: Sequence[Found], *, attributes: dict[str, object]
     plan = compare(found, kept, again=True)
     with showing(quiet=quiet) as told:
         return Step(shelf, told, attributes=attributes).run(plan, kept, wait=wait), plan.unchanged
-
-
-def read_attributes(given: Sequence[str]) -> dict[str, object]:
-    """`name=value` pairs; numbers and true/false as such. Raises `InvalidRequest`."""
-    read: dict[str, object] = {}
-    for one in given:
-        name, equals, text = one.partition("=")
-        if not equals or not name.strip():
-            raise InvalidRequest(f"'{one}' should be NAME=VALUE.")
-        if name in {"path", "machine", "sha256", "size", "modified"}:
-            raise InvalidRequest(f"'{name}' is noted of each file anyway; choose another name.")
-        read[name.strip()] = read_value(text)
-    if len(read) > 11:
-        raise InvalidRequest("at most 11 attributes can be noted of a file besides those that are noted anyway.")
-    return read
-
-
-def read_value(text: str) -> str | float | bool:
-    """What is written as a number or as true or false is one; quotation marks keep it text."""
-    if len(text) > 1 and text[0] == text[-1] == '"':
-        return text[1:-1]
-    if text in {"true", "false"}:
-        return text == "true"
-    try:
-        number = float(text)
-    except ValueError:
-        return text
-    # What does not come back the same ("007", "1e5", "nan") is a code rather than a number.
-    if text.isascii() and text.lstrip("-").isdigit() and str(int(text)) == text:
-        return int(text)
-    return number if repr(number) == text and math.isfinite(number) else text

@@ -13,7 +13,7 @@ from hausgeist.cli.console import Tone, coloured, hint, is_terminal, note, paint
 from hausgeist.cli.documents.edge import Edge
 from hausgeist.cli.exits import INTERRUPTED, OK
 from hausgeist.cli.help import Command, examples
-from hausgeist.cli.options import Address, Home, InProject, InStore, Json, complete_model
+from hausgeist.cli.options import Address, Filters, Home, InProject, InStore, Json, complete_model
 from hausgeist.cli.terminal import neutralise, one_line
 from hausgeist.errors import HausgeistError, InvalidRequest, NotFound
 
@@ -48,10 +48,7 @@ def ask(
         typer.Option(metavar="MODEL", help="who answers; default: the one installed last.", show_default=False, autocompletion=complete_model),
     ] = "",
     quote: Annotated[bool, typer.Option("--quote", help="only quote the documents, without a model.")] = False,
-    filters: Annotated[
-        list[str] | None,
-        typer.Option("--filter", metavar="NAME=VALUE", help="only files with this attribute; also !=, <, <=, >, >=. may be given several times."),
-    ] = None,
+    filters: Filters = None,
     as_json: Json = False,
     host: Address = None,
     home: Home = None,
@@ -60,7 +57,8 @@ def ask(
     the places. where no model is installed that can answer, the documents' own sentences are the answer."""
     from hausgeist.cli.answering import Link
     from hausgeist.cli.console import err
-    from hausgeist.cli.search import filters_of, store_ids
+    from hausgeist.cli.documents.conditions import filters_of
+    from hausgeist.cli.documents.shelf import store_ids
     from hausgeist.settings import load_settings
 
     text = " ".join(question).strip()

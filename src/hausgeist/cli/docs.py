@@ -80,6 +80,8 @@ def show(
     home: Home = None,
 ) -> int:
     """show what is known about a document, or what it says."""
+    from hausgeist.cli.documents.shelf import NOTED
+
     with _client(home, host, project) as client:
         [found] = _find(_shelf(client, store), [document])
         about: dict[str, Any] = {}
@@ -95,7 +97,7 @@ def show(
         "name": found["filename"], "id": found["id"], "status": _SAID[str(found["status"])][0], "from": _noted(found).get("path", ""),
         "type": about.get("media_type", ""), "title": about.get("title", ""), "pages": len(about.get("pages", [])) or "",
         "characters": f"{about.get('characters', 0):,}" if about else "",
-        "attributes": ", ".join(f"{name}={value}" for name, value in _noted(found).items() if name not in _USUAL),
+        "attributes": ", ".join(f"{name}={value}" for name, value in _noted(found).items() if name not in NOTED),
     }  # fmt: skip
     for name, value in lines.items():
         if value:
@@ -106,9 +108,6 @@ def show(
         fail(one_line(why))
         return FAILED
     return OK
-
-
-_USUAL: Final = {"path", "machine", "sha256", "size", "modified"}
 
 
 def status(*, project: InProject = None, store: InStore = "", as_json: Json = False, host: Address = None, home: Home = None) -> int:

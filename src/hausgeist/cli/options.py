@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["Address", "Force", "Home", "InProject", "InStore", "Json", "complete_file_or_model", "complete_model"]
+__all__ = ["Address", "Filters", "Force", "Home", "InProject", "InStore", "Json", "complete_file_or_model", "complete_model"]
 
 Home = Annotated[Path | None, typer.Option("--home", metavar="DIR", help="folder of all state (HAUSGEIST_HOME).", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="print JSON.")]
@@ -25,6 +25,10 @@ InProject = Annotated[
     str | None, typer.Option("--project", metavar="PROJECT", help="name or id of a project; default: the key's own.", show_default=False)
 ]
 InStore = Annotated[str, typer.Option("--store", metavar="STORE", help="name or id of a store; default: 'documents'.", show_default=False)]
+Filters = Annotated[
+    list[str] | None,
+    typer.Option("--filter", metavar="NAME=VALUE", help="only files with this attribute; also !=, <, <=, >, >=. may be given several times."),
+]
 
 
 def complete_model(incomplete: str) -> Iterator[str]:

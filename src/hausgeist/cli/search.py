@@ -5,22 +5,19 @@ from __future__ import annotations
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
 
 import typer
 
 from hausgeist.cli.console import coloured, hint, is_terminal, note, paint, print_json
 from hausgeist.cli.exits import NOT_FOUND, OK
 from hausgeist.cli.help import Command, examples
-from hausgeist.cli.options import Address, Home, InProject, InStore, Json
+from hausgeist.cli.options import Address, Filters, Home, InProject, InStore, Json
 from hausgeist.cli.terminal import neutralise, one_line
 from hausgeist.errors import InvalidRequest
 
-if TYPE_CHECKING:
-    from hausgeist.cli.client import Client
-
-__all__ = ["filters_of", "register", "store_ids"]
+__all__ = ["register"]
 
 
 def register(app: typer.Typer) -> None:
@@ -38,10 +35,7 @@ def search(
     project: InProject = None,
     store: InStore = "",
     limit: Annotated[int, typer.Option(min=1, max=50, metavar="NUMBER", help="passages at most.")] = 5,
-    filters: Annotated[
-        list[str] | None,
-        typer.Option("--filter", metavar="NAME=VALUE", help="only files with this attribute; also !=, <, <=, >, >=. may be given several times."),
-    ] = None,
+    filters: Filters = None,
     as_json: Json = False,
     host: Address = None,
     home: Home = None,
@@ -49,6 +43,8 @@ def search(
     """find passages in the documents of a project. exits with 3 if there is none."""
     from hausgeist.cli.answering import Link
     from hausgeist.cli.console import err
+    from hausgeist.cli.documents.conditions import filters_of
+    from hausgeist.cli.documents.shelf import store_ids
     from hausgeist.settings import load_settings
 
     text = " ".join(question).strip()
@@ -72,13 +68,6 @@ def search(
         note("nothing found")
         hint("'hausgeist docs list' shows what there is")
     return OK if found else NOT_FOUND
-
-
-def store_ids(client: Client, store: str) -> list[str]:
-    """The store of this name or id; raises `NotFound`."""
-    from hausgeist.cli.documents.shelf import STORE, find_store
-
-    return [str(find_store(client, store or STORE)["id"])]
 
 
 def _print(number: int, hit: Mapping[str, Any], question: str) -> None:
@@ -113,23 +102,3 @@ def _marked(text: str, question: str, language: str) -> str:
         out += [text[end:start], paint(text[start:stop], "accent")]
         end = stop
     return "".join([*out, text[end:]])
-
-
-_COMPARISONS = (("!=", "ne"), (">=", "gte"), ("<=", "lte"), (">", "gt"), ("<", "lt"), ("=", "eq"))
-
-
-def filters_of(given: Sequence[str]) -> dict[str, Any] | None:
-    """Conditions as the API has them, all of which must hold. Raises `InvalidRequest`."""
-    from hausgeist.cli.add import read_value
-
-    conditions: list[dict[str, Any]] = []
-    for one in given:
-        signs = [(one.index(sign), sign, kind) for sign, kind in _COMPARISONS if sign in one]
-        place, sign, kind = min(signs, default=(0, "", ""), key=lambda at: at[0])
-        name, value = one[:place].strip(), one[place + len(sign) :].strip()
-        if not sign or not name:
-            raise InvalidRequest(f"'{one}' should be NAME=VALUE, or with !=, <, <=, > or >= instead.")
-        conditions.append({"type": kind, "key": name, "value": read_value(value)})
-    if not conditions:
-        return None
-    return conditions[0] if len(conditions) == 1 else {"type": "and", "filters": conditions}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -150,8 +149,7 @@ class _Watcher:
         look = self._eye.look(self._kept)
         self._took = time.monotonic() - began
         self._hold(look.held)
-        plan = compare(self._bearable(look.whole), self._kept, again=False)
-        plan = replace(plan, gone=look.gone)
+        plan = compare(self._bearable(look.whole), self._kept, again=False, gone=look.gone)
         changes: Mapping[Change, int] = {}
         if not plan.empty or (wait and plan.waiting):
             watcher = self

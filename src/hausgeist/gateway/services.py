@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from hausgeist.conversations.batches import Batches
 from hausgeist.conversations.completions import Completions
@@ -14,7 +12,7 @@ from hausgeist.files import Files, Uploads
 from hausgeist.gateway.webp import Converter
 from hausgeist.governance.egress import Egress
 from hausgeist.governance.service import Governor
-from hausgeist.identity import Principal
+from hausgeist.knowledge.attached import Attached
 from hausgeist.knowledge.stores.documents import Documents
 from hausgeist.knowledge.stores.search import Search
 from hausgeist.knowledge.stores.service import Stores
@@ -26,23 +24,7 @@ from hausgeist.settings import Settings
 from hausgeist.store.blobs import Blobs
 from hausgeist.webhooks import Webhooks
 
-__all__ = ["Papers", "ReadFile", "Services"]
-
-
-ReadFile = Callable[[Principal, str, int], Awaitable[tuple[str, bytes]]]
-"""Name and bytes of a file of the caller's project. Raises `NotFound`, and `TooLarge` where it has more than so many bytes."""
-
-
-class Papers(Protocol):
-    """What attached files say, whatever their format."""
-
-    async def text(self, who: Principal, file: str) -> str:
-        """Of a file of the caller's project. Raises `NotFound`, and `InvalidRequest` for one that cannot be read, saying why."""
-        ...
-
-    async def text_of(self, body: bytes, filename: str) -> str:
-        """Of a file that is kept nowhere. Raises `InvalidRequest` for one that cannot be read, saying why."""
-        ...
+__all__ = ["Services"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +49,5 @@ class Services:
     stores: Stores
     search: Search
     documents: Documents
-    read_file: ReadFile | None = None
-    papers: Papers | None = None
+    attached: Attached
     converter: Converter = field(default_factory=Converter)

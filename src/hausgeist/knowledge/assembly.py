@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from hausgeist.errors import EngineFailed, HausgeistError
 from hausgeist.files import Files
 from hausgeist.governance.erasure import Erased, Subject
 from hausgeist.identity import Origin, Principal
 from hausgeist.knowledge.answer.assembly import file_search
-from hausgeist.knowledge.answer.papers import Papers
 from hausgeist.knowledge.answer.tool import FileSearch
+from hausgeist.knowledge.attached import Attached
 from hausgeist.knowledge.embed.base import Embedder
-from hausgeist.knowledge.index.base import Found, TextIndex, VectorIndex
+from hausgeist.knowledge.embed.installed import Installed
+from hausgeist.knowledge.embed.library import FromLibrary
+from hausgeist.knowledge.index.base import Found, VectorIndex
+from hausgeist.knowledge.index.fusion import fuse, share_of_words
+from hausgeist.knowledge.index.words import open_words
+from hausgeist.knowledge.language import detect
+from hausgeist.knowledge.parse.ocr import LANGUAGES
+from hausgeist.knowledge.parse.process import Parsers
+from hausgeist.knowledge.parse.reading import PARSER
+from hausgeist.knowledge.parsed import Parsed
+from hausgeist.knowledge.split import split
 from hausgeist.knowledge.stores.documents import Documents
 from hausgeist.knowledge.stores.indexes import Indexes
-from hausgeist.knowledge.stores.ingest import Ingest, Splitter
+from hausgeist.knowledge.stores.ingest import Ingest
 from hausgeist.knowledge.stores.search import Search
 from hausgeist.knowledge.stores.service import Stores
 from hausgeist.knowledge.stores.upkeep import Upkeep
@@ -28,12 +40,6 @@ from hausgeist.serving.door import Door
 from hausgeist.settings import Settings
 from hausgeist.store.database import Database
 from hausgeist.store.space import Space
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from hausgeist.knowledge.parse.process import Parsers
-    from hausgeist.knowledge.parsed import Parsed
 
 __all__ = ["Knowledge"]
 
@@ -57,9 +63,6 @@ class Knowledge:
     def parsers(self) -> Parsers:
         """Made when something is read for the first time."""
         if self._parsers is None:
-            from hausgeist.knowledge.parse.ocr import LANGUAGES
-            from hausgeist.knowledge.parse.process import Parsers
-
             packs = [LANGUAGES.get(one, one) for one in self.settings.ocr_languages]
             self._parsers = Parsers(self.settings.home / _PARSERS, processes=self.settings.parsers, languages=packs)
         return self._parsers
@@ -67,12 +70,12 @@ class Knowledge:
     @cached_property
     def indexes(self) -> Indexes:
         return Indexes(
-            self.database, self.settings.home, embedders=Embedders(self.settings, self.door), open_words=_open_words, open_vectors=_open_vectors
+            self.database, self.settings.home, embedders=Embedders(self.settings, self.door), open_words=open_words, open_vectors=_open_vectors
         )
 
     @cached_property
     def documents(self) -> Documents:
-        return Documents(self.database, self.files, lambda: self.parsers, version=_version)
+        return Documents(self.database, self.files, lambda: self.parsers, version=lambda: PARSER)
 
     @cached_property
     def upkeep(self) -> Upkeep:
@@ -84,7 +87,7 @@ class Knowledge:
     def ingest(self) -> Ingest:
         at_once = self.settings.documents
         return Ingest(
-            self.database, self.documents, self.indexes, split=_splitter, at_once=at_once, replaced=self.upkeep.wake,
+            self.database, self.documents, self.indexes, split=lambda: split, at_once=at_once, replaced=self.upkeep.wake,
             room=Space(self.settings.home).require,
         )  # fmt: skip
 
@@ -95,14 +98,14 @@ class Knowledge:
     @cached_property
     def search(self) -> Search:
         return Search(
-            self.database, self.indexes, fuse=_fuse, language=_language, rank=partial(_rank, self.door), rank_model=self.settings.rerank_model,
+            self.database, self.indexes, fuse=_fuse, language=detect, rank=partial(_rank, self.door), rank_model=self.settings.rerank_model,
             searched=self.stores.touch,
         )  # fmt: skip
 
     @cached_property
-    def papers(self) -> Papers:
-        """Files that are attached to a question."""
-        return Papers(self.documents, self._parse, self.settings.home / _ATTACHED)
+    def attached(self) -> Attached:
+        """Files that come with a question."""
+        return Attached(self._parse, self.settings.home / _ATTACHED)
 
     @cached_property
     def file_search(self) -> FileSearch:
@@ -114,7 +117,7 @@ class Knowledge:
 
     async def start(self) -> None:
         """Go on with what was not finished, and clear away what a process that was killed has left."""
-        await asyncio.to_thread(self.papers.sweep)
+        await asyncio.to_thread(self.attached.sweep)
         self.upkeep.start()
         await self.ingest.jobs.start()
 
@@ -157,60 +160,25 @@ class Embedders:
     def _of(self, model: str) -> Embedder:
         """Of a model of the library; of an empty name, the one that is installed along."""
         if model not in self._made:
-            if model:
-                from hausgeist.knowledge.embed.library import FromLibrary
-
-                self._made[model] = FromLibrary(self._door, model)
-            else:
-                from hausgeist.knowledge.embed.installed import Installed
-
-                self._made[model] = Installed(self._settings.home / "cache")
+            self._made[model] = FromLibrary(self._door, model) if model else Installed(self._settings.home / "cache")
         return self._made[model]
 
 
-def _open_words(folder: Path) -> TextIndex:
-    from hausgeist.knowledge.index.words import open_words
-
-    return open_words(folder)
-
-
 def _open_vectors(folder: Path, dimension: int) -> VectorIndex:
-    from hausgeist.knowledge.index.vectors import open_vectors
+    from hausgeist.knowledge.index.vectors import open_vectors  # numpy
 
     return open_vectors(folder, dimension)
-
-
-def _version() -> str:
-    from hausgeist.knowledge.parse.reading import PARSER
-
-    return PARSER
-
-
-def _splitter() -> Splitter:
-    from hausgeist.knowledge.split.splitting import split
-
-    return split
-
-
-def _language(text: str) -> str:
-    from hausgeist.knowledge.language import detect
-
-    return detect(text)
 
 
 def _fuse(
     words: Sequence[Found], vectors: Sequence[Found], cosines: Mapping[int, float], *, query: str, language: str, languages: frozenset[str]
 ) -> Sequence[Found]:
-    from hausgeist.knowledge.index.fusion import fuse, share_of_words
-
     share = share_of_words(query, language, languages, quoted=not getattr(words, "plain", True))
     return fuse(words, vectors, share=share, cosines=cosines, limit=len(words) + len(vectors))
 
 
 async def _rank(door: Door, who: Principal, model: str, query: str, texts: Sequence[str]) -> Sequence[float]:
     """By a rerank model of the library. What it says is taken as it is where it is between 0 and 1, and squeezed in between where it is not."""
-    import math
-
     body: dict[str, Any] = {"query": query, "documents": list(texts), "top_n": len(texts)}
     call = Call(model=model, operation="rerank", body=body, origin=Origin("127.0.0.1", "search"), task="rerank")
     async with await door.call(who, call) as answer:

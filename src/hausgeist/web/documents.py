@@ -15,7 +15,7 @@ from hausgeist.errors import InvalidRequest, NotFound
 from hausgeist.http.endpoint import Endpoint, Handler
 from hausgeist.http.house import HOUSE
 from hausgeist.knowledge.hits import Mark
-from hausgeist.web.papers import Paper, Sheet
+from hausgeist.knowledge.stores.texts import PageRow, Paper
 from hausgeist.web.parts import Parts, who_asks
 from hausgeist.web.queries import number_in, only
 
@@ -66,7 +66,7 @@ def _pages(parts: Parts) -> Handler:
         pages = await parts.documents.pages(who, file)
         return JSONResponse({
             "file": file, "media_type": paper.media_type, "title": paper.title, "characters": paper.characters, "warnings": [*paper.warnings],
-            "pictures": _has_pictures(paper), "pages": [_sheet(page) for page in pages],
+            "pictures": _has_pictures(paper), "pages": [_page(page) for page in pages],
         })  # fmt: skip
 
     return read
@@ -92,7 +92,7 @@ def _picture(parts: Parts) -> Handler:
         headers = {**_HARMLESS, "cache-control": _KEPT, "etag": tag}
         if tag in request.headers.get("if-none-match", ""):
             return Response(status_code=304, headers=headers)
-        return Response(await parts.drawer().picture(parts.files.open(who, file), page, width), media_type="image/png", headers=headers)
+        return Response(await parts.parsers().picture(parts.files.open(who, file), page, width), media_type="image/png", headers=headers)
 
     return draw
 
@@ -126,10 +126,10 @@ def _has_pictures(paper: Paper) -> bool:
     return paper.media_type.startswith(_PICTURED)
 
 
-def _sheet(page: Sheet) -> dict[str, Any]:
+def _page(page: PageRow) -> dict[str, Any]:
     return {
         "number": page.number, "start": page.start, "end": page.end, "width": page.width, "height": page.height, "label": page.label or None,
-        "recognised": bool(page.recognised),
+        "recognised": page.recognised,
     }  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 
+from hausgeist.conversations.responses import Responses
 from hausgeist.conversations.retention import Retention
 from hausgeist.files import Files
 from hausgeist.governance.erasure import Erasure
@@ -16,16 +17,18 @@ from hausgeist.http.access import identify
 from hausgeist.http.endpoint import Endpoint
 from hausgeist.http.facts import RequestFacts
 from hausgeist.identity import Origin, Principal
-from hausgeist.knowledge.hits import Searcher
+from hausgeist.knowledge.stores.documents import Documents
+from hausgeist.knowledge.stores.search import Search
+from hausgeist.knowledge.stores.service import Stores
 from hausgeist.library.push import Pusher
 from hausgeist.library.upkeep.parts import Upkeep
 from hausgeist.settings import Settings
 from hausgeist.store.database import Database
 from hausgeist.telemetry import Metrics
-from hausgeist.web.papers import Drawer, Papers, Stores
 from hausgeist.workspace.service import Workspace
 
 if TYPE_CHECKING:
+    from hausgeist.knowledge.parse.process import Parsers
     from hausgeist.serving.sizing import Sizing
 
 __all__ = ["Parts", "acting_in", "demand_in", "origin_of", "who_asks"]
@@ -33,7 +36,7 @@ __all__ = ["Parts", "acting_in", "demand_in", "origin_of", "who_asks"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """`sizing`, `drawer`: made when first asked for. `ready`: whether requests can be answered. `every`: all endpoints, for the OpenAPI document."""
+    """`sizing`, `parsers`: made when first asked for. `ready`: whether requests can be answered. `every`: all endpoints, for the OpenAPI document."""
 
     settings: Settings
     database: Database
@@ -44,11 +47,12 @@ class Parts:
     metrics: Metrics
     upkeep: Upkeep
     pusher: Pusher
+    responses: Responses
     files: Files
-    documents: Papers
-    drawer: Callable[[], Drawer]
+    documents: Documents
+    parsers: Callable[[], Parsers]
     stores: Stores
-    search: Searcher
+    search: Search
     sizing: Callable[[], Sizing]
     ready: Callable[[], bool]
     every: Callable[[], Sequence[Endpoint]]

@@ -3,7 +3,7 @@ and passages with their page, their headings and their place in the text."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal, get_args
+from typing import Annotated, Any, Final, get_args
 
 from pydantic import Field, JsonValue
 from starlette.requests import Request
@@ -14,7 +14,8 @@ from hausgeist.http.bodies import Body, json_body
 from hausgeist.http.endpoint import Endpoint
 from hausgeist.http.house import HOUSE
 from hausgeist.knowledge.hits import Hit
-from hausgeist.web.papers import Progress, Status, StoreFile
+from hausgeist.knowledge.stores.rows import Order
+from hausgeist.knowledge.stores.values import FileStatus, Progress, StoreFile
 from hausgeist.web.parts import Parts, who_asks
 from hausgeist.web.queries import number_in, only
 
@@ -50,7 +51,7 @@ def endpoints(parts: Parts) -> list[Endpoint]:
             limit=limit,
             order=_order(request),
         )
-        data = [_file(page[place]) for place in range(len(page))]
+        data = [_file(one) for one in page]
         return JSONResponse({"data": data, "has_more": page.more, "last_id": data[-1]["id"] if data else None})
 
     async def progress(request: Request) -> Response:
@@ -76,7 +77,7 @@ def endpoints(parts: Parts) -> list[Endpoint]:
     ]  # fmt: skip
 
 
-def _order(request: Request) -> Literal["asc", "desc"]:
+def _order(request: Request) -> Order:
     match request.query_params.get("order", "desc"):
         case "asc":
             return "asc"
@@ -86,9 +87,9 @@ def _order(request: Request) -> Literal["asc", "desc"]:
             raise InvalidRequest("'order' should be asc or desc.", param="order")
 
 
-def _status(request: Request) -> Status | None:
+def _status(request: Request) -> FileStatus | None:
     text = request.query_params.get("status")
-    for status in get_args(Status):
+    for status in get_args(FileStatus):
         if text == status:
             return status  # type: ignore[no-any-return]
     if text is not None:

@@ -8,13 +8,12 @@ from typing import Any
 
 import pytest
 
-from hausgeist.cli.add import read_attributes, read_value
 from hausgeist.cli.documents.checks import wanted_languages
+from hausgeist.cli.documents.conditions import filters_of, read_attributes, read_value
 from hausgeist.cli.documents.gathering import Found, machine
 from hausgeist.cli.documents.looking import Eye
 from hausgeist.cli.documents.shelf import Kept
 from hausgeist.cli.documents.step import compare
-from hausgeist.cli.search import filters_of
 from hausgeist.errors import InvalidRequest
 
 
@@ -31,7 +30,7 @@ def found(path: str, size: int = 5, modified: float = 1.0) -> Found:
 def test_what_is_there_unchanged_is_left_alone() -> None:
     plan = compare([found("/d/a"), found("/d/b", size=6), found("/d/c")], [kept("/d/a"), kept("/d/b")], again=True)
     assert [(one.found.path.name, len(one.before)) for one in plan.work] == [("b", 1), ("c", 0)]
-    assert (plan.unchanged, plan.gone, plan.again, plan.stale, plan.empty) == (1, [], [], [], False)
+    assert (plan.unchanged, plan.gone, plan.again, plan.stale, plan.empty) == (1, (), [], [], False)
 
 
 def test_what_failed_is_tried_again_when_asked_to() -> None:
@@ -50,15 +49,6 @@ def test_what_a_command_left_that_was_ended_is_finished() -> None:
     noted = Kept.of({"id": "new", "status": "completed", "created_at": 1, "attributes": {**read.attributes, "replaces": "old"}})
     plan = compare([found("/d/a")], [old, noted], again=True)
     assert (plan.stale, plan.cluttered, plan.empty) == ([], [noted], False)
-
-
-def test_only_what_was_brought_from_below_the_folder_may_go() -> None:
-    theirs = kept("/d/x", machine="another")
-    by_hand = Kept.of({"id": "file-1", "status": "completed", "created_at": 1, "attributes": None})
-    gone = kept("/d/sub/y")
-    plan = compare([], [theirs, by_hand, gone, kept("/dd/z")], again=False, under=Path("/d"))
-    assert plan.gone == [gone]
-    assert compare([], [gone], again=False).gone == []
 
 
 def look(eye: Eye, *those: Kept) -> tuple[list[str], list[str], str]:
@@ -86,6 +76,16 @@ def test_missing_twice_is_gone(tmp_path: Path) -> None:
     assert look(eye, *those)[1] == ["away.txt"]
     away.write_text("back")
     assert look(eye, *those)[1] == []
+
+
+def test_only_what_was_brought_from_below_the_folder_may_go(tmp_path: Path) -> None:
+    eye = Eye(tmp_path / "d")
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "there.txt").write_text("words")
+    by_hand = Kept.of({"id": "file-1", "status": "completed", "created_at": 1, "attributes": None})
+    those = [kept(tmp_path / "d" / "x", machine="another"), by_hand, kept(tmp_path / "d" / "sub" / "y"), kept(tmp_path / "dd" / "z")]
+    assert look(eye, *those)[1] == []
+    assert look(eye, *those)[1] == ["y"]
 
 
 def test_a_lost_mount_removes_nothing(tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_attributes_and_filters() -> None:
         "customer": "Miller", "year": 2024, "price": 1.5, "paid": True, "code": "12", "zip": "01234", "n": "nan",
     }  # fmt: skip
     assert [type(read_value(text)) for text in ("1e5", "-3", "٣", "", "²")] == [str, int, str, str, str]
-    for wrong in (["x"], ["=1"], ["path=/a"], [f"n{number}=1" for number in range(12)]):
+    for wrong in (["x"], ["=1"], ["path=/a"], ["replaces=x"], [f"n{number}=1" for number in range(11)]):
         with pytest.raises(InvalidRequest):
             read_attributes(wrong)
     assert filters_of([]) is None

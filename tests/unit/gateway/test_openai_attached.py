@@ -30,9 +30,13 @@ async def read(who: Principal, file: str, limit: int) -> tuple[str, bytes]:
     return FILES[file]
 
 
-async def attached(*parts: dict[str, Any], files: bool = True) -> list[dict[str, Any]]:
+async def text(who: Principal, file: str) -> str:
+    raise InvalidRequest("It is no document.")
+
+
+async def attached(*parts: dict[str, Any]) -> list[dict[str, Any]]:
     items = [{"type": "message", "role": "user", "content": [dict(part) for part in parts]}]
-    services: Any = SimpleNamespace(read_file=read if files else None, papers=None, converter=Converter())
+    services: Any = SimpleNamespace(files=SimpleNamespace(read=read), documents=SimpleNamespace(text=text), converter=Converter())
     await attach(items, services, LOCAL_OWNER, Origin("127.0.0.1"), model=None, param="input")
     return items[0]["content"]  # type: ignore[return-value]
 
@@ -45,11 +49,12 @@ async def test_what_files_hold_is_put_into_the_item() -> None:
 
 
 async def test_what_cannot_be_read_is_refused_by_its_place() -> None:
-    with pytest.raises(NotSupported, match="plain text"):
+    with pytest.raises(InvalidRequest, match="no document") as refused:
         await attached({"type": "input_file", "file_id": "file-binary"})
+    assert refused.value.param == "input.0.content.0"
     with pytest.raises(InvalidRequest, match="not an image"):
         await attached({"type": "input_image", "file_id": "file-text"})
-    with pytest.raises(NotSupported, match=r"input\.0\.content\.0\.file_id"):
-        await attached({"type": "input_file", "file_id": "file-text"}, files=False)
+    with pytest.raises(NotSupported, match=r"input\.0\.content\.0\.file_url"):
+        await attached({"type": "input_file", "file_url": "https://example.org/a.pdf"})
     with pytest.raises(InvalidRequest, match="at most 16"):
         await attached(*[{"type": "input_file", "file_id": "file-text"}] * 17)

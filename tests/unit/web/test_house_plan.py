@@ -10,8 +10,10 @@ from typing import Any, cast
 import httpx
 import pytest
 
+from hausgeist.conversations.responses import Responses
 from hausgeist.conversations.retention import Retention
 from hausgeist.errors import ModelNotFound
+from hausgeist.files import Files
 from hausgeist.governance import Governor
 from hausgeist.governance.erasure import Erasure
 from hausgeist.hardware import Cpu, Memory
@@ -19,6 +21,10 @@ from hausgeist.http.application import application
 from hausgeist.http.endpoint import Endpoint
 from hausgeist.http.house import HOUSE
 from hausgeist.http.tongues import Tongues
+from hausgeist.knowledge.parse.process import Parsers
+from hausgeist.knowledge.stores.documents import Documents
+from hausgeist.knowledge.stores.search import Search
+from hausgeist.knowledge.stores.service import Stores
 from hausgeist.library.push import Pusher
 from hausgeist.library.upkeep.parts import Upkeep
 from hausgeist.model import Footprint, InstalledModel
@@ -68,7 +74,10 @@ async def house(tmp_path: Path) -> AsyncIterator[tuple[httpx.AsyncClient, Worksp
     settings, routes = Settings(home=tmp_path, keys_required=True), cast("list[Endpoint]", [])
     parts = Parts(
         settings=settings, database=database, workspace=workspace, governor=governor, erasure=Erasure(governor), retention=Retention(database),
-        metrics=Metrics(), upkeep=cast("Upkeep", None), pusher=cast("Pusher", None), sizing=lambda: SIZING, ready=lambda: True, every=lambda: routes,
+        metrics=Metrics(), upkeep=cast("Upkeep", None), pusher=cast("Pusher", None),
+        responses=cast("Responses", None), files=cast("Files", None), documents=cast("Documents", None),
+        parsers=lambda: cast("Parsers", None), stores=cast("Stores", None), search=cast("Search", None), sizing=lambda: SIZING, ready=lambda: True,
+        every=lambda: routes,
     )  # fmt: skip
     routes += endpoints(parts)
     tongues = Tongues(openai=HOUSE, anthropic=HOUSE, ollama=HOUSE)

@@ -13,14 +13,20 @@ import httpx
 import pytest
 
 from hausgeist.conversations.erasure import eraser, leave
+from hausgeist.conversations.responses import Responses
 from hausgeist.conversations.retention import Retention
 from hausgeist.errors import Busy
+from hausgeist.files import Files
 from hausgeist.governance import Governor
 from hausgeist.governance.erasure import Erasure
 from hausgeist.http.application import application
 from hausgeist.http.endpoint import Endpoint
 from hausgeist.http.house import HOUSE
 from hausgeist.http.tongues import Tongues
+from hausgeist.knowledge.parse.process import Parsers
+from hausgeist.knowledge.stores.documents import Documents
+from hausgeist.knowledge.stores.search import Search
+from hausgeist.knowledge.stores.service import Stores
 from hausgeist.library.push import Pusher
 from hausgeist.library.upkeep.parts import Upkeep
 from hausgeist.serving.sizing import Sizing
@@ -57,6 +63,12 @@ class House:
             metrics=Metrics(),
             upkeep=cast("Upkeep", None),  # models have tests of their own
             pusher=cast("Pusher", None),
+            responses=cast("Responses", None),  # these, and documents, too
+            files=cast("Files", None),
+            documents=cast("Documents", None),
+            parsers=lambda: cast("Parsers", None),
+            stores=cast("Stores", None),
+            search=cast("Search", None),
             sizing=lambda: cast("Sizing", None),
             ready=lambda: self.ready,
             every=lambda: routes,

@@ -79,9 +79,9 @@ class Unreached(HausgeistError):
     """A file cannot be read."""
 
 
-def gather(paths: Sequence[Path], *, largest: int = _LARGEST) -> Gathering:
+def gather(paths: Sequence[Path]) -> Gathering:
     """The documents among these files and below these folders, in the order of their names. What is named itself is taken, hidden or not, as long as
-    it is a file that could be read. `largest`: bytes. Raises `NotFound` for a path where nothing is."""
+    it is a file that could be read. Raises `NotFound` for a path where nothing is."""
     gathering = Gathering()
     seen: set[tuple[int, int]] = set()
     for path in paths:
@@ -94,13 +94,13 @@ def gather(paths: Sequence[Path], *, largest: int = _LARGEST) -> Gathering:
             gathering.unreached.append((path, _reason(error)))
             continue
         if stat.S_ISDIR(status.st_mode):
-            _walk(path, gathering, seen, largest)
+            _walk(path, gathering, seen)
         else:
-            _take(path, status, gathering, seen, largest)
+            _take(path, status, gathering, seen)
     return gathering
 
 
-def _walk(root: Path, gathering: Gathering, seen: set[tuple[int, int]], largest: int) -> None:
+def _walk(root: Path, gathering: Gathering, seen: set[tuple[int, int]]) -> None:
     waiting = [root]
     while waiting:
         folder = waiting.pop()
@@ -131,17 +131,17 @@ def _walk(root: Path, gathering: Gathering, seen: set[tuple[int, int]], largest:
             if what := _ENDINGS.get(path.suffix.lower()):
                 gathering.left_out.append((path, what))
             else:
-                _take(path, status, gathering, seen, largest)
+                _take(path, status, gathering, seen)
         waiting.extend(reversed(below))
 
 
-def _take(path: Path, status: os.stat_result, gathering: Gathering, seen: set[tuple[int, int]], largest: int) -> None:
+def _take(path: Path, status: os.stat_result, gathering: Gathering, seen: set[tuple[int, int]]) -> None:
     if not stat.S_ISREG(status.st_mode):
         gathering.left_out.append((path, "devices, pipes and sockets"))
     elif not status.st_size:
         gathering.left_out.append((path, "empty files"))
-    elif status.st_size > largest:
-        gathering.left_out.append((path, f"larger than {largest >> 20} MiB"))
+    elif status.st_size > _LARGEST:
+        gathering.left_out.append((path, f"larger than {_LARGEST >> 20} MiB"))
     elif (place := (status.st_dev, status.st_ino)) in seen and status.st_ino:
         gathering.left_out.append((path, "the same file under another name"))
     else:

@@ -22,9 +22,11 @@ class Patience:
             self._before = signal.signal(signal.SIGINT, self._handle)
         return self
 
-    def __exit__(self, *exc: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         if self._before is not None:
             signal.signal(signal.SIGINT, self._before)
+        if kind is None:
+            self.pause()  # nobody has asked since
 
     def pause(self) -> None:
         """Raises `KeyboardInterrupt` where that was asked for."""

@@ -15,10 +15,12 @@ from hausgeist.cli.client import Client
 from hausgeist.cli.documents.gathering import Found, Unreached, machine, opened
 from hausgeist.errors import HausgeistError, NotFound
 
-__all__ = ["STORE", "Kept", "Shelf", "attributes_of", "find_store", "stores_of"]
+__all__ = ["NOTED", "STORE", "Kept", "Shelf", "attributes_of", "find_store", "store_ids", "stores_of"]
 
 STORE: Final = "documents"
 """The store of a project that is meant where none is named."""
+NOTED: Final = ("path", "machine", "sha256", "size", "modified")
+"""Attributes that are noted of each file that is brought; see `attributes_of`."""
 _PAGE: Final = 100
 _PART: Final = 32 << 20
 """Bytes of a piece of a large file, and where a large file begins."""
@@ -210,6 +212,11 @@ def find_store(client: Client, name: str) -> dict[str, object]:
     )
 
 
+def store_ids(client: Client, name: str) -> list[str]:
+    """What a search names: the id of the store of this id or name, by default the usual one. Raises `NotFound`."""
+    return [str(find_store(client, name or STORE)["id"])]
+
+
 def stores_of(client: Client) -> Iterator[dict[str, object]]:
     """All stores of the project, oldest first."""
     yield from _pages(client, "/v1/vector_stores", order="asc")
@@ -217,7 +224,7 @@ def stores_of(client: Client) -> Iterator[dict[str, object]]:
 
 def attributes_of(found: Found, sha256: str) -> dict[str, object]:
     """What is noted of a file that is brought."""
-    return {"path": found.key, "machine": machine(), "sha256": sha256, "size": found.size, "modified": found.modified}
+    return dict(zip(NOTED, (found.key, machine(), sha256, found.size, found.modified), strict=True))
 
 
 def _pages(client: Client, path: str, **query: str) -> Iterator[dict[str, object]]:

@@ -81,9 +81,8 @@ class Outcome:
         self.done[change] = self.done.get(change, 0) + 1
 
 
-def compare(found: Sequence[Found], kept: Sequence[Kept], *, again: bool, under: Path | None = None) -> Plan:
-    """What has to be done so that the store is in step. `again`: also with what could not be read the last time; `under`: what a command brought from
-    below this folder and is not `found` has to go."""
+def compare(found: Sequence[Found], kept: Sequence[Kept], *, again: bool, gone: Sequence[Kept] = ()) -> Plan:
+    """What has to be done so that the store is in step. `again`: also with what could not be read the last time; `gone`: what has to go."""
     known: dict[str, list[Kept]] = {}
     for one in kept:
         if one.ours:
@@ -111,12 +110,7 @@ def compare(found: Sequence[Found], kept: Sequence[Kept], *, again: bool, under:
             failed.append(newest)
         else:
             unchanged += 1
-    gone = [one for those in known.values() for one in those if under is not None and _below(one.path, under)]
     return Plan(work=work, again=failed, gone=gone, stale=stale, cluttered=cluttered, unchanged=unchanged, waiting=waiting)
-
-
-def _below(path: str, folder: Path) -> bool:
-    return Path(path).is_relative_to(folder)
 
 
 class Told:
@@ -144,19 +138,11 @@ class Told:
 class Step:
     """Carries out a plan. `run` may be interrupted; what was sent by then is put in, and `run` of a new plan goes on."""
 
-    def __init__(
-        self,
-        shelf: Shelf,
-        told: Told | None = None,
-        *,
-        attributes: Mapping[str, object] | None = None,
-        exists: Callable[[str], bool] = os.path.lexists,
-    ) -> None:
-        """`attributes`: noted of each file besides; `exists`: whether a path of this machine is still there."""
+    def __init__(self, shelf: Shelf, told: Told | None = None, *, attributes: Mapping[str, object] | None = None) -> None:
+        """`attributes`: noted of each file besides."""
         self._shelf = shelf
         self._told = told or Told()
         self._more = dict(attributes or {})
-        self._exists = exists
         self._sent: list[tuple[str, Mapping[str, object]]] = []
         self._sent_since = 0.0
         self._pause: Callable[[], None] = lambda: None
@@ -172,7 +158,7 @@ class Step:
 
     def run(self, plan: Plan, kept: Sequence[Kept], *, wait: bool = True) -> Outcome:
         """Do it, and with `wait` be there until the server has read everything."""
-        here = {one.sha256: one for one in kept if one.ours and one.sha256 and one.status != "failed" and not self._exists(one.path)}
+        here = {one.sha256: one for one in kept if one.ours and one.sha256 and one.status != "failed" and not os.path.lexists(one.path)}
         moved: set[str] = set()
         with Patience() as patience:
             self._pause = patience.pause

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
-from hausgeist.errors import InvalidRequest, NotSupported, TooLarge, shown
+from hausgeist.errors import InvalidRequest, NotSupported, TooLarge
 from hausgeist.gateway.images import IMAGE_LIMIT, data_url, demand_vision, resolve_image
 from hausgeist.gateway.openai.items import parts_of
 from hausgeist.gateway.services import Services
@@ -30,7 +30,7 @@ async def attach(
     """Put into the parts what they name: images as checked `data:` addresses, files as `data:` addresses of their text.
 
     Raises `InvalidRequest`, also for a document that cannot be read; `TooLarge`, `EgressRefused`; `NotFound` for a file that is not the project's;
-    `NotSupported` for documents where none can be read, and where there are no files.
+    `NotSupported` for one that lies on another host.
     """
     for kind, most in _MOST.items():
         found = parts_of(items, kind, param=param)
@@ -47,7 +47,7 @@ async def attach(
 
 async def _image(part: dict[str, Any], services: Services, who: Principal, origin: Origin, place: str) -> None:
     if part.get("file_id") is not None:
-        _, body = await _read(part["file_id"], IMAGE_LIMIT, services, who, place)
+        _, body = await services.files.read(who, part["file_id"], IMAGE_LIMIT)
         url = data_url(base64.b64encode(body).decode(), param=f"{place}.file_id")
     else:
         url = await resolve_image(part["image_url"], services, who, origin, param=f"{place}.image_url")
@@ -60,7 +60,7 @@ async def _file(part: dict[str, Any], services: Services, who: Principal, place:
     if part.get("file_url") is not None:
         raise NotSupported(f"'{place}.file_url': files are not fetched from other hosts; send the file itself as 'file_data'.", param=place)
     if part.get("file_id") is not None:
-        name, body = await _read(part["file_id"], _DOCUMENT_LIMIT if services.papers is not None else _TEXT_LIMIT, services, who, place)
+        name, body = await services.files.read(who, part["file_id"], _DOCUMENT_LIMIT)
         part.setdefault("filename", name)
     else:
         body = _decoded(str(part["file_data"]), f"{place}.file_data")
@@ -84,21 +84,13 @@ def _is_text(body: bytes) -> bool:
 
 async def _text(part: dict[str, Any], body: bytes, services: Services, who: Principal, place: str) -> str:
     """What a document says, all of it."""
-    if services.papers is None:
-        raise NotSupported(f"'{place}': only files of plain text can be read here; send the text of others, or their pages as images.", param=place)
     try:
         if part.get("file_id") is not None:
-            return await services.papers.text(who, str(part["file_id"]))
-        return await services.papers.text_of(body, str(part.get("filename") or "file"))
+            return await services.documents.text(who, str(part["file_id"]))
+        return await services.attached.text(body, str(part.get("filename") or "file"))
     except InvalidRequest as error:
         error.param = error.param or place
         raise
-
-
-async def _read(file: str, limit: int, services: Services, who: Principal, place: str) -> tuple[str, bytes]:
-    if services.read_file is None:
-        raise NotSupported(f"'{place}.file_id': '{shown(file)}' cannot be looked up, as files are not kept here; send the file itself.", param=place)
-    return await services.read_file(who, file, limit)
 
 
 def _decoded(text: str, param: str) -> bytes:

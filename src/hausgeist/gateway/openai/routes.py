@@ -9,7 +9,6 @@ from typing import Literal
 from hausgeist.gateway.openai import (
     batches,
     chat,
-    citations,
     completions,
     conversations,
     embeddings,
@@ -36,7 +35,7 @@ _METHODS: Sequence[Method] = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 def endpoints(services: Services) -> list[Endpoint]:
     """Every route of OpenAI's tongue. The most special come first."""
-    served = (stored, responses, citations, conversations, files, batches, vector_store_files, vector_stores, webhooks)
+    served = (stored, responses, conversations, files, batches, vector_store_files, vector_stores, webhooks)
     return [*_models(services), *_answers(services), *(one for part in served for one in part.endpoints(services)), *_planned()]
 
 

@@ -1,21 +1,23 @@
-"""Answers put together with what searches, reads, splits and counts. What is heavy is imported when a question is asked."""
+"""Answers put together with what searches, reads, splits and counts."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hausgeist.errors import HausgeistError
 from hausgeist.identity import Principal
+from hausgeist.knowledge.answer import counting
 from hausgeist.knowledge.answer.ability import Abilities
-from hausgeist.knowledge.answer.tool import FileSearch, Quoted
-from hausgeist.knowledge.hits import Hit, Searcher
+from hausgeist.knowledge.answer.counting import Counted, CountedDocument, CountedTable
+from hausgeist.knowledge.answer.extract import answerable, extract
+from hausgeist.knowledge.answer.tool import FileSearch
+from hausgeist.knowledge.hits import Searcher
+from hausgeist.knowledge.language import detect
+from hausgeist.knowledge.split import tokens
+from hausgeist.knowledge.stores.documents import Documents, Told
 from hausgeist.serving.door import Door
 from hausgeist.settings import Settings
-
-if TYPE_CHECKING:
-    from hausgeist.knowledge.answer.counting import Counted, CountedDocument
-    from hausgeist.knowledge.stores.documents import Documents, Told
 
 __all__ = ["file_search"]
 
@@ -24,13 +26,11 @@ def file_search(settings: Settings, door: Door, search: Searcher, documents: Doc
     """The tool for the response runner."""
 
     async def count(who: Principal, stores: Sequence[str], filters: Mapping[str, Any] | None, question: str) -> Counted | None:
-        from hausgeist.knowledge.answer import counting
-
         return await counting.count(question, who, _All(documents, stores, filters))
 
     return FileSearch(
-        search, documents, ability=Abilities(door, settings), extract=_extract, answerable=_answerable, tokens=_tokens, count=count,
-        language=_language, policy=settings.citations,
+        search, documents, ability=Abilities(door, settings), extract=extract, answerable=answerable, tokens=tokens.count, count=count,
+        language=detect, policy=settings.citations,
     )  # fmt: skip
 
 
@@ -53,8 +53,6 @@ class _All:
 
 
 def _counted(told: Told) -> CountedDocument:
-    from hausgeist.knowledge.answer.counting import CountedDocument, CountedTable
-
     parsed = told.parsed
     labels = {page.number: page.label for page in parsed.pages}
     tables = [
@@ -66,27 +64,3 @@ def _counted(told: Told) -> CountedDocument:
     ]
     pages = [page.start for page in parsed.pages]
     return CountedDocument(file=told.file, filename=told.filename, text=parsed.text, tables=tables, pages=pages)
-
-
-def _extract(question: str, hits: Sequence[Hit]) -> Sequence[Quoted]:
-    from hausgeist.knowledge.answer.extract import extract
-
-    return extract(question, hits)
-
-
-def _answerable(question: str, hits: Sequence[Hit]) -> float:
-    from hausgeist.knowledge.answer.extract import answerable
-
-    return answerable(question, hits)
-
-
-def _tokens(text: str) -> int:
-    from hausgeist.knowledge.split.tokens import count
-
-    return count(text)
-
-
-def _language(text: str) -> str:
-    from hausgeist.knowledge.language import detect
-
-    return detect(text)

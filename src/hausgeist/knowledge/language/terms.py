@@ -7,10 +7,11 @@ Burmese; everything else by spaces, with the vowel signs of Indic scripts kept. 
 from __future__ import annotations
 
 import re
+import threading
 import unicodedata
 from collections.abc import Callable
 from functools import cache, lru_cache
-from typing import Any, Final
+from typing import Final
 
 from hausgeist.knowledge.language.compounds import parts
 from hausgeist.knowledge.language.figures import figures
@@ -22,6 +23,7 @@ _MARKS: Final = (
     r"\u0300-\u036f\u0483-\u0487\u0591-\u05bd\u0610-\u061a\u064b-\u065f\u0670\u0900-\u0963\u0966-\u0d7f\u0d80-\u0dff"
     r"\u0e31-\u0e4e\u0eb1-\u0ece\u102b-\u1049\u17b4-\u17d3"
 )
+_ASCII: Final = re.compile(r"[a-z0-9]+")
 _WORD: Final = re.compile(rf"(?:[^\W_]|[{_MARKS}])+")
 _PAIRS: Final = r"\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uac00-\ud7af\U00020000-\U0003fffd"
 _THREES: Final = r"\u0e00-\u0e7f\u0e80-\u0eff\u1000-\u109f\u1780-\u17ff"
@@ -34,6 +36,8 @@ _SNOWBALL: Final = {
     "it": "italian", "lt": "lithuanian", "ne": "nepali", "nl": "dutch", "no": "norwegian", "pt": "portuguese", "ro": "romanian",
     "ru": "russian", "sr": "serbian", "sv": "swedish", "ta": "tamil", "tr": "turkish", "yi": "yiddish",
 }  # fmt: skip
+_ACCENTED: Final = re.compile(r"[\u00c0-\u024f\u1e00-\u1fff\u0370-\u03ff\u0300-\u036f]")
+_ACCENT: Final = re.compile(r"[\u0300-\u036f]")
 _SHARP: Final = str.maketrans({"ß": "ss", "ı": "i", "ø": "o", "đ": "d", "ł": "l", "æ": "ae", "œ": "oe", "’": "'"})
 
 
@@ -92,9 +96,6 @@ def _cut(text: str) -> list[tuple[str, bool]]:
     return found
 
 
-_ASCII: Final = re.compile(r"[a-z0-9]+")
-
-
 @cache
 def _former(language: str) -> Callable[[str], tuple[str, ...]]:
     """The terms of one word of a language: its stem, and the parts of a compound. Words come again and again, so answers are kept."""
@@ -117,17 +118,13 @@ def _stemmer(language: str) -> Callable[[str], str]:
         return str
     import Stemmer
 
-    # Its own cache is not safe between threads, and the answers are kept anyway.
-    name, made = _SNOWBALL[language], {}
+    name, own = _SNOWBALL[language], threading.local()
 
     def stem(word: str) -> str:
-        import threading
-
-        key = threading.get_ident()
-        if key not in made:
-            made[key] = Stemmer.Stemmer(name, 0)
-        one: Any = made[key]
-        return str(one.stemWord(word))
+        if not hasattr(own, "stemmer"):
+            # One for each thread, as none is safe between them. Without its cache: the answers are kept anyway.
+            own.stemmer = Stemmer.Stemmer(name, 0)
+        return str(own.stemmer.stemWord(word))
 
     return stem
 
@@ -140,7 +137,3 @@ def fold(word: str) -> str:
     if word.isascii() or not _ACCENTED.search(word):
         return word
     return unicodedata.normalize("NFC", _ACCENT.sub("", unicodedata.normalize("NFD", word)))
-
-
-_ACCENTED: Final = re.compile(r"[\u00c0-\u024f\u1e00-\u1fff\u0370-\u03ff\u0300-\u036f]")
-_ACCENT: Final = re.compile(r"[\u0300-\u036f]")

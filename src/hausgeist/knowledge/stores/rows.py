@@ -45,15 +45,13 @@ def of_stores(connection: Connection, who: Principal, stores: Sequence[str]) -> 
 
 
 def list_stores(
-    connection: Connection, who: Principal, *, after: str | None, before: str | None, limit: int, order: Order, name: str | None = None
+    connection: Connection, who: Principal, *, after: str | None, before: str | None, limit: int, order: Order
 ) -> Page[Store]:  # fmt: skip
     def place(store: str) -> tuple[float, str]:
         found = find_store(connection, who, store)
         return found.created, found.id
 
     query = select(vector_stores).where(_ours(who))
-    if name is not None:
-        query = query.where(vector_stores.c.name == name)
     rows = _page(connection, query, (vector_stores.c.created, vector_stores.c.id), place, after=after, before=before, limit=limit, order=order)
     page = Page(_filled(connection, rows[:limit]))
     page.more = len(rows) > limit

@@ -94,12 +94,10 @@ class Stores:
         return self._database.read(lambda connection: rows.find_store(connection, who, store))
 
     def list(
-        self, who: Principal, *, after: str | None = None, before: str | None = None, limit: int = 20, order: Order = "desc", name: str | None = None
+        self, who: Principal, *, after: str | None = None, before: str | None = None, limit: int = 20, order: Order = "desc"
     ) -> Page[Store]:  # fmt: skip
-        """Those that follow `after` in that order of time. `name`: only those that are called so."""
-        return self._database.read(
-            lambda connection: rows.list_stores(connection, who, after=after, before=before, limit=limit, order=order, name=name)
-        )
+        """Those that follow `after` in that order of time."""
+        return self._database.read(lambda connection: rows.list_stores(connection, who, after=after, before=before, limit=limit, order=order))
 
     async def update(
         self, who: Principal, store: str, *, name: str | Unset = _UNSET, metadata: Mapping[str, str] | Unset | None = _UNSET,

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -82,12 +83,9 @@ async def test_many_texts_keep_their_places(cache: Path) -> None:
 async def test_what_rests_is_given_back_and_comes_again(cache: Path) -> None:
     embedder = Installed(cache, idle=0.05)
     first = await embedder.query("hello")
-    for _ in range(200):
-        await asyncio.sleep(0.02)
-        if embedder._reader is None and not [thread for thread in threading.enumerate() if thread.name.startswith("embed-")]:
-            break
-    else:
-        pytest.fail("its threads or its model are still there")
+    async with asyncio.timeout(60):
+        while embedder._reader is not None or any(thread.name.startswith("embed-") for thread in threading.enumerate()):
+            await asyncio.sleep(0.02)
     assert np.array_equal(first, await embedder.query("hello"))
     await embedder.close()
 
@@ -98,7 +96,9 @@ async def test_cancelled_work_ends_soon(cache: Path) -> None:
     work = asyncio.create_task(embedder.passages([text * 10 for text in TEXTS] * 500, background=True))
     await asyncio.sleep(0.1)
     work.cancel()
+    began = time.process_time()
     with pytest.raises(asyncio.CancelledError):
-        await asyncio.wait_for(work, 5)
-    assert (await asyncio.wait_for(embedder.query("next"), 10)).shape == (384,)
+        await work
+    assert (await embedder.query("next")).shape == (384,)
+    assert time.process_time() - began < 5, "seconds of a processor; all of it takes many times as long"
     await embedder.close()

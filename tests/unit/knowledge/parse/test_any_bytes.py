@@ -39,7 +39,7 @@ WHOLE = [
     compound({"PowerPoint Document": b"\x0f\0\xe8\x03\xff\0\0\0" * 20}),
     compound({"Workbook": b"\x09\x08\x10\0\0\x06\x05\0" * 9}),
 ]
-QUICK = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @QUICK

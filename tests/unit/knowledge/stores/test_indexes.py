@@ -37,7 +37,7 @@ async def up(bench: Bench, store: str) -> None:
     """Ask, and wait until what was behind is brought up."""
     async with bench.indexes.reading(store):
         pass
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(90):
         while bench.indexes._tasks:
             await asyncio.sleep(0.01)
 

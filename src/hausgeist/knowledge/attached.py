@@ -1,4 +1,4 @@
-"""The text of files that are attached to a question: those of the project, and those that came with the request and are kept nowhere."""
+"""The text of files that came with a question and are kept nowhere."""
 
 from __future__ import annotations
 
@@ -10,31 +10,24 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-from hausgeist.identity import Principal
-from hausgeist.knowledge.hits import Reader
 from hausgeist.knowledge.parsed import Parsed
 from hausgeist.store.processes import is_dead, this_process
 
-__all__ = ["Papers"]
+__all__ = ["Attached"]
 
 _LONGEST = 3600.0
 """Seconds that no file takes to be read."""
 
 
-class Papers:
+class Attached:
     """`parse`: see `parse.process.Parsers.parse`. `folder`: where a file lies while it is read; made when it is needed."""
 
-    def __init__(self, reader: Reader, parse: Callable[[Path, str], Awaitable[Parsed]], folder: Path) -> None:
-        self._reader = reader
+    def __init__(self, parse: Callable[[Path, str], Awaitable[Parsed]], folder: Path) -> None:
         self._parse = parse
         self._folder = folder
 
-    async def text(self, who: Principal, file: str) -> str:
-        """Raises `NotFound`, and `InvalidRequest` for a file that cannot be read."""
-        return await self._reader.text(who, file)
-
-    async def text_of(self, body: bytes, filename: str) -> str:
-        """Raises `InvalidRequest` for bytes that cannot be read."""
+    async def text(self, body: bytes, filename: str) -> str:
+        """What such a file says. Raises `InvalidRequest` for one that cannot be read, saying why."""
         path = await asyncio.to_thread(self._put, body)
         try:
             return (await self._parse(path, filename)).text
