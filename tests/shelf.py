@@ -13,7 +13,7 @@ from hausgeist.identity import DEFAULT_PROJECT, Principal
 from hausgeist.knowledge.answer.support import content_words
 from hausgeist.knowledge.answer.tool import Ability, FileSearch
 from hausgeist.knowledge.answer.watch import Policy
-from hausgeist.knowledge.hits import Hit, Mark
+from hausgeist.knowledge.hits import Hit, Mark, Spot
 from hausgeist.knowledge.parsed import Box
 
 __all__ = ["Picked", "Shelf", "answerable", "extract", "file_search", "put_up"]
@@ -92,6 +92,10 @@ class Shelf:
         if paper is None or paper.project != who.project:
             raise NotFound(f"There is no file '{file}'.")
         return paper.text
+
+    async def place(self, who: Principal, file: str, start: int) -> Spot:
+        text = await self.text(who, file)
+        return Spot(next((number // 3 + 1 for number, one in enumerate(_PARAGRAPH.finditer(text)) if one.start() <= start < one.end()), 1))
 
     async def marks(self, who: Principal, file: str, start: int, end: int) -> Sequence[Mark]:
         text = await self.text(who, file)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["answer", "register", "usual"]
 
+_WORD: Final = re.compile(r"\w+")
 _MODES: Final = {
     "extractive": "these are sentences of the documents themselves",
     "whole": "the whole document was read",
@@ -173,15 +175,15 @@ class _Shown:
 
 def _print_places(citations: list[dict[str, Any]], answer: str) -> None:
     """Each citation: where it stands, whether it stands there, and its words where the answer does not say them itself."""
-    said = " ".join(answer.split())
+    said = " ".join(_WORD.findall(answer))  # rows of tables are told with bars between their cells
     for number, one in enumerate(citations, 1):
         if number == 1:
             print()
         mark = paint("✓ verified", "good") if one.get("verified") else paint("✗ not found there word for word", "careful")
-        page = f", page {one['page']}" if one.get("page") else ""
-        print(f"{paint(f'[{number}]', 'accent')} {paint(one_line(str(one.get('filename'))) + page, 'strong')}  {mark}")
+        place = one_line(str(one.get("label") or one.get("filename")))
+        print(f"{paint(f'[{number}]', 'accent')} {paint(place, 'strong')}  {mark}")
         words = one_line(str(one.get("quote") or ""))
-        if words and words not in said:
+        if words and " ".join(_WORD.findall(words)) not in said:
             shortened = words if len(words) <= 300 or not coloured(sys.stdout) else words[:299] + "…"
             print(f"    {shortened}")
 

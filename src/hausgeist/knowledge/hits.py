@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from hausgeist.identity import Principal
 from hausgeist.knowledge.parsed import Box
 
-__all__ = ["Hit", "Mark", "Reader", "Searcher"]
+__all__ = ["Hit", "Mark", "Reader", "Searcher", "Spot"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +43,17 @@ class Mark:
     box: Box
 
 
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """On which page something stands, as people are told of it."""
+
+    page: int = 1
+    label: str = ""
+    """The name of a sheet, or of a file within a mail; "" where its number says it better."""
+    counted: bool = True
+    """False: its file has no pages that people could turn to."""
+
+
 class Searcher(Protocol):
     async def search(
         self,
@@ -68,4 +79,8 @@ class Reader(Protocol):
 
     async def marks(self, who: Principal, file: str, start: int, end: int) -> Sequence[Mark]:
         """Where these characters stand on the file's pages; empty where it has none."""
+        ...
+
+    async def place(self, who: Principal, file: str, start: int) -> Spot:
+        """On which page this character stands."""
         ...

@@ -12,18 +12,17 @@ from typing import Any, cast
 
 import pytest
 
-from hausgeist.knowledge.answer.papers import Papers
 from hausgeist.knowledge.parsed import Parsed
 
 KILLED = """
 import asyncio, os, signal, sys
 from pathlib import Path
-from hausgeist.knowledge.answer.papers import Papers
+from hausgeist.knowledge.attached import Attached
 
 async def parse(path, filename):
     os.kill(os.getpid(), signal.SIGKILL)
 
-asyncio.run(Papers(None, parse, Path(sys.argv[1])).text_of(b"the secret", "a.txt"))
+asyncio.run(Attached(parse, Path(sys.argv[1])).text(b"the secret", "a.txt"))
 """
 
 
@@ -38,12 +37,12 @@ async def test_it_goes_when_it_is_read(tmp_path: Path) -> None:
         await go.wait()
         return Parsed(text="words")
 
-    papers = Papers(cast(Any, None), parse, folder)
-    papers.sweep()
-    one = asyncio.create_task(papers.text_of(b"the words", "a.txt"))
+    attached = Attached(parse, folder)
+    attached.sweep()
+    one = asyncio.create_task(attached.text(b"the words", "a.txt"))
     await reading.wait()
-    papers.sweep()
-    Papers(cast(Any, None), parse, folder).sweep()
+    attached.sweep()
+    Attached(parse, folder).sweep()
     assert len(list(folder.iterdir())) == 1, "it is being read"
     go.set()
     assert await one == "words"
@@ -58,5 +57,5 @@ def test_what_a_killed_process_left_goes_with_the_next_start(tmp_path: Path) -> 
     assert left.read_bytes() == b"the secret"
     (folder / "of another version").write_text("old")
     os.utime(folder / "of another version", (1, time.time() - 7200))
-    Papers(cast(Any, None), cast(Any, None), folder).sweep()
+    Attached(cast(Any, None), folder).sweep()
     assert list(folder.iterdir()) == []

@@ -8,6 +8,7 @@ makes `asked` say None, and the question is answered by search.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
@@ -128,6 +129,14 @@ _EQUAL = re.compile(
 )
 _PLAIN_NUMBER = re.compile(r"\s*(\d[\d.,' ]*\d|\d)")
 _ALL = re.compile(r"\b(?:all|every|each|alle|sämtliche|tod[oa]s|tous|toutes|list|liste|lista)\b", re.IGNORECASE)
+_MENTIONED = re.compile(
+    r"[\"“„«]|\b(?:mention\w*|contain\w*|about|concern\w*|regarding|with the words?|refer\w*|named?|erwähn\w*|nenn\w*|enth[aä]lt\w*|über|zum thema|"
+    r"betreff\w*|vorkomm\w*|bezüglich|contien\w*|mencion\w*|sobre|contienn\w*|mentionn\w*|concernant|à propos)\b",
+    re.IGNORECASE,
+)
+_NAME = r"(?P<name>[A-ZÄÖÜÉÀ][\w.@-]*\w(?:\s+[A-ZÄÖÜÉÀ][\w-]*\w)*)"
+_SENDER = re.compile(rf"\b(?:(?:sent |written )?(?:from|by)|von|de la part de|de)\s+(?:(?:Mr|Mrs|Ms|Herrn?|Frau|Dr)\.?\s+)?{_NAME}")
+_RECEIVER = re.compile(rf"\b(?:(?:sent |written |addressed )?to|an|para|à)\s+(?:(?:Mr|Mrs|Ms|Herrn?|Frau|Dr)\.?\s+)?{_NAME}")
 _MOST_TERMS = 3
 """With more words that are not understood, a question says more than is understood."""
 _FILLING = (
@@ -137,7 +146,7 @@ _FILLING = (
     "gibt es haben hat habe liegen liegt vorhanden enthalten enthält erwähnen erwähnt nennen betreffen betrag beträge höhe wert summe insgesamt "
     "zusammen jahr monat datum derzeit aktuell "
     "unsere unserer meine meiner aller alle der die das von vom mit einen einem einer eine eines wurden wurde werden sind waren ist war bitte "
-    "jahre jahres lauten lautet kosten "
+    "jahre jahres lauten lautet kosten sent received come comes coming verschickt erhalten bekommen stammen kommen "
     "hay tenemos tengo existen contienen mencionan importe importes valor suma total año mes fecha nuestros nuestras mis todos todas del "
     "avons avez sont ont existe existent contiennent mentionnent montant montants valeur somme total année mois date nos mes tous toutes datant "
     "y a t il"
@@ -157,6 +166,9 @@ class Asked:
     """Of the question."""
     terms: tuple[str, ...] = ()
     """Words that must stand in the document, as written."""
+    senders: tuple[str, ...] = ()
+    """Of a mail: who must have sent it, as written."""
+    receivers: tuple[str, ...] = ()
     first: date | None = None
     last: date | None = None
     """The day that is looked at lies between these, both included."""
@@ -192,15 +204,22 @@ def asked(question: str) -> Asked | None:
             if pattern.search(rest):
                 role, rest = name, pattern.sub(" ", rest)
                 break
+    senders: tuple[str, ...] = ()
+    receivers: tuple[str, ...] = ()
+    if kind == "mail":
+        rest, senders = _named(rest, _SENDER)
+        rest, receivers = _named(rest, _RECEIVER)
     terms = tuple(_terms(rest, language))
-    if len(terms) > _MOST_TERMS:
-        return None
     bounded = first is not None or last is not None or least is not None or most is not None
+    if len(terms) > _MOST_TERMS or not _understood(terms, kind, _MENTIONED.search(question) is not None):
+        return None
+    if kind == "document" and (first or last) and not role:
+        return None  # Which of the days in it would be its own?
     if operation == "list" and not bounded and (kind == "row" or not _ALL.search(question)):
         return None  # "Which documents?", "Which contracts founded the union?"
     return Asked(
-        operation=operation, kind=kind, noun=match[kind], language=language, terms=terms, first=first, last=last, role=role, least=least, most=most,
-        currency=currency, included=included,
+        operation=operation, kind=kind, noun=match[kind], language=language, terms=terms, senders=senders, receivers=receivers, first=first,
+        last=last, role=role, least=least, most=most, currency=currency, included=included,
     )  # fmt: skip
 
 
@@ -277,6 +296,22 @@ def _one_sided(rest: str, one: Span) -> tuple[str, date | None, date | None]:
     if since:
         return cleaned, one.last + day if strict else one.first, None
     return cleaned, one.first, one.last
+
+
+def _understood(terms: Sequence[str], kind: str, mentioned: bool) -> bool:
+    """Whether what is left of the question can only be what must stand in the document. A verb, and what documents are rather than say ("in German",
+    "as PDF"), cannot."""
+    if mentioned or not terms:
+        return True
+    return kind != "document" and all(not term[0].islower() for term in terms)
+
+
+def _named(rest: str, pattern: re.Pattern[str]) -> tuple[str, tuple[str, ...]]:
+    """Who sent a mail or got it, taken out of the text."""
+    match = pattern.search(rest)
+    if match is None:
+        return rest, ()
+    return f"{rest[: match.start()]} {rest[match.end() :]}", tuple(match["name"].split())
 
 
 def _terms(rest: str, language: str) -> list[str]:

@@ -10,7 +10,7 @@ from hausgeist.identity import Principal
 from hausgeist.knowledge.answer import counting
 from hausgeist.knowledge.answer.ability import Abilities
 from hausgeist.knowledge.answer.counting import Counted, CountedDocument, CountedTable
-from hausgeist.knowledge.answer.extract import answerable, extract
+from hausgeist.knowledge.answer.extract import answerable, extract, nearest
 from hausgeist.knowledge.answer.tool import FileSearch
 from hausgeist.knowledge.hits import Searcher
 from hausgeist.knowledge.language import detect
@@ -30,7 +30,7 @@ def file_search(settings: Settings, door: Door, search: Searcher, documents: Doc
 
     return FileSearch(
         search, documents, ability=Abilities(door, settings), extract=extract, answerable=answerable, tokens=tokens.count, count=count,
-        language=detect, policy=settings.citations,
+        language=detect, policy=settings.citations, nearest=nearest,
     )  # fmt: skip
 
 
@@ -63,4 +63,4 @@ def _counted(told: Told) -> CountedDocument:
         if block.kind == "table" and block.rows
     ]
     pages = [page.start for page in parsed.pages]
-    return CountedDocument(file=told.file, filename=told.filename, text=parsed.text, tables=tables, pages=pages)
+    return CountedDocument(file=told.file, filename=told.filename, text=parsed.text, tables=tables, pages=pages, media_type=parsed.media_type)

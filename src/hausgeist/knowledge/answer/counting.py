@@ -46,6 +46,8 @@ class CountedDocument:
     tables: Sequence[CountedTable] = ()
     pages: Sequence[int] = ()
     """Where each page begins in the text."""
+    media_type: str = ""
+    """As found in the content."""
 
 
 class AllDocuments(Protocol):
@@ -139,7 +141,12 @@ async def count(question: str, who: Principal, documents: AllDocuments) -> Count
     async for document in documents.documents(who):
         # Rules over a whole document are work for the processor: in a thread, so that others are answered meanwhile.
         finding = await asyncio.to_thread(
-            look, wanted, document.filename, document.text, [(one.rows, one.header, one.label) for one in document.tables]
+            look,
+            wanted,
+            document.filename,
+            document.text,
+            [(one.rows, one.header, one.label) for one in document.tables],
+            document.media_type,
         )
         tally.add(document, finding)
     if not tally.of_kind:

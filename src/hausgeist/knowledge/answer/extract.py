@@ -18,7 +18,7 @@ from hausgeist.knowledge.hits import Hit
 from hausgeist.knowledge.language import detect, words
 from hausgeist.knowledge.split.sentences import sentences
 
-__all__ = ["Embed", "Quote", "answerable", "extract"]
+__all__ = ["Embed", "Quote", "answerable", "extract", "nearest"]
 
 Embed = Callable[[Sequence[str]], Sequence[Sequence[float]]]
 """Vectors of length 1 for texts; the first is the question."""
@@ -40,6 +40,15 @@ _POINTING = re.compile(
     re.IGNORECASE,
 )
 _LETTERED = re.compile(r"\w")
+_PARTED = re.compile(r"\n\s*\n|\n(?=\(?\w{1,3}[.)]\s|§|[•‣◦▪*–—-]\s)")
+"""Between paragraphs, and between the items of a list."""
+_BULLET = re.compile(r"[•‣◦▪·*_–—-]\s+")
+_ADDRESSED = re.compile(r"(?:from|to|cc|bcc|date|subject|von|an|datum|betreff):\s", re.IGNORECASE)
+_FIGURE = re.compile(r"\d+(?:[.,:]\d+)*")
+_FOLLOWS = 0.5
+"""Of the best quotation's score: with less, nothing else is quoted beside it."""
+_NEAR = 240
+"""Characters of a quotation that answers nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +73,10 @@ class _Sentence:
     """Of the text of the hit."""
     terms: frozenset[str]
     score: float = 0.0
+    row: bool = False
+    """Of a table: quoted by itself, whatever stands above and below."""
+    titles: frozenset[str] = frozenset()
+    """Of a row: the words of its `terms` that are those of its titles."""
 
 
 @dataclass(slots=True)
@@ -110,6 +123,26 @@ def extract(question: str, hits: Sequence[Hit], *, most: int = 3, embed: Embed |
     return _quotes(ranked, weighed, hits, most)
 
 
+def nearest(question: str, hits: Sequence[Hit], *, most: int = 3) -> list[Quote]:
+    """Of the best hits, the sentence that is nearest to the question, although it does not answer it."""
+    weighed = _weigh(question, hits)
+    if weighed is None:
+        return []
+    found: list[Quote] = []
+    for number, hit in enumerate(hits):
+        inner = [one for one in weighed.by_hit[number] if _LETTERED.search(hit.text, one.start, one.end)]
+        if len(found) == most or not inner:
+            continue
+        best = max(inner, key=lambda one: (_score(one, hit, weighed, 0.0), -one.number))
+        end = best.end
+        if end - best.start > _NEAR:
+            end = max(hit.text.rfind(" ", best.start, best.start + _NEAR), best.start + _NEAR // 2)
+        place = hit.start + best.start
+        if not any(one.hit.file == hit.file and one.start < hit.start + end and place < one.end for one in found):
+            found.append(Quote(hit, place, hit.start + end, hit.text[best.start : end], best.score))
+    return found
+
+
 def answerable(question: str, hits: Sequence[Hit]) -> float:
     """How likely these passages, the best ones of a search, are about what is asked: 0 to 1. Calibrated on questions whose documents were there and
     on the same ones whose documents had been taken away."""
@@ -142,16 +175,12 @@ def _weigh(question: str, hits: Sequence[Hit]) -> _Weighed | None:
     for number, hit in enumerate(hits):
         language = hit.language if hit.language != "und" else spoken
         if language not in asked:
-            asked[language] = _Asked(frozenset(words(question, language)), raw, kind)
+            asked[language] = _Asked(_terms(question, language), raw, kind)
         found.asked.append(asked[language])
-        inner: list[_Sentence] = []
-        for start, end in sentences(hit.text, language):
-            if len(found.sentences) >= _CANDIDATES:
-                break
-            inner.append(_Sentence(number, len(inner), start, end, frozenset(words(hit.text[start:end], language))))
-            found.sentences.append(inner[-1])
+        inner, titles = _sentences_of(hit, number, language, _CANDIDATES - len(found.sentences))
+        found.sentences += inner
         found.by_hit[number] = inner
-        found.passages.append(frozenset(term for one in inner for term in one.terms))
+        found.passages.append(titles.union(*(one.terms for one in inner)))
         found.headings.append(frozenset(words(f"{hit.heading} {hit.filename.rpartition('.')[0]}", language)))
     counts = Counter(term for one in found.sentences for term in one.terms)
     terms = frozenset(term for one in asked.values() for term in one.terms)
@@ -159,6 +188,42 @@ def _weigh(question: str, hits: Sequence[Hit]) -> _Weighed | None:
     found.idf = {term: math.log(1 + (total + 1) / (counts[term] + 0.5)) for term in terms}
     found.shared = any(counts[term] for term in terms)
     return found if total else None
+
+
+def _sentences_of(hit: Hit, number: int, language: str, most: int) -> tuple[list[_Sentence], frozenset[str]]:
+    """What may be quoted of a hit, and the words of what may not: headings and the titles of tables, which say nothing by themselves."""
+    above = {" ".join(part.split()) for part in hit.heading.split(" > ")}
+    titles: frozenset[str] = frozenset()
+    heads: frozenset[str] = frozenset()
+    found: list[_Sentence] = []
+    in_table = False
+    for start, end in sentences(hit.text, language):
+        if len(found) >= most:
+            break
+        text = hit.text[start:end]
+        terms = _terms(text, language)
+        row = "\t" in text
+        first, in_table = row and not in_table, row
+        if row and first:
+            heads = terms if not re.search(r"\d", text) else frozenset()
+            if heads:
+                titles |= terms
+                continue
+        if not row and " ".join(text.split()) in above:
+            titles |= terms
+            continue
+        if bullet := _BULLET.match(text):
+            start += bullet.end()
+        one = _Sentence(number, len(found), start, end, terms, row=row)
+        if row:
+            one.terms, one.titles = terms | heads, heads - terms
+        found.append(one)
+    return found, titles
+
+
+def _terms(text: str, language: str) -> frozenset[str]:
+    """Its words by their stems, and every figure, however short: "6 %" is asked for by it."""
+    return frozenset(words(text, language)).union(_FIGURE.findall(text))
 
 
 # The weights were chosen on half of the articles of XQuAD in English and German; figures of the other half are in docs/lab.md.
@@ -179,6 +244,8 @@ def _score(one: _Sentence, hit: Hit, weighed: _Weighed, found: float) -> float:
         score += _KIND
     if text.rstrip().endswith(("?", "？", "؟")):
         score *= 0.7  # A question answers none.
+    if _ADDRESSED.match(text):
+        score *= 0.6  # The head of a mail.
     if len(one.terms - asked.terms) < 2:
         score *= 0.6  # Headlines and the question's own words: nothing is said.
     return score / (1 + _AROUND + _HEADING + _FOUND + _KIND)
@@ -200,21 +267,27 @@ def _quotes(ranked: Sequence[_Sentence], weighed: _Weighed, hits: Sequence[Hit],
     spans: list[list[_Sentence]] = []
     least = ranked[0].score * _LEAST if ranked else 0.0
     for one in ranked[: most * _LONGEST]:
+        if spans and one.score < _FOLLOWS * ranked[0].score:
+            break
         if one.score <= least or not _LETTERED.search(hits[one.hit].text, one.start, one.end):
             continue
+        if spans and one.row and not (one.terms - one.titles) & weighed.asked[one.hit].terms:
+            continue  # Any row of that table would do.
         if any(one in span for span in spans) or _told(one, spans, hits):
             continue
-        if any(_extend(span, one, weighed) for span in spans):
+        if any(_extend(span, one, hits) for span in spans):
             continue
         if len(spans) < most:
             spans.append([one])
             text = hits[one.hit].text[one.start : one.end]
             if one.number and _POINTING.match(text):
-                _extend(spans[-1], weighed.by_hit[one.hit][one.number - 1], weighed)
-    quotes = []
+                _extend(spans[-1], weighed.by_hit[one.hit][one.number - 1], hits)
+    quotes: list[Quote] = []
     for span in spans:
         hit = hits[span[0].hit]
         start, end = span[0].start, span[-1].end
+        if any(one.hit.file == hit.file and one.start < hit.start + end and hit.start + start < one.end for one in quotes):
+            continue  # Passages overlap.
         quotes.append(Quote(hit, hit.start + start, hit.start + end, hit.text[start:end], max(one.score for one in span)))
     return quotes
 
@@ -225,9 +298,12 @@ def _told(one: _Sentence, spans: Sequence[Sequence[_Sentence]], hits: Sequence[H
     return any(text in hits[span[0].hit].text[span[0].start : span[-1].end] for span in spans)
 
 
-def _extend(span: list[_Sentence], one: _Sentence, weighed: _Weighed) -> bool:
-    """Put a sentence to a quotation that it stands beside."""
-    if one.hit != span[0].hit or len(span) >= _LONGEST:
+def _extend(span: list[_Sentence], one: _Sentence, hits: Sequence[Hit]) -> bool:
+    """Put a sentence to a quotation that it stands beside, in the same paragraph."""
+    if one.hit != span[0].hit or len(span) >= _LONGEST or one.row or span[0].row:
+        return False
+    text = hits[one.hit].text
+    if _PARTED.search(text, min(one.end, span[-1].end), max(one.start, span[0].start) + 6):
         return False
     if max(one.end, span[-1].end) - min(one.start, span[0].start) > _CHARACTERS:
         return False

@@ -22,6 +22,10 @@ _LINE = 400
 _LABEL = 80
 """Characters before an amount in which it is called what it is."""
 _TITLE_WORDS = 9
+_MAILS = ("message/rfc822", "application/vnd.ms-outlook")
+_FROM = re.compile(r"^(?:from|von|de|de la part de):[ \t]*(?P<names>.+)", re.IGNORECASE | re.MULTILINE)
+_TO = re.compile(r"^(?:to|cc|an|kopie|para|à):[ \t]*(?P<names>.+)", re.IGNORECASE | re.MULTILINE)
+_SUBJECT = re.compile(r"^(?:to|an|subject|betreff|para|asunto|à|objet):[ \t]*\S", re.IGNORECASE | re.MULTILINE)
 _ITSELF = re.compile(
     r"\b(?:this|the present|dieser?s?|vorliegender?s?|nachfolgender?|el presente|la presente|este|esta|le présent|la présente|ce|cette)\s+\w+",
     re.IGNORECASE,
@@ -75,13 +79,20 @@ class Finding:
     places: list[tuple[int, int]] = field(default_factory=list)
 
 
-def look(asked: Asked, filename: str, text: str, tables: Sequence[tuple[Sequence[tuple[int, int]], int, str]]) -> Finding:
-    """`tables`: rows as places in the text, how many of them are titles, the name of the sheet."""
+def look(
+    asked: Asked, filename: str, text: str, tables: Sequence[tuple[Sequence[tuple[int, int]], int, str]], media_type: str = ""
+) -> Finding:  # fmt: skip
+    """`tables`: rows as places in the text, how many of them are titles, the name of the sheet. `media_type`: "" where it is not known."""
+    if asked.kind == "mail" and media_type == "application/mbox":
+        return Finding(of_kind=True, silent=1)  # One file, and who knows how many mails.
+    mail = media_type in _MAILS
+    if mail:
+        tables = ()  # Those of what came with it.
     if asked.kind != "document":
         lists = [table for table in tables if _is_list(asked, filename, text, table, tables)]
         if lists:
             return _rows(asked, text, lists)
-    if asked.kind == "row" or not _is_kind(asked.kind, filename, text):
+    if asked.kind == "row" or not _is_kind(asked.kind, filename, text, mail):
         return Finding()
     return _document(asked, text)
 
@@ -89,10 +100,14 @@ def look(asked: Asked, filename: str, text: str, tables: Sequence[tuple[Sequence
 # Documents
 
 
-def _is_kind(kind: str, filename: str, text: str) -> bool:
+def _is_kind(kind: str, filename: str, text: str, mail: bool) -> bool:
     """By its name; else by the kind that its first headlines name first, or that it calls itself. One that only speaks of a contract is none."""
     if kind == "document":
         return True
+    if kind == "mail":
+        return mail or all(sign.search(text, 0, _HEAD) for sign in (_FROM, _SUBJECT))
+    if mail:
+        text = text.partition("\n")[0]  # Its subject. What it says of contracts and orders, it only says.
     lines = text[:_HEAD].split("\n")
     titles = [line for line in lines if len(line.split()) <= _TITLE_WORDS and not line.rstrip().endswith((".", "!", "?"))]
     itself = [match[0] for match in _ITSELF.finditer(text, 0, 2 * _HEAD)]
@@ -106,6 +121,12 @@ def _is_kind(kind: str, filename: str, text: str) -> bool:
 def _document(asked: Asked, text: str) -> Finding:
     finding = Finding(of_kind=True)
     places: list[tuple[int, int]] = []
+    for names, heads in ((asked.senders, _FROM), (asked.receivers, _TO)):
+        for name in names:
+            found = next((match for match in heads.finditer(text, 0, 2 * _HEAD) if _pattern(name).search(match["names"])), None)
+            if found is None:
+                return finding
+            places.append((found.start(), found.end()))
     for term in asked.terms:
         match = _pattern(term).search(text)
         if match is None:

@@ -10,9 +10,9 @@ from typing import Final
 from hausgeist.errors import HausgeistError
 from hausgeist.identity import Principal
 from hausgeist.knowledge.answer.verbatim import Normal, Place, find, normal
-from hausgeist.knowledge.hits import Hit, Reader
+from hausgeist.knowledge.hits import Hit, Reader, Spot
 
-__all__ = ["Found", "Passage", "Passages", "title_of"]
+__all__ = ["Found", "Passage", "Passages", "cited", "title_of"]
 
 _ASIDE: Final = 20_000
 """Characters of a text from which on it is compared beside the event loop."""
@@ -46,7 +46,7 @@ class Passages:
     """Grows while the response is made; a number, once given, stays. Reads only the files that a search has found for who asks."""
 
     def __init__(self, who: Principal, reader: Reader) -> None:
-        self._who = who
+        self.who = who
         self._reader = reader
         self._passages: dict[int, Passage] = {}
         self._texts: dict[str, str] = {}
@@ -83,7 +83,7 @@ class Passages:
         """The whole text of a file; empty where it is gone meanwhile."""
         if file not in self._texts:
             try:
-                self._texts[file] = await self._reader.text(self._who, file)
+                self._texts[file] = await self._reader.text(self.who, file)
             except HausgeistError:
                 self._texts[file] = ""
         return self._texts[file]
@@ -123,3 +123,13 @@ def title_of(hit: Hit, page: str = "page") -> str:
     if page == "第":
         return f"{name}，第{hit.page}页"
     return f"{name}, {page} {hit.page}"
+
+
+def cited(filename: str, place: Spot, page: str = "page") -> str:
+    """Where a quotation stands: "contract.pdf, page 3", "prices.xlsx, Shipping", and only "minutes.md" where there are no pages."""
+    name = " ".join(filename.split())[:120]
+    if place.label:
+        return f"{name}, {' '.join(place.label.split())[:60]}"
+    if not place.counted:
+        return name
+    return f"{name}，第{place.page}页" if page == "第" else f"{name}, {page} {place.page}"

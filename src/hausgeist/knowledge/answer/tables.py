@@ -26,6 +26,8 @@ _CELL: Final = 2000
 """Characters of a cell that are kept."""
 _MOST_COLUMNS: Final = 500
 _LARGEST: Final = 2**62 // SCALE
+_CODE: Final = re.compile(r"(?<![^\W_])(?:EUR|USD|GBP|CHF|JPY)(?![^\W_])", re.IGNORECASE)
+"""In a title: "price_gbp_per_kg"."""
 _ALLOWED = frozenset(
     (sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, 33)
 )  # 33: SQLITE_RECURSIVE has no harm with the step limit.
@@ -104,7 +106,8 @@ def _typed(index: int, title: str, rows: Sequence[Sequence[str]]) -> Column:
     numbers = [cell for cell in cells if _number(cell) is not None]
     if len(numbers) >= 0.8 * len(cells) and not any(re.match(r"0\d", cell) for cell in numbers):
         units = Counter(one.currency for cell in [title + " 1", *cells] for one in [*amounts(cell), *amounts("1 " + title)])
-        return Column(name, title, "number", units.most_common(1)[0][0] if units else "")
+        named = set(_CODE.findall(title))
+        return Column(name, title, "number", named.pop().upper() if len(named) == 1 else units.most_common(1)[0][0] if units else "")
     return Column(name, title, "text")
 
 

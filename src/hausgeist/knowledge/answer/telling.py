@@ -40,7 +40,8 @@ _PHRASES: dict[str, dict[str, str]] = {
     "en": {
         "documents": "{matched} of {of_kind} {noun} match.", "rows": "{rows} rows of {lists} lists match.", "read": "All {read} documents were read.",
         "sum": "Together: {sums}.", "average": "On average: {sums}.", "none": "No amount was found.", "of": "{value} ({number})",
-        "understood": "Counted was what {conditions}.", "terms": "mentions {terms}", "day": "has its date {range}", "end": "ends {range}",
+        "understood": "Counted was what {conditions}.", "terms": "mentions {terms}",
+        "sender": "is from {name}", "receiver": "is to {name}", "day": "has its date {range}", "end": "ends {range}",
         "begin": "begins or was signed {range}", "due": "is due {range}", "least": "is over {value}", "least_in": "is at least {value}",
         "most": "is under {value}", "most_in": "is at most {value}", "between": "from {first} to "
             "{last}", "since": "from {first} on", "until": "up to {last}",
@@ -52,7 +53,8 @@ _PHRASES: dict[str, dict[str, str]] = {
         "documents": "{matched} von {of_kind} {noun} treffen zu.", "rows": "{rows} Zeilen aus {lists} Listen treffen zu.",
         "read": "Alle {read} Dokumente wurden gelesen.", "sum": "Zusammen: {sums}.", "average": "Im Durchschnitt: "
             "{sums}.", "none": "Kein Betrag gefunden.",
-        "of": "{value} ({number})", "understood": "Gezählt wurde, was {conditions}.", "terms": "{terms} nennt", "day": "das Datum {range} trägt",
+        "of": "{value} ({number})", "understood": "Gezählt wurde, was {conditions}.", "terms": "{terms} nennt",
+        "sender": "von {name} ist", "receiver": "an {name} ging", "day": "das Datum {range} trägt",
         "end": "{range} endet", "begin": "{range} beginnt oder unterschrieben wurde", "due": "{range} fällig ist", "least": "über {value} liegt",
         "least_in": "mindestens {value} beträgt", "most": "unter {value} liegt", "most_in": "höchstens {value} beträgt",
         "between": "vom {first} bis {last}", "since": "ab {first}", "until": "bis {last}",
@@ -63,7 +65,8 @@ _PHRASES: dict[str, dict[str, str]] = {
         "documents": "Coinciden {matched} de {of_kind} {noun}.", "rows": "Coinciden {rows} filas de {lists} "
             "listas.", "read": "Se han leído los {read} documentos.",
         "sum": "En total: {sums}.", "average": "De media: {sums}.", "none": "No se ha encontrado ningún importe.", "of": "{value} ({number})",
-        "understood": "Se ha contado lo que {conditions}.", "terms": "menciona {terms}", "day": "lleva fecha {range}", "end": "termina {range}",
+        "understood": "Se ha contado lo que {conditions}.", "terms": "menciona {terms}",
+        "sender": "es de {name}", "receiver": "va a {name}", "day": "lleva fecha {range}", "end": "termina {range}",
         "begin": "empieza o se firmó {range}", "due": "vence {range}", "least": "supera {value}", "least_in": "es al menos {value}",
         "most": "es inferior a {value}", "most_in": "es como máximo {value}", "between": "del {first} al {last}", "since": "desde el {first}",
         "until": "hasta el {last}", "silent": "En {silent} de ellos no se reconoció la fecha o el importe; no se han contado.",
@@ -73,7 +76,8 @@ _PHRASES: dict[str, dict[str, str]] = {
         "documents": "{matched} {noun} sur {of_kind} correspondent.", "rows": "{rows} lignes de {lists} listes correspondent.",
         "read": "Les {read} documents ont tous été lus.", "sum": "Au total : {sums}.", "average": "En moyenne : "
             "{sums}.", "none": "Aucun montant trouvé.",
-        "of": "{value} ({number})", "understood": "A été compté ce qui {conditions}.", "terms": "mentionne {terms}", "day": "porte une date {range}",
+        "of": "{value} ({number})", "understood": "A été compté ce qui {conditions}.", "terms": "mentionne {terms}",
+        "sender": "vient de {name}", "receiver": "est adressé à {name}", "day": "porte une date {range}",
         "end": "se termine {range}", "begin": "commence ou a été signé {range}", "due": "est exigible {range}", "least": "dépasse {value}",
         "least_in": "est d'au moins {value}", "most": "est inférieur à {value}", "most_in": "est d'au plus "
             "{value}", "between": "du {first} au {last}",
@@ -89,12 +93,15 @@ def tell(asked: Asked, tally: _Tally, unread: int) -> str:
     said = []
     if asked.operation in ("sum", "average"):
         said.append(_sums(asked, tally, say))
+    conditions = _conditions(asked, say)
     of_kind = tally.of_kind - tally.lists
     if of_kind or not tally.lists:
-        said.append(say["documents"].format(matched=tally.documents, of_kind=of_kind, noun=asked.noun))
+        if not conditions and tally.documents == of_kind:
+            said.append(f"{of_kind} {asked.noun}.")
+        else:
+            said.append(say["documents"].format(matched=tally.documents, of_kind=of_kind, noun=asked.noun))
     if tally.lists:
         said.append(say["rows"].format(rows=tally.rows, lists=tally.lists))
-    conditions = _conditions(asked, say)
     if conditions:
         said.append(say["understood"].format(conditions=say["and"].join(conditions)))
     said.append(say["read"].format(read=tally.read))
@@ -123,6 +130,9 @@ def _sums(asked: Asked, tally: _Tally, say: Mapping[str, str]) -> str:
 
 def _conditions(asked: Asked, say: Mapping[str, str]) -> list[str]:
     found = []
+    for names, who in ((asked.senders, "sender"), (asked.receivers, "receiver")):
+        if names:
+            found.append(say[who].format(name=" ".join(names)))
     if asked.terms:
         found.append(say["terms"].format(terms=", ".join(f"“{term}”" for term in asked.terms)))
     first = asked.first.isoformat() if asked.first else ""

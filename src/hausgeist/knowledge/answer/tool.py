@@ -18,12 +18,13 @@ from weakref import WeakKeyDictionary
 from hausgeist.errors import HausgeistError, InvalidRequest
 from hausgeist.identity import Principal
 from hausgeist.knowledge.answer.inert import inert
-from hausgeist.knowledge.answer.passages import Found, Passage, Passages, title_of
+from hausgeist.knowledge.answer.passages import Found, Passage, Passages, cited
 from hausgeist.knowledge.answer.phrases import Phrases, guess, phrases
 from hausgeist.knowledge.answer.reading import material, questions_of
+from hausgeist.knowledge.answer.rows import with_titles
 from hausgeist.knowledge.answer.spec import FileSearchSpec, parse_spec
 from hausgeist.knowledge.answer.watch import Citation, Policy, Watcher, citation
-from hausgeist.knowledge.hits import Hit, Reader, Searcher
+from hausgeist.knowledge.hits import Hit, Mark, Reader, Searcher, Spot
 from hausgeist.tools import Function, Reading, Said, Turn, Watch
 
 __all__ = ["Ability", "Counted", "FileSearch", "Mode", "Quoted"]
@@ -38,8 +39,6 @@ _MOST_AGAIN: Final = 2
 """Further searches that a model may ask for in one response."""
 _LEAST_CONTEXT: Final = 4096
 """Tokens of a model that is given passages."""
-_NEAREST: Final = 3
-_NEAREST_CHARACTERS: Final = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +125,8 @@ class _Open:
     told: list[Citation] = field(default_factory=list)
     results: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     """By the id of the item."""
+    stands: dict[tuple[str, int, int], tuple[Spot, Sequence[Mark]]] = field(default_factory=dict)
+    """By file, start and end: where what is cited stands."""
     again: int = 0
     counted: Counted | None = None
 
@@ -138,14 +139,15 @@ class FileSearch:
     def __init__(
         self, searcher: Searcher, reader: Reader, *, ability: Callable[[Principal, str, int | None], Ability], extract: Extract,
         answerable: Answerable, tokens: Callable[[str], int], count: Count | None = None, language: Callable[[str], str] = guess,
-        policy: Policy = "mark", least: float = 0.05,
+        policy: Policy = "mark", least: float = 0.05, nearest: Extract | None = None,
     ) -> None:  # fmt: skip
         """`ability`: of the model of that name with that context, for who asks. `policy`: what becomes of what the documents do not bear out.
-        `least`: how answerable a question has to be to be answered."""
+        `least`: how answerable a question has to be to be answered. `nearest`: what to show of hits that do not answer; None: as `extract`."""
         self._searcher = searcher
         self._reader = reader
         self._ability = ability
         self._extract = extract
+        self._near = nearest or extract
         self._answerable = answerable
         self._tokens = tokens
         self._count = count
@@ -337,33 +339,31 @@ class FileSearch:
                 yield said
             return
         for number, quote in enumerate(quotes):
-            yield self._quote(opened, quote.hit, quote.start, quote.end, quote.text, first=number == 0)
+            yield await self._quote(opened, quote.hit, quote.start, quote.end, quote.text, first=number == 0)
 
-    def _quote(self, opened: _Open, hit: Hit, start: int, end: int, text: str, *, first: bool) -> Said:
+    async def _quote(self, opened: _Open, hit: Hit, start: int, end: int, text: str, *, first: bool) -> Said:
         """Sentences of a document, quoted, with their place."""
         passage = next((one for one in opened.passages.add([hit]) or opened.passages.all if one.hit.file == hit.file), Passage(0, hit))
         found = Found(file=hit.file, filename=hit.filename, start=start, end=end, quote=text, passage=passage)
         opened.told.append(Citation(found=found, said=text, kind="quote", verified=True))
         left, right = ("„", "“") if opened.phrases.name == "German" else ("“", "”")
-        # Where it stands is said of the quotation's own beginning, as far as the passage knows.
-        said = f"{'' if first else chr(10) * 2}{left}{' '.join(text.split())}{right} ({title_of(hit, opened.phrases.page)})"
+        place, _ = await self._stands(opened, found)
+        shown = with_titles(await opened.passages.text(hit.file), start, end) if "\t" in text else " ".join(text.split())
+        said = f"{'' if first else chr(10) * 2}{left}{shown}{right} ({cited(hit.filename, place, opened.phrases.page)})"
         return Said(inert(said), [citation(found)])
 
     async def _silent(self, opened: _Open) -> AsyncIterator[Said]:
         yield Said(opened.phrases.silent)
-        for said in self._nearest(opened):
+        for said in await self._nearest(opened):
             yield said
 
-    def _nearest(self, opened: _Open) -> list[Said]:
+    async def _nearest(self, opened: _Open) -> list[Said]:
         """The passages that come nearest to what is asked, and are no answer."""
         if not opened.hits:
             return []
         found = [Said(f"\n\n{opened.phrases.nearest}")]
-        for hit in opened.hits[:_NEAREST]:
-            text = hit.text[:_NEAREST_CHARACTERS]
-            if len(hit.text) > len(text):
-                text = text[: max(text.rfind(" "), _NEAREST_CHARACTERS // 2)]
-            found.append(self._quote(opened, hit, hit.start, hit.start + len(text), text, first=False))
+        for one in await asyncio.to_thread(self._near, opened.question, opened.hits):
+            found.append(await self._quote(opened, one.hit, one.start, one.end, one.text, first=False))
         return found
 
     async def _told(self, counted: Counted, opened: _Open) -> AsyncIterator[Said]:
@@ -373,7 +373,7 @@ class FileSearch:
                 file=place.file, filename=place.filename, store="", document=0, start=place.start, end=place.end, text=place.quote, score=1.0,
                 page=place.page,
             )  # fmt: skip
-            yield self._quote(opened, hit, place.start, place.end, place.quote, first=False)
+            yield await self._quote(opened, hit, place.start, place.end, place.quote, first=False)
 
     # Afterwards
 
@@ -399,7 +399,7 @@ class FileSearch:
         return {
             "mode": opened.mode,
             "documents": opened.counted.documents if opened.counted else len({hit.document for hit in opened.hits}),
-            "citations": [await self._fact(one, opened, turn) for one in opened.told],
+            "citations": [await self._fact(one, opened) for one in opened.told],
             "passages": [
                 {
                     "number": one.number, "file_id": one.hit.file, "filename": one.hit.filename, "page": one.hit.page, "start": one.hit.start,
@@ -410,23 +410,31 @@ class FileSearch:
             "results": opened.results,
         }  # fmt: skip
 
-    async def _fact(self, told: Citation, opened: _Open, turn: Turn) -> dict[str, Any]:
+    async def _stands(self, opened: _Open, found: Found) -> tuple[Spot, Sequence[Mark]]:
+        """On which page a quotation begins, and its marks. Asked of its own beginning: a passage goes on over pages."""
+        key = found.file, found.start, found.end
+        if key not in opened.stands:
+            who = opened.passages.who
+            try:
+                place = await self._reader.place(who, found.file, found.start)
+                marks = await self._reader.marks(who, found.file, found.start, found.end)
+            except HausgeistError:
+                place, marks = Spot(found.passage.hit.page), []
+            opened.stands[key] = replace(place, page=marks[0].page) if marks else place, marks
+        return opened.stands[key]
+
+    async def _fact(self, told: Citation, opened: _Open) -> dict[str, Any]:
         found = told.found
         fact: dict[str, Any] = {"kind": told.kind, "verified": told.verified, "moved": told.moved, "said": told.said}
         if found is None:
-            return {**fact, "file_id": None, "filename": None, "page": None, "start": None, "end": None, "quote": None, "boxes": []}
-        try:
-            marks = await self._reader.marks(turn.who, found.file, found.start, found.end)
-        except HausgeistError:
-            marks = []
+            return {**fact, "file_id": None, "filename": None, "page": None, "label": None, "start": None, "end": None, "quote": None, "boxes": []}
+        place, marks = await self._stands(opened, found)
         boxes = [
             {"page": mark.page, "left": mark.box.left, "top": mark.box.top, "right": mark.box.right, "bottom": mark.box.bottom} for mark in marks
         ]
-        # A whole document knows its pages only by what was found in it.
-        around = (hit.page for hit in opened.hits if hit.file == found.file and hit.start <= found.start < hit.end)
-        page = marks[0].page if marks else next(around, found.passage.hit.page)
         return {
-            **fact, "file_id": found.file, "filename": found.filename, "page": page, "start": found.start, "end": found.end, "quote": found.quote,
+            **fact, "file_id": found.file, "filename": found.filename, "page": place.page, "label": cited(found.filename, place),
+            "start": found.start, "end": found.end, "quote": found.quote,
             "boxes": boxes,
         }  # fmt: skip
 

@@ -7,7 +7,7 @@ are taken out of the text and become citations, of the place that was found rath
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -74,7 +74,7 @@ class Watcher:
 
     def __init__(
         self, passages: Passages, *, question: str, phrases: Phrases, policy: Policy, told: Callable[[Citation], None],
-        nearest: Callable[[], Sequence[Said]] = lambda: (),
+        nearest: Callable[[], Awaitable[Sequence[Said]]] | None = None,
     ) -> None:  # fmt: skip
         """`nearest`: what is said after an answer that the documents do not give."""
         self._passages = passages
@@ -114,7 +114,7 @@ class Watcher:
         if self._refused or (self._dropped and not self._kept):
             if not self._refused:
                 self._put(self._phrases.silent)
-            self._out += self._nearest()
+            self._out += await self._nearest() if self._nearest else ()
         self._refused, self._dropped = False, 0
         return self._given()
 

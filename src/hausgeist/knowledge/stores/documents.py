@@ -18,7 +18,7 @@ from hausgeist.files import File, Files
 from hausgeist.files.records import files
 from hausgeist.files.service import seen_by
 from hausgeist.identity import Principal
-from hausgeist.knowledge.hits import Mark
+from hausgeist.knowledge.hits import Mark, Spot
 from hausgeist.knowledge.parsed import Box, Line, Parsed
 from hausgeist.knowledge.records import documents, entries, store_files
 from hausgeist.knowledge.stores import filters as filtering
@@ -91,6 +91,17 @@ class Documents:
         document = await self.document(who, file)
         lines = await self._read(lambda connection: texts.lines_between(connection, document, start, end))
         return [Mark(line.page, _cut(line, start, end)) for line in lines]
+
+    async def place(self, who: Principal, file: str, start: int) -> Spot:
+        sheets = await self.pages(who, file)
+        if not sheets:
+            return Spot(counted=False)
+        sheet = next((one for one in reversed(sheets) if one.start <= start), sheets[0])
+        if sheet.width:
+            return Spot(sheet.number)
+        mail = sheet.number == 1 and (await self.paper(who, file)).media_type in ("message/rfc822", "application/vnd.ms-outlook")
+        label = sheet.label if len(sheets) > 1 and not mail else ""
+        return Spot(sheet.number, label, counted=len(sheets) > 1 and not label and not mail)
 
     async def pages(self, who: Principal, file: str) -> list[PageRow]:
         document = await self.document(who, file)
