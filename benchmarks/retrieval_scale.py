@@ -61,7 +61,7 @@ async def _material(base: Path) -> tuple[list[str], Vector, list[str], Vector]:
     asked = [text for text, _ in pairs[:_QUESTIONS]]
     kept = base / "sentences.npz"
     if not kept.exists():
-        embedder = Installed(base)
+        embedder = Installed()
         np.savez(kept, sentences=await embedder.passages(sentences), questions=await embedder.passages(asked))
         await embedder.close()
     found = np.load(kept)

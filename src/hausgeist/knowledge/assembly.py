@@ -160,7 +160,7 @@ class Embedders:
     def _of(self, model: str) -> Embedder:
         """Of a model of the library; of an empty name, the one that is installed along."""
         if model not in self._made:
-            self._made[model] = FromLibrary(self._door, model) if model else Installed(self._settings.home / "cache")
+            self._made[model] = FromLibrary(self._door, model) if model else Installed()
         return self._made[model]
 
 

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import pytest
 
+from hausgeist.knowledge.attached import Attached
 from hausgeist.knowledge.parsed import Parsed
 
 KILLED = """

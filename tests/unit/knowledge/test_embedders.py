@@ -40,7 +40,7 @@ def test_a_former_one_is_found_whichever_is_wanted_now(tmp_path: Path) -> None:
     former = now.named(before)
     assert isinstance(former, FromLibrary)
     assert former.name == before == "first@aaaaaaaaaaaa"
-    installed = now.named(Installed(tmp_path).name)
+    installed = now.named(Installed().name)
     assert isinstance(installed, Installed)
     assert embedders(tmp_path, door).named(before) is not None
 

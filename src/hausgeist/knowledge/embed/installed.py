@@ -22,13 +22,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hausgeist.knowledge.embed.minilm import DIMENSION
-from hausgeist.knowledge.embed.prepared import RECIPE, model_file, model_folder
+from hausgeist.errors import StoreError
 from hausgeist.knowledge.embed.windows import batches, windows
-from hausgeist.settings import default_home
 
-__all__ = ["Installed"]
+__all__ = ["DIMENSION", "MODEL", "TOKENIZER", "Installed"]
 
+MODEL = Path(__file__).with_name("model") / "model.onnx"
+"""Made by `python -m starter.embedder`, which says how."""
+TOKENIZER = MODEL.with_name("tokenizer.json")
+RECIPE = "int8-1"
+"""How the file was made; changes when its vectors do."""
+DIMENSION = 384
 WINDOW = 190
 """Word pieces that are read at once, without the two markers. On XQuAD en 190 find .893 of the paragraphs first, 126 and 254 find .882."""
 _MARKERS = (101, 102)
@@ -42,12 +46,11 @@ until it gets its turn."""
 
 
 class Installed:
-    """See `Embedder`. `cache`: folder for the model's file, by default in the home folder; `threads`: cores that may read at once; `idle`: seconds
-    after which memory is given back."""
+    """See `Embedder`. `threads`: cores that may read at once; `idle`: seconds after which memory is given back. Raises `StoreError` when it is asked
+    and its files are missing or damaged."""
 
-    def __init__(self, cache: Path | None = None, *, threads: int | None = None, idle: float = _IDLE_SECONDS, window: int = WINDOW) -> None:
+    def __init__(self, *, threads: int | None = None, idle: float = _IDLE_SECONDS, window: int = WINDOW) -> None:
         cores = os.cpu_count() or 1
-        self._cache = cache or default_home() / "cache"
         self._idle = idle
         self._window = window
         self._threads = threads or min(cores, 16)
@@ -122,7 +125,7 @@ class Installed:
     def _read(self, texts: list[str]) -> NDArray[np.float32]:
         with self._lock:
             if self._reader is None:
-                self._reader = _Reader(self._cache, self._window)
+                self._reader = _Reader(self._window)
             reader = self._reader
         return reader.read(texts)
 
@@ -151,20 +154,23 @@ class Installed:
 class _Reader:
     """The loaded model. Any number of threads may read."""
 
-    def __init__(self, cache: Path, window: int) -> None:
+    def __init__(self, window: int) -> None:
         from onnxruntime import InferenceSession, SessionOptions  # type: ignore[attr-defined]  # which it does not list
         from tokenizers import Tokenizer
 
         self._window = window
-        self._tokenizer = Tokenizer.from_file(str(model_folder() / "tokenizer.json"))
-        self._tokenizer.no_truncation()
-        self._tokenizer.no_padding()
         options = SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         # What the arena keeps grows with the longest batch of each thread and is never given back.
         options.enable_cpu_mem_arena = False
         options.log_severity_level = 3
-        self._session: Any = InferenceSession(model_file(cache), options, providers=["CPUExecutionProvider"])
+        try:
+            self._tokenizer = Tokenizer.from_file(str(TOKENIZER))
+            self._session: Any = InferenceSession(MODEL, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # both raise what their other languages make of it
+            raise StoreError(f"The embedding model in the installation is missing or damaged ({error}). Install Hausgeist anew.") from error
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
 
     def read(self, texts: Sequence[str]) -> NDArray[np.float32]:
         pieces: list[list[int]] = []

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import re
 import threading
 import time
 from pathlib import Path
@@ -8,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hausgeist.errors import StoreError
 from hausgeist.knowledge.embed import Embedder
-from hausgeist.knowledge.embed.installed import Installed
+from hausgeist.knowledge.embed.installed import MODEL, Installed
 
 TEXTS = [
     "The lease ends on 31 December 2026 and may be renewed by a year.",
@@ -30,8 +33,23 @@ REFERENCE = {
 }  # fmt: skip
 
 
-async def test_a_question_is_nearest_to_what_answers_it(cache: Path) -> None:
-    embedder: Embedder = Installed(cache)
+def test_the_file_is_the_one_that_its_notice_names() -> None:
+    said = re.findall(r"[0-9a-f]{64}", MODEL.with_name("NOTICE").read_text("utf-8"))
+    assert said == [hashlib.sha256(MODEL.read_bytes()).hexdigest()]
+
+
+async def test_a_damaged_file_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    damaged = tmp_path / "model.onnx"
+    damaged.write_bytes(MODEL.read_bytes()[:1_000_000])
+    monkeypatch.setattr("hausgeist.knowledge.embed.installed.MODEL", damaged)
+    embedder = Installed()
+    with pytest.raises(StoreError, match="Install Hausgeist anew"):
+        await embedder.query("hello")
+    await embedder.close()
+
+
+async def test_a_question_is_nearest_to_what_answers_it() -> None:
+    embedder: Embedder = Installed()
     passages = await embedder.passages(TEXTS)
     assert passages.shape == (4, embedder.dimension)
     assert np.allclose(np.linalg.norm(passages, axis=1), 1, atol=1e-5)
@@ -40,9 +58,9 @@ async def test_a_question_is_nearest_to_what_answers_it(cache: Path) -> None:
     await Installed.close(embedder)  # type: ignore[arg-type]
 
 
-async def test_vectors_are_those_of_the_float_model(cache: Path) -> None:
+async def test_vectors_are_those_of_the_float_model() -> None:
     """Computed once by sentence-transformers 6.2 in f32: the first numbers of each vector."""
-    embedder = Installed(cache)
+    embedder = Installed()
     whole = await embedder.passages(TEXTS)
     for text, reference in REFERENCE.items():
         ours = (await embedder.query(text))[: len(reference)]
@@ -52,8 +70,8 @@ async def test_vectors_are_those_of_the_float_model(cache: Path) -> None:
     await embedder.close()
 
 
-async def test_a_long_text_is_read_to_its_end(cache: Path) -> None:
-    embedder = Installed(cache)
+async def test_a_long_text_is_read_to_its_end() -> None:
+    embedder = Installed()
     filler = "The committee met in the town hall and talked about the budget of the coming year. " * 60
     plain, with_end = await embedder.passages([filler, filler + "Penguins breed on the ice of Antarctica. " * 20])
     query = await embedder.query("Where do penguins breed?")
@@ -61,8 +79,8 @@ async def test_a_long_text_is_read_to_its_end(cache: Path) -> None:
     await embedder.close()
 
 
-async def test_any_text_has_a_vector(cache: Path) -> None:
-    embedder = Installed(cache)
+async def test_any_text_has_a_vector() -> None:
+    embedder = Installed()
     vectors = await embedder.passages(["", " ", "\x00\ufffe", "東京 🦊 नमस्ते", "x" * 5000, "a"])
     assert np.isfinite(vectors).all()
     assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-4)
@@ -70,8 +88,8 @@ async def test_any_text_has_a_vector(cache: Path) -> None:
     await embedder.close()
 
 
-async def test_many_texts_keep_their_places(cache: Path) -> None:
-    embedder = Installed(cache, threads=2)
+async def test_many_texts_keep_their_places() -> None:
+    embedder = Installed(threads=2)
     texts = [f"{TEXTS[number % 4]} Number {number}. {'More of it. ' * (number % 7)}" for number in range(150)]
     together, back = await asyncio.gather(embedder.passages(texts), embedder.passages(texts[::-1], background=True))
     assert float((together * back[::-1]).sum(axis=1).min()) > 0.99
@@ -80,8 +98,8 @@ async def test_many_texts_keep_their_places(cache: Path) -> None:
     await embedder.close()
 
 
-async def test_what_rests_is_given_back_and_comes_again(cache: Path) -> None:
-    embedder = Installed(cache, idle=0.05)
+async def test_what_rests_is_given_back_and_comes_again() -> None:
+    embedder = Installed(idle=0.05)
     first = await embedder.query("hello")
     async with asyncio.timeout(60):
         while embedder._reader is not None or any(thread.name.startswith("embed-") for thread in threading.enumerate()):
@@ -90,8 +108,8 @@ async def test_what_rests_is_given_back_and_comes_again(cache: Path) -> None:
     await embedder.close()
 
 
-async def test_cancelled_work_ends_soon(cache: Path) -> None:
-    embedder = Installed(cache, threads=1)
+async def test_cancelled_work_ends_soon() -> None:
+    embedder = Installed(threads=1)
     await embedder.query("warm")
     work = asyncio.create_task(embedder.passages([text * 10 for text in TEXTS] * 500, background=True))
     await asyncio.sleep(0.1)

@@ -6,17 +6,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from hausgeist.knowledge.embed.prepared import model_folder
+from hausgeist.knowledge.embed.installed import TOKENIZER
 from hausgeist.knowledge.embed.windows import batches, windows
 
-TOKENIZER = Tokenizer.from_file(str(model_folder() / "tokenizer.json"))
-TOKENIZER.no_truncation()
-TOKENIZER.no_padding()
+PIECES = Tokenizer.from_file(str(TOKENIZER))
+PIECES.no_truncation()
+PIECES.no_padding()
 
 
 @given(st.text(alphabet=st.sampled_from("ab cd.!? \nß東\"'é"), max_size=600), st.integers(4, 60))
 def test_windows_are_the_whole_text_in_order(text: str, most: int) -> None:
-    encoding = TOKENIZER.encode(text, add_special_tokens=False)
+    encoding = PIECES.encode(text, add_special_tokens=False)
     found = windows(encoding, text, most)
     assert list(chain(*found)) == encoding.ids
     assert all(len(window) <= most for window in found)
@@ -25,8 +25,8 @@ def test_windows_are_the_whole_text_in_order(text: str, most: int) -> None:
 
 def test_they_end_where_sentences_do() -> None:
     text = "The first sentence is about the house. " * 12
-    found = windows(TOKENIZER.encode(text, add_special_tokens=False), text, 40)
-    stop = TOKENIZER.token_to_id(".")
+    found = windows(PIECES.encode(text, add_special_tokens=False), text, 40)
+    stop = PIECES.token_to_id(".")
     assert len(found) > 2
     assert all(window[-1] == stop for window in found)
 

@@ -15,18 +15,12 @@ _ASKED = 400
 XQUAD = Path(__file__).resolve().parents[3] / "data" / "xquad"
 
 
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the model is made once."""
-    return tmp_path_factory.mktemp("model")
-
-
 @pytest.mark.parametrize(("language", "least"), [("en", 0.95), ("de", 0.905)])
-async def test_the_first_passage_answers(language: str, least: float, cache: Path, tmp_path: Path) -> None:
+async def test_the_first_passage_answers(language: str, least: float, tmp_path: Path) -> None:
     questions = load(XQUAD / f"xquad.{language}.json", most=_ASKED)
     assert len(questions.texts) == 240
     assert len(questions.questions) == _ASKED
-    embedder = Installed(cache)
+    embedder = Installed()
     try:
         run = await evaluate(questions, tmp_path, embedder=embedder, vectors=open_vectors)
     finally:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hausgeist.errors import StoreError
-from hausgeist.knowledge.embed.onnx_file import FLOAT, INT64, Graph
+from starter.embedder.onnx_file import FLOAT, INT64, Graph
 
 __all__ = ["DIMENSION", "minilm_graph", "read_weights"]
 
