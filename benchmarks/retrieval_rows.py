@@ -149,7 +149,7 @@ async def opened(home: Path, store: Store) -> AsyncIterator[tuple[Callable[[str,
     """Search as the server puts it together."""
     database = Database.open(home)
     prepared = Prepared(store)
-    indexes = Indexes(database, home, embedders=prepared, open_words=assembly._open_words, open_vectors=assembly._open_vectors)
+    indexes = Indexes(database, home, embedders=prepared, open_words=open_words, open_vectors=assembly._open_vectors)
     search = Search(database, indexes, fuse=assembly._fuse, language=assembly._language)
 
     async def ask(text: str, limit: int) -> Sequence[Hit]:

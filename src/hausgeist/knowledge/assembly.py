@@ -18,8 +18,6 @@ from hausgeist.knowledge.answer.assembly import file_search
 from hausgeist.knowledge.answer.tool import FileSearch
 from hausgeist.knowledge.attached import Attached
 from hausgeist.knowledge.embed.base import Embedder
-from hausgeist.knowledge.embed.installed import Installed
-from hausgeist.knowledge.embed.library import FromLibrary
 from hausgeist.knowledge.index.base import Found, VectorIndex
 from hausgeist.knowledge.index.fusion import fuse, share_of_words
 from hausgeist.knowledge.index.words import open_words
@@ -160,6 +158,10 @@ class Embedders:
     def _of(self, model: str) -> Embedder:
         """Of a model of the library; of an empty name, the one that is installed along."""
         if model not in self._made:
+            # numpy is theirs, which a server without documents has no use for.
+            from hausgeist.knowledge.embed.installed import Installed
+            from hausgeist.knowledge.embed.library import FromLibrary
+
             self._made[model] = FromLibrary(self._door, model) if model else Installed()
         return self._made[model]
 

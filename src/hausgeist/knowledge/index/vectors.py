@@ -81,7 +81,6 @@ class Vectors:
         self._writing = threading.RLock()
         self._stepping = threading.Lock()
         self._building: threading.Thread | None = None
-        self._most_rows = min(MERGED * graph_rows, max(graph_rows, _MOST_BYTES // (2 * dimension)))
         self._asking = Asking()
         self._closed = False
         self._held: int | None = None
@@ -284,6 +283,11 @@ class Vectors:
                 break
             few.append(graph)
         return tuple(few) if len(few) >= merged else ()
+
+    @property
+    def _most_rows(self) -> int:
+        """Of one graph."""
+        return min(MERGED * self._graph_rows, max(self._graph_rows, _MOST_BYTES // (2 * max(1, self._dimension))))
 
     def _step(self, *, dead_share: int, merged: int = MERGED) -> bool:
         """Make one graph, if one is due. False: nothing was to be done, or it was interrupted."""
