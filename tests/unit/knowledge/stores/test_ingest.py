@@ -40,7 +40,9 @@ async def test_a_file_is_found_by_its_words_and_told_with_its_place(tmp_path: Pa
         assert mark.page in (1, 2)
         start = whole.index("price")
         (mark,) = await bench.documents.marks(WHO, file, start, start + 5)
-        assert (mark.page, mark.box.left, mark.box.right) == (2, 50 + 6 * 4, 50 + 6 * 9)
+        assert mark.page == 2
+        assert abs(mark.box.left - (50 + 6 * 4)) < 6
+        assert abs(mark.box.right - (50 + 6 * 9)) < 6
         assert bench.stores.get(WHO, store.id).status == "completed"
 
 
