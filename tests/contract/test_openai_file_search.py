@@ -78,6 +78,7 @@ def test_a_response_cites_its_files(client: openai.OpenAI, house: Live) -> None:
     assert kept["mode"] == "whole"
     first, second = kept["data"]
     assert (first["quote"], first["verified"], first["page"]) == (RENT, True, 1)
+    assert first["label"] == "lease.pdf, page 1"
     assert set(first["boxes"][0]) == {"page", "left", "top", "right", "bottom"}
     assert second["kind"] == "claim"
     client.responses.delete(response.id)

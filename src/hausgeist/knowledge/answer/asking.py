@@ -134,6 +134,14 @@ _MENTIONED = re.compile(
     r"betreff\w*|vorkomm\w*|bezüglich|contien\w*|mencion\w*|sobre|contienn\w*|mentionn\w*|concernant|à propos)\b",
     re.IGNORECASE,
 )
+_WORDS = re.compile(r"\b(?:the (?:words?|term)|das wort|die wörter|den begriff|la palabra|le mot|les mots)\b", re.IGNORECASE)
+_NATURE = re.compile(
+    r"pdfs?|docx?|xlsx?|pptx?|csv|eml|word|excel|powerpoint|english|german|french|spanish|italian|dutch|portuguese|polish|russian|turkish|chinese|"
+    r"deutsch|englisch|französisch|spanisch|italienisch|niederländisch|portugiesisch|polnisch|russisch|türkisch|"
+    r"chinesisch",
+    re.IGNORECASE,
+)
+"""What a document is rather than says."""
 _NAME = r"(?P<name>[A-ZÄÖÜÉÀ][\w.@-]*\w(?:\s+[A-ZÄÖÜÉÀ][\w-]*\w)*)"
 _SENDER = re.compile(rf"\b(?:(?:sent |written )?(?:from|by)|von|de la part de|de)\s+(?:(?:Mr|Mrs|Ms|Herrn?|Frau|Dr)\.?\s+)?{_NAME}")
 _RECEIVER = re.compile(rf"\b(?:(?:sent |written |addressed )?to|an|para|à)\s+(?:(?:Mr|Mrs|Ms|Herrn?|Frau|Dr)\.?\s+)?{_NAME}")
@@ -141,7 +149,7 @@ _MOST_TERMS = 3
 """With more words that are not understood, a question says more than is understood."""
 _FILLING = (
     "how much what cost costs worth add up and und hoch viel und was wie cuánto combien tienen there have has had having exist exists contain "
-    "contains mention mentions mentioning concern concerning dated amount amounts value total sum together add altogether "
+    "contains say says mention mentions mentioning concern concerning dated amount amounts value total sum together add altogether "
     "store project folder archive year month day date currently our my all the from does did are were been being please "
     "gibt es haben hat habe liegen liegt vorhanden enthalten enthält erwähnen erwähnt nennen betreffen betrag beträge höhe wert summe insgesamt "
     "zusammen jahr monat datum derzeit aktuell "
@@ -149,7 +157,7 @@ _FILLING = (
     "jahre jahres lauten lautet kosten sent received come comes coming verschickt erhalten bekommen stammen kommen "
     "hay tenemos tengo existen contienen mencionan importe importes valor suma total año mes fecha nuestros nuestras mis todos todas del "
     "avons avez sont ont existe existent contiennent mentionnent montant montants valeur somme total année mois date nos mes tous toutes datant "
-    "y a t il"
+    "y a t il a-t-il y-a-t-il avons-nous ai-je avez-vous"
 )  # fmt: skip
 _DROPPED = frozenset(_FILLING.split())
 """Words of a question that say nothing of the document."""
@@ -195,7 +203,7 @@ def asked(question: str) -> Asked | None:
     language, operation, match = found
     kind = next(name for name in KINDS if match[name])
     rest = f"{question[: match.start()]} {match['gap']} {question[match.end() :]}"
-    rest = _IN_ALL.sub(" ", rest)
+    rest = _WORDS.sub(" ", _IN_ALL.sub(" ", rest))
     rest, least, most, currency, included = _bounds(rest, language)
     rest, first, last = _days(rest)
     role: Role = ""
@@ -303,6 +311,8 @@ def _understood(terms: Sequence[str], kind: str, mentioned: bool) -> bool:
     "as PDF"), cannot."""
     if mentioned or not terms:
         return True
+    if kind != "row" and any(_NATURE.fullmatch(term) for term in terms):
+        return False
     return kind != "document" and all(not term[0].islower() for term in terms)
 
 

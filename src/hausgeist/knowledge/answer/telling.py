@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Protocol
@@ -38,43 +39,48 @@ class _Tally(Protocol):
 
 _PHRASES: dict[str, dict[str, str]] = {
     "en": {
-        "documents": "{matched} of {of_kind} {noun} match.", "rows": "{rows} rows of {lists} lists match.", "read": "All {read} documents were read.",
+        "documents": "{matched} of {of_kind} {of_kind:{one}|{noun}} {matched:matches|match}.",
+        "rows": "{rows} {rows:row|rows} of {lists} {lists:list|lists} {rows:matches|match}.",
+        "read": "{read:The one document was|All {read} documents were} read.",
         "sum": "Together: {sums}.", "average": "On average: {sums}.", "none": "No amount was found.", "of": "{value} ({number})",
         "understood": "Counted was what {conditions}.", "terms": "mentions {terms}",
         "sender": "is from {name}", "receiver": "is to {name}", "day": "has its date {range}", "end": "ends {range}",
         "begin": "begins or was signed {range}", "due": "is due {range}", "least": "is over {value}", "least_in": "is at least {value}",
         "most": "is under {value}", "most_in": "is at most {value}", "between": "from {first} to "
             "{last}", "since": "from {first} on", "until": "up to {last}",
-        "silent": "In {silent} of them the date or amount could not be told; they are not counted.", "unread": "{unread} documents could not be "
-            "read.",
+        "silent": "In {silent} of them the date or amount could not be told; {silent:it is|they are} not counted.",
+        "unread": "{unread} {unread:document|documents} could not be read.",
         "more": "and {more} more", "and": " and ",
     },
     "de": {
-        "documents": "{matched} von {of_kind} {noun} treffen zu.", "rows": "{rows} Zeilen aus {lists} Listen treffen zu.",
-        "read": "Alle {read} Dokumente wurden gelesen.", "sum": "Zusammen: {sums}.", "average": "Im Durchschnitt: "
+        "documents": "{matched} von {of_kind} {of_kind:{one}|{noun}} {matched:trifft|treffen} zu.",
+        "rows": "{rows} {rows:Zeile|Zeilen} aus {lists} {lists:Liste|Listen} {rows:trifft|treffen} zu.",
+        "read": "{read:Das eine Dokument wurde|Alle {read} Dokumente wurden} gelesen.", "sum": "Zusammen: {sums}.", "average": "Im Durchschnitt: "
             "{sums}.", "none": "Kein Betrag gefunden.",
         "of": "{value} ({number})", "understood": "Gezählt wurde, was {conditions}.", "terms": "{terms} nennt",
         "sender": "von {name} ist", "receiver": "an {name} ging", "day": "das Datum {range} trägt",
         "end": "{range} endet", "begin": "{range} beginnt oder unterschrieben wurde", "due": "{range} fällig ist", "least": "über {value} liegt",
         "least_in": "mindestens {value} beträgt", "most": "unter {value} liegt", "most_in": "höchstens {value} beträgt",
         "between": "vom {first} bis {last}", "since": "ab {first}", "until": "bis {last}",
-        "silent": "Bei {silent} davon war Datum oder Betrag nicht zu erkennen; sie sind nicht gezählt.",
-        "unread": "{unread} Dokumente waren nicht lesbar.", "more": "und {more} weitere", "and": " und ",
+        "silent": "Bei {silent} davon war Datum oder Betrag nicht zu erkennen; {silent:es ist|sie sind} nicht gezählt.",
+        "unread": "{unread} {unread:Dokument war|Dokumente waren} nicht lesbar.", "more": "und {more} weitere", "and": " und ",
     },
     "es": {
-        "documents": "Coinciden {matched} de {of_kind} {noun}.", "rows": "Coinciden {rows} filas de {lists} "
-            "listas.", "read": "Se han leído los {read} documentos.",
+        "documents": "{matched:Coincide|Coinciden} {matched} de {of_kind} {of_kind:{one}|{noun}}.",
+        "rows": "{rows:Coincide|Coinciden} {rows} {rows:fila|filas} de {lists} {lists:lista|listas}.",
+        "read": "{read:Se ha leído el único documento|Se han leído los {read} documentos}.",
         "sum": "En total: {sums}.", "average": "De media: {sums}.", "none": "No se ha encontrado ningún importe.", "of": "{value} ({number})",
         "understood": "Se ha contado lo que {conditions}.", "terms": "menciona {terms}",
         "sender": "es de {name}", "receiver": "va a {name}", "day": "lleva fecha {range}", "end": "termina {range}",
         "begin": "empieza o se firmó {range}", "due": "vence {range}", "least": "supera {value}", "least_in": "es al menos {value}",
         "most": "es inferior a {value}", "most_in": "es como máximo {value}", "between": "del {first} al {last}", "since": "desde el {first}",
-        "until": "hasta el {last}", "silent": "En {silent} de ellos no se reconoció la fecha o el importe; no se han contado.",
-        "unread": "{unread} documentos no se han podido leer.", "more": "y {more} más", "and": " y ",
+        "until": "hasta el {last}", "silent": "En {silent} de ellos no se reconoció la fecha o el importe; no se {silent:ha|han} contado.",
+        "unread": "{unread} {unread:documento no se ha|documentos no se han} podido leer.", "more": "y {more} más", "and": " y ",
     },
     "fr": {
-        "documents": "{matched} {noun} sur {of_kind} correspondent.", "rows": "{rows} lignes de {lists} listes correspondent.",
-        "read": "Les {read} documents ont tous été lus.", "sum": "Au total : {sums}.", "average": "En moyenne : "
+        "documents": "{matched} {matched:{one}|{noun}} sur {of_kind} {matched:correspond|correspondent}.",
+        "rows": "{rows} {rows:ligne|lignes} de {lists} {lists:liste|listes} {rows:correspond|correspondent}.",
+        "read": "{read:Le seul document a été lu|Les {read} documents ont tous été lus}.", "sum": "Au total : {sums}.", "average": "En moyenne : "
             "{sums}.", "none": "Aucun montant trouvé.",
         "of": "{value} ({number})", "understood": "A été compté ce qui {conditions}.", "terms": "mentionne {terms}",
         "sender": "vient de {name}", "receiver": "est adressé à {name}", "day": "porte une date {range}",
@@ -82,10 +88,42 @@ _PHRASES: dict[str, dict[str, str]] = {
         "least_in": "est d'au moins {value}", "most": "est inférieur à {value}", "most_in": "est d'au plus "
             "{value}", "between": "du {first} au {last}",
         "since": "à partir du {first}", "until": "jusqu'au {last}",
-        "silent": "Pour {silent} d'entre eux, la date ou le montant n'a pu être reconnu ; ils ne sont pas comptés.",
-        "unread": "{unread} documents n'ont pas pu être lus.", "more": "et {more} autres", "and": " et ",
+        "silent": "Pour {silent} d'entre eux, la date ou le montant n'a pu être reconnu ; {silent:il n'est pas compté|ils ne sont pas comptés}.",
+        "unread": "{unread} {unread:document n'a pas pu être lu|documents n'ont pas pu être lus}.",
+        "more": "et {more} {more:autre|autres}", "and": " et ",
     },
 }  # fmt: skip
+"""`{number:one|many}`: the words for one, and for any other number."""
+_ONE: dict[str, tuple[tuple[str, str], ...]] = {
+    "en": ((r"minutes$", "minutes"), (r"ies$", "y"), (r"s$", "")),
+    "de": (
+        (r"(schreiben)$", r"\1"), (r"(vertr|auftr|antr)(?:ä|ae)gen?$", r"\1ag"), (r"(zeugnis)sen?$", r"\1"), (r"(unterlage|police)n$", r"\1"),
+        (r"(?:en|e|s)$", ""),
+    ),
+    "es": ((r"albaranes$", "albarán"), (r"(solicitud)es$", r"\1"), (r"s$", "")),
+    "fr": (
+        (r"devis$", "devis"), (r"baux$", "bail"), (r"(procès-verb)aux$", r"\1al"), (r"comptes rendus$", "compte rendu"),
+        (r"bons de livraison$", "bon de livraison"), (r"s$", ""),
+    ),
+}  # fmt: skip
+"""How what is asked for is called where there is one of it: the first ending that fits, and what stands for it."""
+
+
+class _Number(int):
+    def __format__(self, form: str) -> str:
+        one, bar, many = form.partition("|")
+        if not bar:
+            return super().__format__(form)
+        return one if self == 1 else many
+
+
+def _one(noun: str, language: str) -> str:
+    """ "order" of "orders"."""
+    for ending, instead in _ONE[language]:
+        found, changed = re.subn(ending, instead, noun, flags=re.IGNORECASE)
+        if changed:
+            return found
+    return noun
 
 
 def tell(asked: Asked, tally: _Tally, unread: int) -> str:
@@ -95,25 +133,26 @@ def tell(asked: Asked, tally: _Tally, unread: int) -> str:
         said.append(_sums(asked, tally, say))
     conditions = _conditions(asked, say)
     of_kind = tally.of_kind - tally.lists
+    one = _one(asked.noun, asked.language)
     if of_kind or not tally.lists:
         if not conditions and tally.documents == of_kind:
-            said.append(f"{of_kind} {asked.noun}.")
+            said.append(f"{of_kind} {one if of_kind == 1 else asked.noun}.")
         else:
-            said.append(say["documents"].format(matched=tally.documents, of_kind=of_kind, noun=asked.noun))
+            said.append(say["documents"].format(matched=_Number(tally.documents), of_kind=_Number(of_kind), one=one, noun=asked.noun))
     if tally.lists:
-        said.append(say["rows"].format(rows=tally.rows, lists=tally.lists))
+        said.append(say["rows"].format(rows=_Number(tally.rows), lists=_Number(tally.lists)))
     if conditions:
         said.append(say["understood"].format(conditions=say["and"].join(conditions)))
-    said.append(say["read"].format(read=tally.read))
+    said.append(say["read"].format(read=_Number(tally.read)))
     if tally.silent:
-        said.append(say["silent"].format(silent=tally.silent))
+        said.append(say["silent"].format(silent=_Number(tally.silent)))
     if unread:
-        said.append(say["unread"].format(unread=unread))
+        said.append(say["unread"].format(unread=_Number(unread)))
     text = " ".join(said)
     names = list(dict.fromkeys(tally.names))
     if names:
         more = max(0, tally.documents - _NAMED) if not tally.lists else max(0, len(names) - _NAMED)
-        text += "\n" + "".join(f"\n- {name}" for name in names[:_NAMED]) + (f"\n- {say['more'].format(more=more)}" if more else "")
+        text += "\n" + "".join(f"\n- {name}" for name in names[:_NAMED]) + (f"\n- {say['more'].format(more=_Number(more))}" if more else "")
     return text
 
 

@@ -29,6 +29,8 @@ from hausgeist.store.database import Database
 __all__ = ["Documents", "Found", "Parser", "Told"]
 
 T = TypeVar("T")
+_MAILS = ("message/rfc822", "application/vnd.ms-outlook")
+"""Pages of what came with these bear numbers that nobody sees: its name says more."""
 Progress = Callable[[int, int], None]
 
 
@@ -102,9 +104,12 @@ class Documents:
         if not sheets:
             return Spot(counted=False)
         sheet = next((one for one in reversed(sheets) if one.start <= start), sheets[0])
-        if sheet.width:
+        if sheet.width and not sheet.label:
             return Spot(sheet.number)
-        mail = sheet.number == 1 and (await self.paper(who, file)).media_type in ("message/rfc822", "application/vnd.ms-outlook")
+        kind = (await self.paper(who, file)).media_type
+        if sheet.width and kind not in (*_MAILS, "application/mbox"):
+            return Spot(sheet.number)
+        mail = sheet.number == 1 and kind in _MAILS
         label = sheet.label if len(sheets) > 1 and not mail else ""
         return Spot(sheet.number, label, counted=len(sheets) > 1 and not label and not mail)
 

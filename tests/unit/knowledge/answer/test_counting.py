@@ -7,8 +7,11 @@ from decimal import Decimal
 
 import pytest
 
+from hausgeist.cli.demo import PAPERS
 from hausgeist.identity import LOCAL_OWNER, Principal
 from hausgeist.knowledge.answer.counting import Counted, CountedDocument, CountedTable, count, is_counting
+from hausgeist.knowledge.parse.base import Limits
+from hausgeist.knowledge.parse.reading import read
 
 WHO = LOCAL_OWNER
 
@@ -95,7 +98,7 @@ async def test_sums_are_exact_and_never_mix_currencies() -> None:
     answer = await counted("What is the total of all invoices from Meyer?", CONTRACTS + INVOICES, unread=1)
     assert answer.sums == {"EUR": Decimal("1190.00"), "USD": Decimal("2100.50")}
     assert answer.text.startswith("Together: 1,190.00 EUR (1); 2,100.50 USD (1).")
-    assert "1 documents could not be read" in answer.text
+    assert "1 document could not be read" in answer.text
     average = await counted("Wie hoch ist die durchschnittliche Höhe der Rechnungen aus 2025?", INVOICES)
     assert "1.190,00 EUR" in average.text
 
@@ -155,6 +158,14 @@ async def test_ten_thousand_documents_are_read_one_at_a_time() -> None:
         "How many contracts per year do we sign?",
         "Who signed the contract?",
         "What does the contract say about notice?",
+        "How many documents are PDF?",
+        "How many PDF invoices are there?",
+        "How many contracts are in German?",
+        "Wie viele Verträge sind auf Deutsch?",
+        "Wie viele deutsche Verträge gibt es?",
+        "How many documents are in German?",
+        "How many documents dated 2026 are there?",
+        "How many documents are from 2026?",
         "Combien de kilomètres ?",
         "",
     ],
@@ -162,6 +173,61 @@ async def test_ten_thousand_documents_are_read_one_at_a_time() -> None:
 async def test_other_questions_are_left_to_search(question: str) -> None:
     assert not is_counting(question)
     assert await count(question, WHO, Documents(CONTRACTS)) is None
+
+
+async def test_what_documents_say_may_be_the_name_of_a_language_or_a_format() -> None:
+    papers = [paper("a.txt", "Contract\nThe German text prevails. A PDF is sent."), paper("b.txt", "Contract\nNothing of that.")]
+    assert is_counting("How many invoices are from Deutsche Bank?")
+    for question in ("How many contracts mention German?", "How many documents contain the word PDF?", 'How many contracts say "German"?'):
+        assert (await counted(question, papers)).matched == 1, question
+
+
+MAILS = [
+    CountedDocument(
+        file="file-1", filename="one.eml", media_type="message/rfc822",
+        text="About the contract\n\nFrom: Orla Finnegan <orla@tidewater.example>\nTo: Bent Harksen <bent@halmberg.example>\n\nNothing of an order.",
+    ),
+    CountedDocument(
+        file="file-2", filename="two.msg", media_type="application/vnd.ms-outlook", text="Order 7\n\nsent by hand\n\nGreetings, Bent\n\nA\tB\nc\td",
+        tables=[CountedTable([(41, 44), (45, 48)], 1)],
+    ),
+    paper("three.txt", "From: Ida Quendt\nTo: Henrike Vosskamp\nSubject: roof\n\nThe roof is mended, says Orla."),
+    paper("four.txt", "A report on mails\n\nFrom: is what a mail begins with, says Bent."),
+    CountedDocument(file="file-5", filename="box.mbox", media_type="application/mbox", text="From: Bent\nTo: Bent\nSubject: x\n\nBent"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("question", "found"),
+    [
+        ("How many mails mention Bent?", ["one.eml", "two.msg"]),
+        ("How many mails are from Orla?", ["one.eml"]),
+        ("Wie viele Mails sind von Ida Quendt?", ["three.txt"]),
+        ("How many mails to Bent?", ["one.eml"]),
+        ("How many emails from Bent are there?", []),
+        ("How many orders are there?", ["two.msg"]),
+    ],
+)
+async def test_mails_are_told_by_what_the_file_is_or_by_their_heads(question: str, found: list[str]) -> None:
+    answer = await counted(question, MAILS)
+    assert [place.filename for place in answer.places] == found
+    assert answer.matched == len(found)
+
+
+async def test_mails_of_a_mailbox_are_not_counted_as_one() -> None:
+    answer = await counted("How many mails mention Bent?", MAILS)
+    assert "2 of 4 mails match." in answer.text
+    assert "In 1 of them the date or amount could not be told; it is not counted." in answer.text
+
+
+async def test_the_mails_of_the_demo() -> None:
+    found = []
+    for path in sorted(PAPERS.rglob("*.eml")) + sorted(PAPERS.rglob("*.md")) + sorted(PAPERS.rglob("*.csv")):
+        parsed = read(path, path.name, Limits())
+        found.append(CountedDocument(file=path.name, filename=path.name, text=parsed.text, media_type=parsed.media_type))
+    answer = await counted("How many mails mention Bent?", found)
+    assert answer.text.startswith("1 of 2 mails matches.")
+    assert [place.quote for place in answer.places] == ["To: Bent Harksen <bent@roesterei-halmberg.example>"]
 
 
 async def test_a_kind_that_is_not_there_is_left_to_search() -> None:

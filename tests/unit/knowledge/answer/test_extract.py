@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hausgeist.knowledge.answer.expected import holds, wanted
-from hausgeist.knowledge.answer.extract import answerable, extract
+from hausgeist.knowledge.answer.extract import answerable, extract, nearest
 from hausgeist.knowledge.hits import Hit
 
 LEASE = (
@@ -94,3 +94,38 @@ def test_what_a_sentence_holds() -> None:
     assert holds("date", "Am 3. März begann es.", ())
     assert holds("name", "It was signed by Anna.", ())
     assert not holds("name", "It was signed.", ())
+
+
+def test_what_comes_nearest_is_one_sentence_of_each_of_three_hits() -> None:
+    hits = [
+        hit(LEASE, start=100),
+        hit(MANUAL, language="de", file="file-2"),
+        hit(PRICES, file="file-3", kind="table"),
+        hit(LEASE[:43], file="file-4"),
+    ]
+    quotes = nearest("Who painted the office?", hits)
+    assert [one.hit.file for one in quotes] == ["file-1", "file-2", "file-3"]
+    assert quotes[0].text == "She has an office in Ulm."
+    for one in quotes:
+        assert one.hit.text[one.start - one.hit.start : one.end - one.hit.start] == one.text
+    assert [one.hit.file for one in nearest("Who painted the office?", hits, most=1)] == ["file-1"]
+
+
+@pytest.mark.parametrize("text", ["A word of it, and more; " * 40, "unbroken" * 90, "x " + "unbroken" * 90])
+def test_what_comes_nearest_is_cut_at_a_word(text: str) -> None:
+    (quote,) = nearest("Who painted it?", [hit(text, start=7)])
+    assert 120 <= len(quote.text) <= 240
+    assert quote.text == text[quote.start - 7 : quote.end - 7]
+    if " " in text[120:]:
+        assert text[quote.end - 7] == " "
+
+
+def test_what_comes_nearest_is_not_told_twice_where_passages_overlap() -> None:
+    whole = "The rent is 950 euros a month."
+    quotes = nearest("How high is the rent?", [hit(whole), hit(whole, score=0.7), hit(whole, file="file-2", score=0.6)])
+    assert [one.hit.file for one in quotes] == ["file-1", "file-2"]
+
+
+def test_nothing_comes_nearest_where_nothing_is_said() -> None:
+    assert nearest("Who painted it?", []) == []
+    assert nearest("Who painted it?", [hit("--- *** ---")]) == []
