@@ -423,8 +423,6 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"tools": [{"type": "custom", "name": "c"}]}, "one string parameter"),
     ({"input": [{"type": "computer_call_output", "call_id": "c", "output": {}}]}, "computer use"),
     ({"input": [{"role": "user", "content": [{"type": "input_file", "file_url": "http://x/y"}]}]}, "other hosts"),
-    ({"input": [{"role": "user", "content": [{"type": "input_file", "file_data": "JVBERi0xLjcKAA=="}]}]}, "plain text"),
-    ({"input": [{"role": "user", "content": [{"type": "input_file", "file_data": "JVBERi0xLjcK"}]}]}, "plain text"),
     ({"include": ["web_search_call.results"]}, "include"),
     ({"reasoning": {"summary": "detailed"}}, "summed up"),
     ({"text": {"verbosity": "low"}}, "verbosity"),
@@ -526,3 +524,12 @@ def test_llama_cpp_answers(client: openai.OpenAI) -> None:
     events = list(client.responses.create(model="tiny", input="hello", max_output_tokens=5, stream=True))
     assert events[-1].type in ("response.completed", "response.incomplete")
     assert client.responses.input_tokens.count(model="tiny", input="hello").input_tokens > 0
+
+
+@pytest.mark.parametrize("data", ["JVBERi0xLjcKAA==", "JVBERi0xLjcK"])
+def test_a_damaged_file_is_told_by_its_place(raw: httpx.Client, data: str) -> None:
+    content = [{"type": "input_file", "filename": "a.pdf", "file_data": data}, {"type": "input_text", "text": "what is it?"}]
+    answer = raw.post("/responses", json={"model": OBEYS, "input": [{"role": "user", "content": content}]})
+    error = answer.json()["error"]
+    assert (answer.status_code, error["type"], error["param"]) == (400, "invalid_request_error", "input.0.content.0")
+    assert "no PDF that can be opened" in error["message"]

@@ -50,9 +50,19 @@ def document(tmp_path: Path, pages: int = 1, lines: int = 1) -> Path:
     return path
 
 
+OTHERS: set[psutil.Process] = set()
+"""Processes of servers that other tests keep in this one."""
+
+
+@pytest.fixture(autouse=True)
+def _others() -> None:
+    OTHERS.clear()
+    OTHERS.update(psutil.Process().children())
+
+
 def workers() -> list[psutil.Process]:
     found = []
-    for child in psutil.Process().children():
+    for child in set(psutil.Process().children()) - OTHERS:
         with contextlib.suppress(psutil.Error):  # it ends at this moment
             if "hausgeist.knowledge.parse.worker" in " ".join(child.cmdline()):
                 found.append(child)

@@ -22,9 +22,12 @@ ANIMALS = ("ants", "bees", "cats", "dogs", "eels")
 
 
 async def filled(bench: Bench, *, animals: tuple[str, ...] = ANIMALS) -> str:
-    files = [await bench.bring(f"A page about {animal}.", f"{animal}.txt") for animal in animals]
-    store = await bench.stores.create(WHO, files=[Attachment(file=file) for file in files])
-    await bench.settled(store.id)
+    """One after the other, so that their passages are numbered in this order."""
+    store = await bench.stores.create(WHO)
+    for animal in animals:
+        file = await bench.bring(f"A page about {animal}.", f"{animal}.txt")
+        await bench.stores.attach(WHO, store.id, Attachment(file=file))
+        await bench.settled(store.id)
     return store.id
 
 
