@@ -179,7 +179,7 @@ def test_what_is_not_there(run: Callable[..., Any], weights: Path) -> None:
 
 
 def test_ctrl_c_keeps_what_has_come(home: Path, hub: Hub) -> None:
-    hub.fault("slow", rate=20_000, times=1000)
+    hub.fault("slow", rate=5_000, times=1000)
     leader, follower = pty.openpty()
     variables = environment(home, HF_ENDPOINT=hub.url, HAUSGEIST_ALLOW="localhost", TERM="xterm")
     process = subprocess.Popen([sys.executable, "-m", "hausgeist", "pull", NAME], env=variables, stdin=follower, stdout=follower, stderr=follower)
