@@ -34,7 +34,7 @@ from hausgeist.settings import Settings
 from hausgeist.store.database import Database
 from hausgeist.telemetry import Metrics
 from hausgeist.web import Parts, endpoints
-from hausgeist.web.throttle import SignInThrottle
+from hausgeist.web.house.throttle import SignInThrottle
 from hausgeist.workspace.service import Workspace
 
 PASSWORD = "correct horse battery staple"

@@ -17,7 +17,7 @@ from hausgeist.http.house import HOUSE
 from hausgeist.knowledge.hits import Mark
 from hausgeist.knowledge.stores.texts import PageRow, Paper
 from hausgeist.web.parts import Parts, who_asks
-from hausgeist.web.queries import number_in, only
+from hausgeist.web.house.queries import number_in, only
 
 __all__ = ["endpoints"]
 

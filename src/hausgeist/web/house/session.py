@@ -17,7 +17,7 @@ from hausgeist.http.facts import RequestFacts
 from hausgeist.http.house import HOUSE
 from hausgeist.identity import Principal
 from hausgeist.web.parts import Parts, origin_of, who_asks
-from hausgeist.web.throttle import SignInThrottle
+from hausgeist.web.house.throttle import SignInThrottle
 from hausgeist.workspace.access import SESSION_SECONDS
 
 __all__ = ["SignIn", "endpoints"]

@@ -1,0 +1,16 @@
+"""The routes of /house/v1: what none of the three APIs has words for. One module for each resource."""
+
+from __future__ import annotations
+
+from hausgeist.http.endpoint import Endpoint
+from hausgeist.web.house import chat_files, chats, citations, documents, erasures, keys, models, plan, projects, retention, session, state, stores
+from hausgeist.web.parts import Parts
+
+__all__ = ["endpoints"]
+
+_MODULES = (session, keys, projects, retention, chats, chat_files, citations, documents, stores, erasures, models, plan, state)
+
+
+def endpoints(parts: Parts) -> list[Endpoint]:
+    """All of them."""
+    return [endpoint for module in _MODULES for endpoint in module.endpoints(parts)]
