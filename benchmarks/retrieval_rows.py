@@ -20,6 +20,7 @@ from hausgeist.knowledge import assembly
 from hausgeist.knowledge.hits import Hit
 from hausgeist.knowledge.index.base import TextEntry
 from hausgeist.knowledge.index.words import open_words
+from hausgeist.knowledge.language import detect
 from hausgeist.knowledge.records import document_parts, documents, entries, passages, store_files, vector_stores
 from hausgeist.knowledge.stores.indexes import Indexes
 from hausgeist.knowledge.stores.search import Search
@@ -150,7 +151,7 @@ async def opened(home: Path, store: Store) -> AsyncIterator[tuple[Callable[[str,
     database = Database.open(home)
     prepared = Prepared(store)
     indexes = Indexes(database, home, embedders=prepared, open_words=open_words, open_vectors=assembly._open_vectors)
-    search = Search(database, indexes, fuse=assembly._fuse, language=assembly._language)
+    search = Search(database, indexes, fuse=assembly._fuse, language=detect)
 
     async def ask(text: str, limit: int) -> Sequence[Hit]:
         return await search.search(LOCAL_OWNER, [STORE], [text], limit=limit)
