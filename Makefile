@@ -11,6 +11,7 @@ export MODEL
 BIN := $(VENV)/bin
 LOCK := tests/requirements.lock
 INSTALL := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet install --constraint $(LOCK)
+MODULES := packaging/vendor.py packaging/web/package-lock.json
 LARGEST := 600
 
 .DEFAULT_GOAL := help
@@ -64,12 +65,12 @@ wheel: $(VENV)/.for-run ## build the wheel into dist/
 clean: ## remove what was built here: environment, caches, build folders
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-$(VENV)/.for-run: pyproject.toml $(LOCK) | $(VENV)/.ready
+$(VENV)/.for-run: pyproject.toml $(LOCK) $(MODULES) | $(VENV)/.ready
 	@echo "Installing Hausgeist and what it needs into $(VENV) (the first time takes a minute or two) ..."
 	@$(INSTALL) --editable .
 	@touch $@
 
-$(VENV)/.for-test: pyproject.toml $(LOCK) | $(VENV)/.ready
+$(VENV)/.for-test: pyproject.toml $(LOCK) $(MODULES) | $(VENV)/.ready
 	@echo "Installing Hausgeist, what it needs and the tools for tests into $(VENV) (the first time takes a minute or two) ..."
 	@$(INSTALL) --editable . --group test --group lint
 	@touch $(VENV)/.for-run $@

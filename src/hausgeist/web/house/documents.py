@@ -16,8 +16,8 @@ from hausgeist.http.endpoint import Endpoint, Handler
 from hausgeist.http.house import HOUSE
 from hausgeist.knowledge.hits import Mark
 from hausgeist.knowledge.stores.texts import PageRow, Paper
-from hausgeist.web.parts import Parts, who_asks
 from hausgeist.web.house.queries import number_in, only
+from hausgeist.web.parts import Parts, who_asks
 
 __all__ = ["endpoints"]
 

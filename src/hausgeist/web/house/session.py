@@ -16,8 +16,8 @@ from hausgeist.http.endpoint import Endpoint
 from hausgeist.http.facts import RequestFacts
 from hausgeist.http.house import HOUSE
 from hausgeist.identity import Principal
-from hausgeist.web.parts import Parts, origin_of, who_asks
 from hausgeist.web.house.throttle import SignInThrottle
+from hausgeist.web.parts import Parts, origin_of, who_asks
 from hausgeist.workspace.access import SESSION_SECONDS
 
 __all__ = ["SignIn", "endpoints"]

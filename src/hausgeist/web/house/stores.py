@@ -16,8 +16,8 @@ from hausgeist.http.house import HOUSE
 from hausgeist.knowledge.hits import Hit
 from hausgeist.knowledge.stores.rows import Order
 from hausgeist.knowledge.stores.values import FileStatus, Progress, StoreFile
-from hausgeist.web.parts import Parts, who_asks
 from hausgeist.web.house.queries import number_in, only
+from hausgeist.web.parts import Parts, who_asks
 
 __all__ = ["SearchBody", "endpoints"]
 

@@ -1,83 +1,87 @@
-"""The pages: what this server is and how to reach it (/), and signing in (/sign-in). Nothing is loaded from anywhere else."""
+"""Which pages there are, and who gets which: the table of routes, signing in, the way of a first visit."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from html import escape
+from collections.abc import Callable
+from typing import Final
+from urllib.parse import quote
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
-from hausgeist import __version__
-from hausgeist.http.endpoint import Endpoint
+from hausgeist.http.endpoint import Endpoint, Handler
 from hausgeist.http.house import HOUSE
+from hausgeist.identity import Principal
+from hausgeist.library import guide
+from hausgeist.web.pages.assets import Assets
+from hausgeist.web.pages.rendering import Page, Rendering
 from hausgeist.web.parts import Parts
 
 __all__ = ["endpoints"]
 
-_STYLE = (
-    "body{font:16px/1.5 system-ui,sans-serif;max-width:42rem;margin:3rem auto;padding:0 1rem;color-scheme:light dark}"
-    "code{font-family:ui-monospace,monospace}td{padding:.1rem 1rem .1rem 0}label{display:block;margin:.6rem 0}"
-    "input{font:inherit;width:100%;box-sizing:border-box}button{font:inherit}"
+CHAT = Page("chat", ("chat",))
+SIGN_IN = Page("sign-in", ("entrance",), bare=True)
+WELCOME = Page("welcome", ("entrance", "models"))
+_PAGES: Final = (
+    ("/chat/{chat}", CHAT, "A chat"),
+    ("/documents", Page("documents", ("documents",)), "Projects' documents, and what they answer"),
+    ("/documents/{store}", Page("documents", ("documents",)), "The documents of one store"),
+    ("/models", Page("models", ("models",)), "Models: installed, known, on their way"),
+    ("/plan", Page("plan", ("plan",)), "The planner"),
+    ("/personas", Page("personas", ("personas",)), "Personas and prompts"),
+    ("/server", Page("server", ("server",)), "The state of the server"),
+    ("/server/{part}", Page("server", ("server",)), "People, keys, usage, audit, settings"),
+    ("/welcome", WELCOME, "The first run"),
 )
-
-_SCRIPT = """
-const form = document.querySelector("form"), said = document.querySelector("#said"), link = location.hash.slice(1);
-if (link) document.querySelector("#name").remove();
-form.addEventListener("submit", async event => {
-  event.preventDefault();
-  const fields = new FormData(form), password = fields.get("password");
-  const body = link ? {link, password} : {name: fields.get("name"), password};
-  const reply = await fetch("/house/v1/session", {method: "POST", headers: {"content-type": "application/json"}, body: JSON.stringify(body)});
-  if (reply.ok) { location.replace("/"); return; }
-  const problem = await reply.json().catch(() => null);
-  said.textContent = problem?.error?.message ?? "That did not work.";
-});
-"""
-
-_SIGN_IN = """<h1>Sign in</h1>
-<form><div id="name"><label>Name <input name="name" autocomplete="username"></label></div>
-<label>Password <input name="password" type="password" autocomplete="current-password" required></label>
-<button>Sign in</button></form><p id="said" role="status"></p>"""
+_WELCOMED: Final = "hausgeist_welcomed"
 
 
 def endpoints(parts: Parts) -> list[Endpoint]:
     """The routes."""
+    assets = Assets()
+    rendering = Rendering(assets)
+
+    def route(path: str, handle: Handler, summary: str) -> Endpoint:
+        return Endpoint(method="GET", path=path, handle=handle, dialect=HOUSE, summary=summary, open=True)
 
     async def root(request: Request) -> Response:
         if "text/html" not in request.headers.get("accept", ""):
             # What clients of Ollama look for to tell whether it is there.
             return PlainTextResponse("Ollama is running", headers={"vary": "Accept"})
-        return _page("Hausgeist", _about(f"{request.url.scheme}://{request.url.netloc}"))
+        return _for_people(request, lambda who: _first_page(request, parts, rendering, who))
 
     async def sign_in(request: Request) -> Response:
-        return _page("Sign in", _SIGN_IN, script=_SCRIPT)
+        return rendering.page(request, SIGN_IN, who=request.state.principal)
+
+    async def static(request: Request) -> Response:
+        return assets.answer(request)
+
+    def shown(page: Page) -> Handler:
+        async def show(request: Request) -> Response:
+            return _for_people(request, lambda who: rendering.page(request, page, who=who))
+
+        return show
 
     return [
-        Endpoint(method="GET", path="/", handle=root, dialect=HOUSE, summary="That the server runs, and how to reach it", open=True),
-        Endpoint(method="GET", path="/sign-in", handle=sign_in, dialect=HOUSE, summary="The page for signing in", open=True),
+        route("/", root, "The chat; for programs: that the server runs"),
+        route("/sign-in", sign_in, "The page for signing in"),
+        *(route(path, shown(page), summary) for path, page, summary in _PAGES),
+        route("/static/{digest}/{path:path}", static, "What the pages load"),
     ]
 
 
-def _about(base: str) -> str:
-    rows = (("OpenAI", f"{base}/v1"), ("Anthropic", base), ("Ollama", base), ("this API described", f"{base}/openapi.json"))
-    lines = "".join(f"<tr><td>{escape(name)}</td><td><code>{escape(address)}</code></td></tr>" for name, address in rows)
-    what = "A private AI server. It speaks three APIs; give your client the base address of the one it knows."
-    return f"<h1>Hausgeist {escape(__version__)}</h1><p>{what}</p><table>{lines}</table>"
+def _for_people(request: Request, show: Callable[[Principal], Response]) -> Response:
+    """The page, or first the one for signing in, which leads back here."""
+    who: Principal | None = request.state.principal
+    if who is not None:
+        return show(who)
+    here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    return RedirectResponse(f"/sign-in?next={quote(here, safe='')}", 303, headers={"cache-control": "no-store"})
 
 
-def _page(title: str, body: str, *, script: str = "") -> Response:
-    """A page that may load nothing and do nothing but what is in it."""
-    text = (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f"<title>{escape(title)}</title><style>{_STYLE}</style>{body}{f'<script>{script}</script>' if script else ''}</html>"
-    )
-    policy = ["default-src 'none'", f"style-src {_digest(_STYLE)}", "base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'"]
-    if script:
-        policy += [f"script-src {_digest(script)}", "connect-src 'self'"]
-    return HTMLResponse(text, headers={"content-security-policy": "; ".join(policy), "x-frame-options": "DENY", "vary": "Accept"})
-
-
-def _digest(text: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+def _first_page(request: Request, parts: Parts, rendering: Rendering, who: Principal) -> Response:
+    """An owner who has no model but the guide, and was not greeted yet, is greeted."""
+    alone = who.house_role == "owner" and all(guide.is_guide(one.model.id) for one in parts.upkeep.versions.all())
+    if alone and _WELCOMED not in request.cookies:
+        return RedirectResponse("/welcome", 303, headers={"cache-control": "no-store", "vary": "Accept"})
+    return rendering.page(request, CHAT, who=who)

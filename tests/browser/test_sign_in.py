@@ -1,0 +1,67 @@
+"""Signing in, in the browser: by password, key and link; where one is led; in which language and light."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.acceptance.support import ServerProcess
+from tests.browser.conftest import PHONE, overflowing, shoot, violations
+
+PASSWORD = "correct horse battery"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """One that demands to know who asks."""
+    home: Path = tmp_path_factory.mktemp("home") / "home"
+    environment = {"HAUSGEIST_GUIDE": "1", "HAUSGEIST_FAKE": "0", "HAUSGEIST_KEYS_REQUIRED": "true"}
+    with ServerProcess(home, environment=environment) as process:
+        yield process.start()
+
+
+def test_a_page_leads_to_signing_in_and_back(page: Page, server: ServerProcess, owner_key: str) -> None:
+    page.goto("/models?x=1")
+    expect(page).to_have_url(f"{server.url}/sign-in?next=%2Fmodels%3Fx%3D1")
+    assert not violations(page)
+    page.get_by_role("button", name="API key instead").click()
+    page.get_by_label("API key").fill("hg-wrong")
+    page.get_by_role("button", name="Sign in", exact=True).click()
+    expect(page.get_by_role("alert")).not_to_be_empty()
+    page.get_by_label("API key").fill(owner_key)
+    page.get_by_role("button", name="Sign in", exact=True).click()
+    expect(page).to_have_url(f"{server.url}/models?x=1")
+
+
+@pytest.mark.parametrize(("elsewhere"), ["https://example.org/", "//example.org/", "javascript:alert(1)"])
+def test_nobody_is_led_elsewhere(page: Page, server: ServerProcess, owner_key: str, elsewhere: str) -> None:
+    page.goto(f"/sign-in?next={elsewhere}")
+    page.get_by_role("button", name="API key instead").click()
+    page.get_by_label("API key").fill(owner_key)
+    page.get_by_role("button", name="Sign in", exact=True).click()
+    page.wait_for_url(lambda url: "/sign-in" not in url)
+    assert page.url.startswith(server.url)
+
+
+def test_the_browsers_language_and_light(open_browser, owner_key: str) -> None:  # type: ignore[no-untyped-def]
+    for locale, heading in (("de-AT", "Anmelden"), ("es-MX", "Iniciar sesión"), ("fr", "Se connecter"), ("zh-CN", "登录"), ("pt-BR", "Sign in")):
+        context, _ = open_browser(locale=locale, dark=locale == "fr", size=PHONE)
+        page = context.new_page()
+        page.goto("/sign-in")
+        expect(page.get_by_role("heading", name=heading)).to_be_visible()
+        assert not violations(page)
+        assert not overflowing(page)
+        shoot(page, f"sign-in-{locale}")
+
+
+@pytest.fixture(scope="module")
+def owner_key(server: ServerProcess) -> str:
+    import json
+
+    token = json.loads((server.home / "run" / "server.json").read_text())["token"]
+    with httpx.Client(base_url=server.url, headers={"authorization": f"Bearer {token}"}, trust_env=False) as client:
+        return str(client.post("/house/v1/keys", json={"name": "pages", "role": "owner"}).raise_for_status().json()["key"])
