@@ -145,7 +145,8 @@ def overflowing(page: Page) -> list[str]:
         """() => [...document.querySelectorAll("body *")].filter(one => {
             const at = one.getBoundingClientRect();
             if (at.width === 0 || at.right <= innerWidth + 1 || getComputedStyle(one).position === "fixed") return false;
-            for (let up = one.parentElement; up; up = up.parentElement) if (["auto", "scroll", "hidden", "clip"].includes(getComputedStyle(up).overflowX)) return false;
+            for (let up = one.parentElement; up; up = up.parentElement)
+                if (["auto", "scroll", "hidden", "clip"].includes(getComputedStyle(up).overflowX)) return false;
             return !one.closest(".visually-hidden");
         }).map(one => `${one.tagName}.${one.className}`).slice(0, 5)"""
     )
