@@ -84,7 +84,7 @@ def test_the_life_of_a_chat(people: People) -> None:
     assert texts(told) == ["What is a cat?", "An animal."]
     assert told | {"created": 0, "changed": 0, "items": []} == {
         "id": chat, "title": "What is a cat?", "model": "tiny", "settings": {"temperature": 0.2, "instructions": "Be kind."}, "metadata": {"a": "b"},
-        "origin": None, "created": 0, "changed": 0, "pinned": False, "archived": False, "items": [],
+        "origin": None, "created": 0, "changed": 0, "pinned": False, "archived": False, "items": [], "running": None,
     }  # fmt: skip
     assert ok(ada.patch(f"{CHATS}/{chat}", json={"title": "Cats", "pinned": True, "settings": {}}))["title"] == "Cats"
     [added] = ok(ada.post(f"{CHATS}/{chat}/messages", json={"messages": [{"content": "And a dog?"}]}), 201)["data"]

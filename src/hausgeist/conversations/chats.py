@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, NamedTuple
 
 from sqlalchemy import Connection, select, tuple_, update
 
 from hausgeist.conversations.drafts import Draft, Node, write_draft
 from hausgeist.conversations.records import Conversation, Item, conversations, owned
-from hausgeist.conversations.responses.keeping import demand_free
+from hausgeist.conversations.responses.keeping import demand_free, find_all_busy, find_busy
 from hausgeist.conversations.service import HEAD, Conversations, add_items, all_items, conversation_of, newest_end, path_of, read_conversation
 from hausgeist.errors import InvalidRequest, NotFound, shown
 from hausgeist.identity import Principal
@@ -23,7 +23,8 @@ from hausgeist.store.writer import driver_of
 
 __all__ = ["Chats", "Listed", "Said", "Shown", "Way"]
 
-_ITEMS: Final = "SELECT seq, id, parent, created, response, CAST(body AS BLOB) FROM items WHERE conversation = ? ORDER BY seq"
+_ITEMS: Final = "SELECT seq, id, parent, created, response, role, CAST(body AS BLOB) FROM items WHERE conversation = ? ORDER BY seq"
+_FIGURES: Final = "SELECT response, CAST(body AS BLOB) FROM response_figures WHERE conversation = ?"
 _ORDER: Final = (conversations.c.pinned, conversations.c.changed, conversations.c.id)
 Way = Literal["show", "after", "instead_of"]
 """How an item is meant. show: the branch that it is on, to its newest end. after: what is said next follows it. instead_of: what is said next
@@ -32,29 +33,33 @@ stands beside it, as another branch."""
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """Some chats of a list. `next`: from where it goes on; `None`: nowhere."""
+    """Some chats of a list. `next`: from where it goes on; `None`: nowhere. `running`: by the chat, the response that is being made in it."""
 
     chats: Sequence[Conversation]
     next: str | None
+    running: Mapping[str, str] = field(default_factory=dict)
 
 
 class Said(NamedTuple):
     """An item of the branch that is shown. `body`: its JSON, as it was kept. `beside`: ids of the items that follow the same one, in the order
-    in which they were written, this one among them; empty where there is no other."""
+    in which they were written, this one among them; empty where there is no other. `made`: at the last item of a response, what making it took, as
+    JSON; at a question only where nothing came of it, and nothing was said since."""
 
     id: str
     created: float
     response: str | None
     body: bytes
     beside: Sequence[str]
+    made: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A chat with what is shown of it."""
+    """A chat with what is shown of it. `running`: the response that is being made in it."""
 
     chat: Conversation
     said: Sequence[Said]
+    running: str | None
 
 
 class Chats:
@@ -81,7 +86,8 @@ class Chats:
         def read(connection: Connection) -> Listed:
             found = [conversation_of(row) for row in connection.execute(query)]
             last = found[limit - 1] if len(found) > limit else None
-            return Listed(found[:limit], f"{int(last.pinned)}-{last.changed!r}-{last.id}" if last is not None else None)
+            more = f"{int(last.pinned)}-{last.changed!r}-{last.id}" if last is not None else None
+            return Listed(found[:limit], more, find_all_busy(connection, who))
 
         return self._database.read(read)
 
@@ -95,7 +101,8 @@ class Chats:
             found = read_conversation(connection, who, chat)
             # The driver's own rows: of thousands of items, everything else would cost more than reading them.
             rows = driver_of(connection).execute(_ITEMS, (chat,)).fetchall()
-            return Shown(found, _path(rows, found.head))
+            made = dict(driver_of(connection).execute(_FIGURES, (chat,)).fetchall())
+            return Shown(found, _path(rows, made, found.head), find_busy(connection, chat))
 
         return self._database.read(read)
 
@@ -178,15 +185,20 @@ def _turned(connection: Connection, chat: Conversation, way: Way, item: str) -> 
             return found.parent
 
 
-def _path(rows: Sequence[Any], head: int | None) -> Sequence[Said]:
+def _path(rows: Sequence[Any], made: Mapping[str, bytes], end: int | None) -> Sequence[Said]:
     by_seq = {row[0]: row for row in rows}
+    last = {row[4]: row[0] for row in rows}
     following: dict[int | None, list[str]] = {}
     for row in rows:
         following.setdefault(row[2], []).append(row[1])
     path: list[Said] = []
+    head = end
     while head is not None and (row := by_seq.get(head)) is not None:
-        beside = following[row[2]]
-        path.append(Said(row[1], row[3], row[4], row[5], beside if len(beside) > 1 else ()))
-        head = row[2]
+        _, item, parent, created, response, role, body = row
+        beside = following[parent]
+        # What is last may be on another branch, and is told there.
+        told = made.get(response) if (role != "user" or head == end) and last[response] == head else None
+        path.append(Said(item, created, response, body, beside if len(beside) > 1 else (), told))
+        head = parent
     path.reverse()
     return path

@@ -53,6 +53,8 @@ def said(content: Any) -> str:
 def messages_of(items: Sequence[Mapping[str, Any]], *, opened: Callable[[str], str] = str) -> list[dict[str, Any]]:
     """Messages as the engine's chat takes them. Calls that follow one another, and the answer they stand beside, are one message of the assistant.
 
+    So are an answer that was cut off and what went on with it: engines take one at the end, which they go on with.
+
     Images are as they came: an address or data. `opened`: the text of an item's encrypted content. Calls that were cut off are left out.
     Raises `NotSupported` for items that no model here understands.
     """
@@ -60,11 +62,12 @@ def messages_of(items: Sequence[Mapping[str, Any]], *, opened: Callable[[str], s
     names: dict[str, str] = {}
     requests: dict[str, Mapping[str, Any]] = {}
     thoughts: list[str] = []
+    cut: dict[str, Any] | None = None
     asked = max((number for number, item in enumerate(items) if item.get("type", "message") == "message" and item.get("role") == "user"), default=-1)
     for number, item in enumerate(items):
         match item.get("type", "message"):
             case "message":
-                messages.append(_message(item))
+                cut = _say(messages, item, cut)
             case "function_call":
                 if item.get("status") == "incomplete":
                     continue
@@ -101,6 +104,19 @@ def messages_of(items: Sequence[Mapping[str, Any]], *, opened: Callable[[str], s
                 spoken["reasoning_content"] = "\n".join(thoughts)
             thoughts = []
     return messages
+
+
+def _say(messages: list[dict[str, Any]], item: Mapping[str, Any], cut: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Add a message, to the one that was `cut` off where it goes on with that. Returns the message if it is cut off itself."""
+    said_now = _message(item)
+    if said_now["role"] != "assistant":
+        messages.append(said_now)
+        return None
+    if cut is not None and messages[-1] is cut and "tool_calls" not in cut:
+        cut["content"] += said_now["content"]
+    else:
+        messages.append(said_now)
+    return messages[-1] if item.get("status") == "incomplete" else None
 
 
 def _message(item: Mapping[str, Any]) -> dict[str, Any]:

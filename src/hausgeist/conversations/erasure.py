@@ -1,4 +1,5 @@
-"""Removes what was said: of a person, of a project, and what belongs to nobody any more. What goes can be read neither here nor in the file.
+"""Removes what was said, or kept to be said: of a person, of a project, and what belongs to nobody any more. What goes can be read neither here nor
+in the file.
 
 Rows are overwritten as they go (PRAGMA secure_delete); the index of words keeps old words until its parts are merged, and the write-ahead log
 what was written lately, so both are put in order afterwards.
@@ -12,6 +13,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, Table, and_, delete, select, text
 
 from hausgeist.conversations.batches.records import batches
+from hausgeist.conversations.prompts.records import personas, prompts
 from hausgeist.conversations.records import completions, conversations, responses
 from hausgeist.conversations.service import delete_conversations
 from hausgeist.files.records import files, uploads
@@ -22,7 +24,9 @@ from hausgeist.store.jobs import Handler, Task
 
 __all__ = ["erase_rows", "eraser", "leave", "remove_orphans", "scrub", "scrubber"]
 
-_KINDS: Final[tuple[tuple[str, Table], ...]] = (("responses", responses), ("completions", completions))
+_KINDS: Final[tuple[tuple[str, Table], ...]] = (
+    ("responses", responses), ("completions", completions), ("personas", personas), ("prompts", prompts),
+)  # fmt: skip
 _MERGED_PAGES: Final = 500
 """In one transaction: some milliseconds, after which others get their turn."""
 _LONGEST_MERGE: Final = 10_000
@@ -30,7 +34,8 @@ _AT_ONCE: Final = 5000
 
 
 def erase_rows(connection: Connection, *, user: str | None = None, project: str | None = None) -> dict[str, int]:
-    """Within a transaction: all chats, responses and stored completions of a user, a project, or a user in a project. How many went, by kind."""
+    """Within a transaction: all chats, responses, stored completions, personas and prompts of a user, a project, or a user in a project. How many
+    went, by kind."""
     if user is None and project is None:
         raise ValueError("whose?")
     # Conversations take the responses with them that were made there, so those are counted first.

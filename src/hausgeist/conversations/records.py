@@ -16,7 +16,7 @@ from sqlalchemy import Column, ColumnElement, Float, Integer, LargeBinary, MetaD
 from hausgeist.identity import Principal
 
 __all__ = ["Conversation", "Item", "completions", "conversations", "items", "metadata", "new_id", "owned", "response_events",
-           "response_items", "responses", "retention", "seal"]  # fmt: skip
+           "response_figures", "response_items", "responses", "retention", "seal"]  # fmt: skip
 
 metadata = MetaData()
 
@@ -84,6 +84,13 @@ response_events = Table(
     metadata,
     Column("response", Text, primary_key=True),
     Column("number", Integer, primary_key=True),
+    Column("body", Text, nullable=False),
+)
+response_figures = Table(
+    "response_figures",
+    metadata,
+    Column("conversation", Text, primary_key=True),
+    Column("response", Text, primary_key=True),
     Column("body", Text, nullable=False),
 )
 completions = Table(

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, delete, insert, select
 
 from hausgeist.conversations.batches.records import batches
 from hausgeist.conversations.erasure import remove_orphans, scrub
+from hausgeist.conversations.prompts.records import personas, prompts
 from hausgeist.conversations.records import completions, conversations, responses, retention
 from hausgeist.conversations.service import delete_conversations
 from hausgeist.errors import HausgeistError
@@ -113,7 +114,7 @@ class Retention:
         """Whether something is nobody's. Looked at without the writing thread, which others wait for."""
         strangers = " OR ".join(
             f'EXISTS (SELECT 1 FROM {table.name} WHERE "user" NOT IN (SELECT id FROM users))'  # noqa: S608
-            for table in (conversations, responses, completions, batches, files, uploads)
+            for table in (conversations, responses, completions, personas, prompts, batches, files, uploads)
         )
         words = "EXISTS (SELECT 1 FROM items_words_content WHERE id NOT IN (SELECT seq FROM items))"
         return bool(self._database.read(lambda connection: connection.exec_driver_sql(f"SELECT {strangers} OR {words}").scalar()))

@@ -17,7 +17,8 @@ from hausgeist.conversations.batches.records import batches
 from hausgeist.conversations.chats import Chats
 from hausgeist.conversations.content import message
 from hausgeist.conversations.erasure import erase_rows, eraser, leave, scrub, scrubber
-from hausgeist.conversations.records import completions, conversations, items, response_events, responses, retention
+from hausgeist.conversations.prompts import Personas, Prompts
+from hausgeist.conversations.records import completions, conversations, items, response_events, response_figures, responses, retention
 from hausgeist.conversations.retention import Retention
 from hausgeist.conversations.search import Search
 from hausgeist.conversations.service import SCRUB_JOB
@@ -48,8 +49,10 @@ async def people(database: Database) -> tuple[Workspace, Principal, Principal]:
     return workspace, one, two
 
 
-async def fill(database: Database, who: Principal, *, created: float | None = None, status: str = "completed", text: str = "hello") -> str:
-    """A chat, a response with an event, a stored completion."""
+async def fill(
+    database: Database, who: Principal, *, created: float | None = None, status: str = "completed", text: str = "hello", written: bool = True
+) -> str:
+    """A chat, a response with an event and figures, a stored completion; `written`: a persona and a prompt."""
     at = time.time() if created is None else created
     chat = await Chats(database).create(who, [message("user", text), message("assistant", f"{text}, you")])
     name = f"{who.user}-{who.project}-{at}-{status}"
@@ -61,15 +64,30 @@ async def fill(database: Database, who: Principal, *, created: float | None = No
         asked = {"request": "{}", "input": "[]", "conversation": chat.id, "status": status}
         connection.execute(insert(responses).values(**counted | same | asked, id=f"resp {name}"))
         connection.execute(insert(response_events).values(response=f"resp {name}", number=0, body=text))
+        connection.execute(insert(response_figures).values(conversation=chat.id, response=f"resp {name}", body="{}"))
         connection.execute(insert(completions).values(**same, id=f"cmpl {name}", metadata="{}", messages=text))
 
     await database.write(write)
+    if written:
+        await Personas(database).create(who, name=text[:50], instructions=text, settings={"stop": text})
+        await Prompts(database).create(who, name=text[:50], text=text)
     return chat.id
 
 
 def counts(database: Database) -> list[int]:
     """Chats, items, their words, responses, events, completions."""
-    tables = ["conversations", "items", "items_words", "responses", "response_events", "completions"]
+    return _counted(database, "conversations", "items", "items_words", "responses", "response_events", "completions")
+
+
+def written(database: Database) -> list[int]:
+    """Personas, prompts."""
+    return _counted(database, "personas", "prompts")
+
+
+def _counted(database: Database, *tables: str) -> list[int]:
+    # Figures go with their response, whatever takes that.
+    figures = "SELECT (SELECT count(*) FROM response_figures) = (SELECT count(*) FROM responses)"
+    assert database.read(lambda connection: connection.exec_driver_sql(figures).scalar())
     return [database.read(lambda connection: connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar()) for table in tables]
 
 
@@ -109,6 +127,7 @@ async def test_what_is_older_goes_and_what_is_younger_stays(database: Database) 
     left = {row.id for row in database.read(lambda connection: connection.execute(conversations.select()).all())}
     assert left == {young, running, elsewhere}, f"and not {old}"
     assert counts(database) == [3, 6, 6, 3, 3, 2]
+    assert written(database) == [4, 4], "nobody has said them"
     await keeping.set_days("default", None)
     assert await keeping.sweep() == {"files": 3}
 
@@ -151,6 +170,7 @@ async def test_a_person_goes_and_nothing_of_them_stays(database: Database) -> No
         await fill(database, who)
     await workspace.remove_user("bob")
     assert counts(database) == [1, 2, 2, 1, 1, 1]
+    assert written(database) == [1, 1]
     assert len(Chats(database).listed(ada).chats) == 1
 
 
@@ -162,6 +182,7 @@ async def test_a_project_goes_and_nothing_of_it_stays(database: Database) -> Non
     await Retention(database).set_days(theirs.project, 7)
     await workspace.remove_project("bob's")
     assert counts(database) == [2, 4, 4, 2, 2, 2]
+    assert written(database) == [2, 2]
     assert database.read(lambda connection: connection.execute(retention.select()).all()) == []
 
 
@@ -183,7 +204,8 @@ async def test_what_was_left_behind_is_found_by_the_next_round(database: Databas
     await database.write(lambda connection: connection.execute(insert(uploads).values(same | brought | {"expires": 9e9})))
     assert counts(database) == [2, 2, 4, 2, 2, 2]
     gone = await Retention(database).sweep()
-    assert gone == {"chats": 1, "responses": 1, "completions": 1, "batches": 1, "files": 1, "words": 2}
+    assert gone == {"chats": 1, "responses": 1, "completions": 1, "personas": 1, "prompts": 1, "batches": 1, "files": 1, "words": 2}
+    assert written(database) == [1, 1]
     for table in (batches, files, uploads):
         assert not database.read(lambda connection, table=table: connection.execute(table.select()).all())
     assert counts(database) == [1, 1, 1, 1, 1, 1]
@@ -206,8 +228,9 @@ async def test_erasing_takes_what_is_meant_and_no_more(database: Database, subje
         await fill(database, who)
     erased = await eraser(database)(subject(ada, bob))
     assert counts(database) == left
-    assert sum(erased.counts.values()) == 3 * (3 - left[0])
-    assert await eraser(database)(subject(ada, bob)) == type(erased)({"chats": 0, "responses": 0, "completions": 0})
+    assert written(database) == [left[0], left[0]]
+    assert sum(erased.counts.values()) == 5 * (3 - left[0])
+    assert await eraser(database)(subject(ada, bob)) == type(erased)(dict.fromkeys(("chats", "responses", "completions", "personas", "prompts"), 0))
 
 
 async def test_nobody_is_not_everybody(database: Database) -> None:
@@ -230,7 +253,7 @@ async def test_nothing_can_be_read_in_the_file(database: Database) -> None:
 
 
 async def test_a_round_leaves_nothing_in_the_file_either(database: Database) -> None:
-    await fill(database, LOCAL_OWNER, created=1.0, text=f"{SECRET} and so on")
+    await fill(database, LOCAL_OWNER, created=1.0, text=f"{SECRET} and so on", written=False)
     keeping = Retention(database)
     await keeping.set_days("default", 1)
     await keeping.sweep()

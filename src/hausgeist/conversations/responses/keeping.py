@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, delete, func, insert, or_, select, text, update
 
-from hausgeist.conversations.records import conversations, items, owned, response_events, response_items, responses
+from hausgeist.conversations.records import conversations, items, owned, response_events, response_figures, response_items, responses
 from hausgeist.conversations.responses.ask import kept
 from hausgeist.conversations.responses.run import Run
 from hausgeist.conversations.service import HEAD, add_items, all_items, path_of, read_conversation, scrub_soon
@@ -30,6 +30,7 @@ __all__ = [
     "demand_free",
     "events_of",
     "find",
+    "find_all_busy",
     "find_busy",
     "finish",
     "orphans",
@@ -86,14 +87,21 @@ def find_busy(connection: Connection, conversation: str) -> str | None:
     return connection.execute(select(responses.c.id).where(_IS_GOING, responses.c.conversation == conversation)).scalar()
 
 
+def find_all_busy(connection: Connection, who: Principal) -> dict[str, str]:
+    """By the conversation, the response that is being made in it."""
+    busy = select(responses.c.conversation, responses.c.id).where(_IS_GOING, owned(responses, who), responses.c.conversation.is_not(None))
+    return {row.conversation: row.id for row in connection.execute(busy)}
+
+
 def finish(connection: Connection, run: Run, batch: Batch, worker: str) -> None:
     """Write down how it ended, with all that was said. Nothing is written of a response that was deleted, or taken over by another process."""
+    now = time.time()
     changed = connection.execute(
         update(responses)
         .where(responses.c.id == run.id, responses.c.status.in_(GOING), or_(responses.c.worker == worker, responses.c.worker.is_(None)))
         .values(
             status=run.response["status"],
-            finished=time.time(),
+            finished=now,
             body=json.dumps(run.response, ensure_ascii=False),
             worker=None,
             lease_until=None,
@@ -115,6 +123,28 @@ def finish(connection: Connection, run: Run, batch: Batch, worker: str) -> None:
     _note(connection, run.id, output)
     if run.ask.conversation is not None and output:
         _append(connection, run, output)
+    if run.ask.conversation is not None:
+        figures = {"conversation": run.ask.conversation, "response": run.id, "body": json.dumps(_figures(run, now), ensure_ascii=False)}
+        connection.execute(insert(response_figures).prefix_with("OR REPLACE").values(figures))
+
+
+def _figures(run: Run, completed: float) -> dict[str, Any]:
+    """What making it took: Unix times, tokens, milliseconds; `None` where that is not known."""
+    response = run.response
+    usage, error = response.get("usage") or {}, response.get("error")
+    return {
+        "model": run.ask.model,
+        "created": run.started,
+        "completed": completed,
+        "status": response["status"],
+        "background": run.ask.background,
+        "input_tokens": usage.get("input_tokens"),
+        "output_tokens": usage.get("output_tokens"),
+        "cached_tokens": (usage.get("input_tokens_details") or {}).get("cached_tokens"),
+        "first_token_ms": None if run.first_token_ms is None else round(run.first_token_ms),
+        "mode": (response.get("metadata") or {}).get("mode"),
+        "error": {"code": error["code"], "message": error["message"]} if error else None,
+    }
 
 
 def _is_there(connection: Connection, conversation: str) -> bool:

@@ -52,6 +52,9 @@ class Run:
         self.who = who
         self.origin = origin
         self.response = response
+        self.started = time.time()
+        self.first_token_ms: float | None = None
+        """From its beginning to the first words, of an answer or of a thought."""
         self.before = before
         self.weight = 0
         """Characters that it holds in memory, about."""
@@ -140,6 +143,8 @@ class Run:
     # What is told
 
     def tell(self, kind: str, fields: Mapping[str, Any]) -> None:
+        if self.first_token_ms is None and kind.endswith(".delta"):
+            self.first_token_ms = (time.time() - self.started) * 1000
         self.events.append(encode(self.next_number, kind, fields))
         self._wake()
 

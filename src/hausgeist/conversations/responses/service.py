@@ -450,6 +450,7 @@ class Responses:
         events = self._events_of(row.id)
         run = Run(ask, who, origin, json.loads(row.body), seal=self._sealer(ask, who), number=len(events))
         run.kept = True
+        run.started = row.created
         run.output.items += (said := keeping.rebuilt(events))
         if row.background and not said and not row.cancelling and row.attempts < _ATTEMPTS and not self._closing:
             run.begun = any(event.startswith(b"event: response.in_progress\n") for event in events)

@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 from hausgeist.http.endpoint import Endpoint
-from hausgeist.web.house import chat_files, chats, citations, documents, erasures, keys, models, plan, projects, retention, session, state, stores
+from hausgeist.web.house import (
+    chat_files,
+    chats,
+    citations,
+    documents,
+    erasures,
+    keys,
+    models,
+    personas,
+    plan,
+    projects,
+    prompts,
+    retention,
+    session,
+    state,
+    stores,
+)
 from hausgeist.web.parts import Parts
 
 __all__ = ["endpoints"]
 
-_MODULES = (session, keys, projects, retention, chats, chat_files, citations, documents, stores, erasures, models, plan, state)
+_MODULES = (
+    session, keys, projects, retention, chats, chat_files, citations, personas, prompts, documents, stores, erasures, models, plan, state,
+)  # fmt: skip
 
 
 def endpoints(parts: Parts) -> list[Endpoint]:

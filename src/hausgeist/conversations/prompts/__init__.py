@@ -1,0 +1,7 @@
+"""What people write once and use often: personas (named instructions with settings) and prompts with gaps; their own, and those of their project."""
+
+from hausgeist.conversations.prompts.library import Prompts
+from hausgeist.conversations.prompts.personas import Personas
+from hausgeist.conversations.prompts.records import Persona, Prompt
+
+__all__ = ["Persona", "Personas", "Prompt", "Prompts"]
