@@ -38,6 +38,7 @@ from hausgeist.gateway.openai.responses import complete
 from hausgeist.gateway.openai.schemas import check_schema
 from hausgeist.gateway.services import Services
 from hausgeist.governance import copies
+from hausgeist.governance.consumption import Consumption
 from hausgeist.governance.egress import Egress
 from hausgeist.governance.erasure import Erased, Erasure, Subject
 from hausgeist.governance.service import Governor
@@ -60,6 +61,7 @@ from hausgeist.model import Footprint, InstalledModel, LaunchPlan
 from hausgeist.serving import caches
 from hausgeist.serving.door import Door
 from hausgeist.serving.loads import Loads
+from hausgeist.serving.machine import Machine
 from hausgeist.serving.memory import Ledger
 from hausgeist.serving.metering import Meter
 from hausgeist.serving.pool import Pool
@@ -162,6 +164,7 @@ class App:
     meter: Meter
     loads: Loads
     pool: Pool
+    machine: Machine
     door: Door
     files: Files
     uploads: Uploads
@@ -214,6 +217,8 @@ class App:
             database=self.database,
             workspace=self.workspace,
             governor=self.governor,
+            consumption=Consumption(self.database),
+            machine=self.machine,
             erasure=self.erasure,
             retention=self.retention,
             metrics=self.metrics,
@@ -275,6 +280,7 @@ class App:
         if self.settings.upstreams:
             self._refreshing = asyncio.create_task(self._refresh())
         if working:
+            self.machine.start()
             self.files.start()
             shutil.rmtree(web.incoming(self.settings.home), ignore_errors=True)
             self.retention.start()
@@ -303,6 +309,7 @@ class App:
         self.closing()
         if self._refreshing is not None:
             self._refreshing.cancel()
+        await self.machine.stop()
         await self.retention.stop()
         await self.batches.stop()
         await self.knowledge.stop()
@@ -448,6 +455,7 @@ def build(settings: Settings) -> App:
         meter=meter,
         loads=loads,
         pool=pool,
+        machine=Machine(home=settings.home, pool=pool),
         door=door,
         files=files,
         uploads=Uploads(database, files),

@@ -8,22 +8,48 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Mapping
+import types
+import typing
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, StringConstraints, ValidationError, field_validator
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    TomlConfigSettingsSource,
+)
 
 from hausgeist.errors import InvalidRequest
 from hausgeist.identity import is_this_machine
 from hausgeist.model import CacheType, Speculation, Switch, Task
 
-__all__ = ["DEFAULT_PORT", "FOREIGN", "McpSection", "ModelSection", "RegistrySection", "Settings", "UpstreamSection", "default_home", "load_settings"]
+__all__ = [
+    "DEFAULT_PORT",
+    "FOREIGN",
+    "McpSection",
+    "ModelSection",
+    "RegistrySection",
+    "Said",
+    "Settings",
+    "UpstreamSection",
+    "default_home",
+    "load_settings",
+    "takes",
+]
 
 DEFAULT_PORT = 4287
+FILE_NAME = "hausgeist.toml"
+
+Said = Literal["default", "other tool", "file", "environment", "flag"]
+"""Where a setting's value comes from, in rising order of strength."""
 
 FOREIGN: Mapping[str, tuple[str, ...]] = {
     "ca_certificates": ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"),
@@ -140,6 +166,7 @@ class Settings(BaseSettings):
         populate_by_name=True,
     )
 
+    _said: dict[tuple[str, ...], Said] = PrivateAttr(default_factory=dict)
     home: Path = Field(default_factory=default_home, description="Folder of all state: database, blobs, logs. Copy it and you have moved.")
     host: str = Field("127.0.0.1", description="Address to listen on. Anything but loopback demands keys and TLS.")
     port: int = Field(DEFAULT_PORT, ge=0, le=65535, description="Port to listen on; 0 lets the system choose.")
@@ -243,6 +270,15 @@ class Settings(BaseSettings):
             sources.append(TomlConfigSettingsSource(settings_cls))
         return (*sources, _Foreign(settings_cls))
 
+    def said(self, *path: str) -> Said:
+        """Where the value of a setting comes from; of a table, `("upstreams", "gpu", "url")`, that of an entry."""
+        return self._said.get(path, "default")
+
+    @property
+    def file(self) -> Path:
+        """The file that settings are written in; it need not be there."""
+        return self.home / FILE_NAME
+
     @property
     def hf_token_files(self) -> tuple[Path, ...]:
         """Where a token for the hub may lie, in the order in which to look."""
@@ -267,13 +303,14 @@ def load_settings(**flags: Any) -> Settings:
     """Settings of this start; flags that are `None` count as not given. Raises `InvalidRequest` naming the setting and its source."""
     given = {name: value for name, value in flags.items() if value is not None}
     home = Path(given.get("home") or default_home()).expanduser().absolute()
-    file = home / "hausgeist.toml"
+    file = home / FILE_NAME
 
     class _WithFile(Settings):
         model_config = SettingsConfigDict(**{**Settings.model_config, "toml_file": file if file.is_file() else None})
 
     try:
-        return Settings.model_construct(**dict(_WithFile(**{**given, "home": home})))
+        settings = Settings.model_construct(**dict(_WithFile(**{**given, "home": home})))
+        settings._said = _said_in(_WithFile, given)
     except tomllib.TOMLDecodeError as error:
         raise InvalidRequest(f"{file} is not valid TOML: {error}") from error
     except SettingsError as error:
@@ -281,3 +318,53 @@ def load_settings(**flags: Any) -> Settings:
     except ValidationError as error:
         lines = [f"  {'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()]
         raise InvalidRequest(f"Settings (flags, HAUSGEIST_*, {file}) are not valid:\n" + "\n".join(lines)) from error
+    return settings
+
+
+def _said_in(settings: type[BaseSettings], flags: Mapping[str, Any]) -> dict[tuple[str, ...], Said]:
+    """Who has the last word on what, down to the entries of tables."""
+    told: list[tuple[Said, Mapping[str, Any]]] = [("other tool", _Foreign(settings)())]
+    if settings.model_config.get("toml_file"):
+        told.append(("file", TomlConfigSettingsSource(settings)()))
+    told += [("environment", EnvSettingsSource(settings)()), ("flag", flags)]
+    return {path: said for said, values in told for path in _paths(values)}
+
+
+def _paths(values: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    for name, value in values.items():
+        yield (name,)
+        if isinstance(value, Mapping):
+            yield from ((name, *path) for path in _paths(value))
+
+
+def takes(field: FieldInfo) -> str:
+    """What a setting takes, in words: "a whole number from 0 to 65535"."""
+    return f"{_kind(field.annotation)}{_bounds(field)}"
+
+
+def _kind(annotation: Any) -> str:
+    """A type in words."""
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(_kind(part) for part in arguments if part is not type(None))
+    if origin is Literal:
+        return "one of " + ", ".join(f"`{value}`" for value in arguments)
+    if origin is tuple:
+        return f"a list of {_kind(arguments[0]).removeprefix('a ').removeprefix('an ')}s"
+    if origin is dict:
+        return "a table of text"
+    names = {bool: "`true` or `false`", int: "a whole number", float: "a number", str: "text", Path: "a path"}
+    return names.get(annotation, getattr(annotation, "__name__", str(annotation)))
+
+
+def _bounds(field: FieldInfo) -> str:
+    found = {}
+    for one in field.metadata:
+        for name in ("ge", "le", "gt", "lt"):
+            if getattr(one, name, None) is not None:
+                found[name] = getattr(one, name)
+    if "ge" in found and "le" in found:
+        return f" from {found['ge']} to {found['le']}"
+    if "ge" in found:
+        return f" of at least {found['ge']}"
+    return f" of at most {found['le']}" if "le" in found else ""

@@ -165,3 +165,18 @@ def test_addresses_that_are_none_are_named(home: Path, address: str) -> None:
         with pytest.raises(InvalidRequest, match=name) as caught:
             load_settings(**{name: address})
         assert "s3cr3t" not in caught.value.message
+
+
+def test_where_a_value_comes_from_is_known(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (home / "hausgeist.toml").write_text('port = 1\nslots = 2\n[upstreams.gpu]\nurl = "http://gpu"\n', encoding="utf-8")
+    monkeypatch.setenv("HAUSGEIST_SLOTS", "3")
+    monkeypatch.setenv("HAUSGEIST_QUEUE", "")
+    monkeypatch.setenv("HAUSGEIST_UPSTREAMS__GPU__SLOTS", "4")
+    monkeypatch.setenv("HF_TOKEN", "token")
+    settings = load_settings(host="127.0.0.1", drain=None)
+    assert [settings.said(name) for name in ("port", "slots", "host", "home", "hf_token", "queue", "drain")] == [
+        *("file", "environment", "flag", "environment", "other tool", "default", "default")
+    ]
+    assert [settings.said("upstreams", "gpu", name) for name in ("url", "slots", "key")] == ["file", "environment", "default"]
+    assert settings.file == home / "hausgeist.toml"
+    assert settings.model_copy(update={"port": 0}).said("slots") == "environment"

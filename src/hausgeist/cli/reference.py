@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import os
 import sys
-import types
-import typing
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -20,7 +18,7 @@ from pydantic.fields import FieldInfo
 from hausgeist.cli.catalog_page import catalogue_page
 from hausgeist.cli.claims_page import claims_page
 from hausgeist.cli.exits import EXIT_CODES
-from hausgeist.settings import FOREIGN, McpSection, ModelSection, RegistrySection, Settings, UpstreamSection
+from hausgeist.settings import FOREIGN, McpSection, ModelSection, RegistrySection, Settings, UpstreamSection, takes
 
 __all__ = ["catalogue_page", "claims_page", "cli_page", "settings_page"]
 
@@ -58,37 +56,9 @@ def _section(name: str, title: str, model: type[BaseModel]) -> Iterator[str]:
 
 
 def _setting(title: str, field: FieldInfo, *variables: str, level: int) -> str:
-    facts = [f"takes {_kind(field.annotation)}{_bounds(field)}", f"default: {_default(field)}"]
+    facts = [f"takes {takes(field)}", f"default: {_default(field)}"]
     named = "".join(f" · `{variable}`" for variable in variables)
     return f"{'#' * level} {title}\n\n{field.description}\n\n*{'* · *'.join(facts)}*{named}\n"
-
-
-def _kind(annotation: Any) -> str:
-    """A type in words."""
-    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
-    if origin in (typing.Union, types.UnionType):
-        return " or ".join(_kind(part) for part in arguments if part is not type(None))
-    if origin is Literal:
-        return "one of " + ", ".join(f"`{value}`" for value in arguments)
-    if origin is tuple:
-        return f"a list of {_kind(arguments[0]).removeprefix('a ').removeprefix('an ')}s"
-    if origin is dict:
-        return "a table of text"
-    names = {bool: "`true` or `false`", int: "a whole number", float: "a number", str: "text", Path: "a path"}
-    return names.get(annotation, getattr(annotation, "__name__", str(annotation)))
-
-
-def _bounds(field: FieldInfo) -> str:
-    found = {}
-    for one in field.metadata:
-        for name in ("ge", "le", "gt", "lt"):
-            if getattr(one, name, None) is not None:
-                found[name] = getattr(one, name)
-    if "ge" in found and "le" in found:
-        return f" from {found['ge']} to {found['le']}"
-    if "ge" in found:
-        return f" of at least {found['ge']}"
-    return f" of at most {found['le']}" if "le" in found else ""
 
 
 def _default(field: FieldInfo) -> str:

@@ -134,6 +134,10 @@ class Pool:
             return True
         return plan.context != usual.context if resident is None else plan.context > resident.plan.context
 
+    def residents(self) -> list[Resident]:
+        """The models that are in memory, on their way into it or out of it; for those who tell of them."""
+        return [resident for resident in self._residents.values() if resident.state is not None]
+
     def loaded(self) -> list[Loaded]:
         return [shown for resident in self._residents.values() if (shown := resident.shown()) is not None]
 

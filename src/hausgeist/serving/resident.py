@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Container
 from dataclasses import dataclass, field
+from typing import Literal
 
 from hausgeist.engines import Operation, Reply, Worker, WorkerGone
 from hausgeist.errors import EngineFailed, LoadFailed
@@ -14,7 +15,9 @@ from hausgeist.serving.admission import Admission
 from hausgeist.serving.loads import Observed
 from hausgeist.serving.slots import SlotTable
 
-__all__ = ["Lease", "Loaded", "Resident"]
+__all__ = ["Lease", "Loaded", "Resident", "State"]
+
+State = Literal["loading", "loaded", "unloading"]
 
 _LONGEST_BACKOFF = 30.0
 _LONG_LOAD = 5.0
@@ -76,6 +79,13 @@ class Resident:
     @property
     def idle(self) -> bool:
         return not self.admission.running and not self.admission.waiting and self.loading is None
+
+    @property
+    def state(self) -> State | None:
+        """`None`: it is not in memory, and nobody has it loaded."""
+        if self.worker is None:
+            return "loading" if self.loading is not None else None
+        return "unloading" if self.leaving else "loaded"
 
     @property
     def expires_at(self) -> float | None:

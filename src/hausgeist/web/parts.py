@@ -11,6 +11,7 @@ from starlette.requests import Request
 from hausgeist.conversations.responses import Responses
 from hausgeist.conversations.retention import Retention
 from hausgeist.files import Files
+from hausgeist.governance.consumption import Consumption
 from hausgeist.governance.erasure import Erasure
 from hausgeist.governance.service import Governor
 from hausgeist.http.access import identify
@@ -22,6 +23,7 @@ from hausgeist.knowledge.stores.search import Search
 from hausgeist.knowledge.stores.service import Stores
 from hausgeist.library.push import Pusher
 from hausgeist.library.upkeep.parts import Upkeep
+from hausgeist.serving.machine import Machine
 from hausgeist.settings import Settings
 from hausgeist.store.database import Database
 from hausgeist.telemetry import Metrics
@@ -42,6 +44,8 @@ class Parts:
     database: Database
     workspace: Workspace
     governor: Governor
+    consumption: Consumption
+    machine: Machine
     erasure: Erasure
     retention: Retention
     metrics: Metrics

@@ -11,7 +11,7 @@ from hausgeist.errors import Conflict, NotFound, shown
 from hausgeist.identity import DEFAULT_PROJECT, Principal, Role
 from hausgeist.workspace.names import fold, new_id
 from hausgeist.workspace.people import find_user
-from hausgeist.workspace.records import Member, Project, User, api_keys, project_members, projects, users
+from hausgeist.workspace.records import Member, Membership, Project, User, api_keys, project_members, projects, users
 
 __all__ = [
     "add_project",
@@ -22,6 +22,7 @@ __all__ = [
     "find_project",
     "find_visible_project",
     "members_of",
+    "memberships",
     "name_project",
     "projects_of",
     "put_member",
@@ -34,6 +35,9 @@ _BY_NAME = _PROJECTS.where(projects.c.name_key == bindparam("which"))
 _OF_USER = _PROJECTS.join(project_members).where(project_members.c.user == bindparam("who")).order_by(projects.c.created, projects.c.id)
 _OF_KEY = _PROJECTS.join(api_keys, api_keys.c.project == projects.c.id).where(api_keys.c.id == bindparam("key"))
 _ROLE = select(project_members.c.role).where(project_members.c.project == bindparam("which"), project_members.c.user == bindparam("who"))
+_MEMBERSHIPS = (
+    select(project_members.c.user, projects.c.id, projects.c.name, project_members.c.role).join(projects).order_by(projects.c.created, projects.c.id)
+)
 _MEMBERS = (
     select(users.c.id, users.c.name, project_members.c.role, project_members.c.created)
     .join(project_members)
@@ -110,6 +114,11 @@ def find_member_role(connection: Connection, project: str, user: User) -> Role |
         return "owner"
     role: Role | None = connection.execute(_ROLE, {"which": project, "who": user.id}).scalar()
     return role
+
+
+def memberships(connection: Connection) -> list[Membership]:
+    """Of everybody, in the order of projects."""
+    return [Membership(user=row.user, project=row.id, name=row.name, role=row.role) for row in connection.execute(_MEMBERSHIPS)]
 
 
 def put_member(connection: Connection, which: str, who: str, role: Role) -> Member:

@@ -18,6 +18,7 @@ __all__ = [
     "all_users",
     "delete_user",
     "find_user",
+    "keep_an_owner",
     "redeem_link",
     "replace_hash",
     "set_hash",
@@ -26,7 +27,15 @@ __all__ = [
 ]
 
 _INVITED = exists().where(links.c.user == users.c.id, links.c.used.is_(None), links.c.expires > bindparam("now"))
-_USERS = select(users.c.id, users.c.name, users.c.role, users.c.created, users.c.last_seen, _INVITED.label("invited"))
+_USERS = select(
+    users.c.id,
+    users.c.name,
+    users.c.role,
+    users.c.created,
+    users.c.last_seen,
+    users.c.password.is_not(None).label("has_password"),
+    _INVITED.label("invited"),
+)
 _ALL = _USERS.order_by(users.c.created, users.c.id)
 _BY_ID = _USERS.where(users.c.id == bindparam("who"))
 _BY_NAME = _USERS.where(users.c.name_key == bindparam("who"))
@@ -52,25 +61,25 @@ def add_user(connection: Connection, name: str, role: Role, password: str | None
     """Raises `Conflict`."""
     if connection.execute(_BY_NAME, {"now": 0.0, "who": fold(name)}).first():
         raise Conflict(f"There is a user '{name}' already; names that differ only in case count as one.")
-    user = User(id=new_id("user_"), name=name, role=role, created=time.time(), last_seen=None, invited=False)
+    user = User(id=new_id("user_"), name=name, role=role, created=time.time(), last_seen=None, invited=False, has_password=password is not None)
     connection.execute(
         insert(users).values(id=user.id, name=name, name_key=fold(name), role=role, password=password, created=user.created),
     )
     return user
 
 
-def delete_user(connection: Connection, who: str) -> User:
+def delete_user(connection: Connection, who: str, *, from_afar: bool = False) -> User:
     """With everything that hangs on the user: memberships, keys, sessions, links."""
     user = find_user(connection, who)
-    _keep_an_owner(connection, user)
+    keep_an_owner(connection, user, from_afar=from_afar)
     connection.execute(delete(users).where(users.c.id == user.id))
     return user
 
 
-def set_house_role(connection: Connection, who: str, role: Role) -> User:
+def set_house_role(connection: Connection, who: str, role: Role, *, from_afar: bool = False) -> User:
     user = find_user(connection, who)
     if role != "owner":
-        _keep_an_owner(connection, user)
+        keep_an_owner(connection, user, from_afar=from_afar)
     connection.execute(update(users).where(users.c.id == user.id).values(role=role))
     return find_user(connection, user.id)
 
@@ -112,13 +121,28 @@ def redeem_link(connection: Connection, token: str, *, use: bool) -> tuple[str, 
     return row.id, row.password is not None
 
 
-def _keep_an_owner(connection: Connection, user: User) -> None:
+def keep_an_owner(connection: Connection, user: User, *, from_afar: bool = False) -> None:
+    """Raises `Conflict` for the last owner. `from_afar`: whoever asks for it is not the local owner, and would leave only that one behind."""
     if user.id == LOCAL_OWNER.id:
         raise Conflict("The local owner, who administers this machine, can neither be removed nor be made less than an owner.")
     others = connection.execute(select(func.count()).select_from(users).where(users.c.role == "owner", users.c.id != user.id)).scalar_one()
     if user.role == "owner" and not others:
         raise Conflict("The last owner cannot be removed. Make somebody else an owner first.")
+    far = select(func.count()).select_from(users).where(users.c.role == "owner", users.c.id.not_in((user.id, LOCAL_OWNER.id)))
+    if user.role == "owner" and from_afar and not connection.execute(far).scalar_one():
+        raise Conflict(
+            f"'{user.name}' is the last owner who can sign in: without one, this server could be administered only at the machine itself. "
+            "Make somebody else an owner first."
+        )
 
 
 def _user(row: Any) -> User:
-    return User(id=row.id, name=row.name, role=row.role, created=row.created, last_seen=row.last_seen, invited=bool(row.invited))
+    return User(
+        id=row.id,
+        name=row.name,
+        role=row.role,
+        created=row.created,
+        last_seen=row.last_seen,
+        invited=bool(row.invited),
+        has_password=bool(row.has_password),
+    )

@@ -8,7 +8,7 @@ from sqlalchemy import Column, Float, ForeignKey, MetaData, Table, Text
 
 from hausgeist.identity import Role
 
-__all__ = ["Key", "Member", "Project", "User", "api_keys", "links", "metadata", "project_members", "projects", "sessions", "users"]
+__all__ = ["Key", "Member", "Membership", "Project", "User", "api_keys", "links", "metadata", "project_members", "projects", "sessions", "users"]
 
 metadata = MetaData()
 
@@ -85,6 +85,7 @@ class User:
     last_seen: float | None
     invited: bool
     """A link is out that has been neither used nor let expire."""
+    has_password: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +103,16 @@ class Member:
     name: str
     role: Role
     created: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Membership:
+    """A person's part in a project, seen from the person."""
+
+    user: str
+    project: str
+    name: str
+    role: Role
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

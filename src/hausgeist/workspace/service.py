@@ -10,17 +10,17 @@ from collections.abc import Callable, Sequence
 
 from sqlalchemy import Connection
 
-from hausgeist.errors import Busy, InvalidRequest, NotAuthenticated
+from hausgeist.errors import Busy, Conflict, InvalidRequest, NotAllowed, NotAuthenticated
 from hausgeist.identity import DEFAULT_PROJECT, LOCAL_OWNER, Principal, Role
 from hausgeist.store.database import Database
 from hausgeist.workspace import access, membership, people, secret
 from hausgeist.workspace.access import Found
 from hausgeist.workspace.names import fold, parse_name, parse_role, weaker
 from hausgeist.workspace.passwords import Passwords
-from hausgeist.workspace.records import Key, Member, Project, User
+from hausgeist.workspace.records import Key, Member, Membership, Project, User
 from hausgeist.workspace.throttle import Throttle
 
-__all__ = ["Leaving", "Workspace"]
+__all__ = ["LINK_SECONDS", "Leaving", "Workspace"]
 
 LINK_SECONDS = 7 * 24 * 3600.0
 _FREE_TRIES = 8
@@ -48,6 +48,10 @@ class Workspace:
     def users(self) -> list[User]:
         return self._database.read(people.all_users)
 
+    def memberships(self) -> list[Membership]:
+        """Who works in which projects. Owners of the house own every project without being listed."""
+        return self._database.read(membership.memberships)
+
     def user(self, id_or_name: str) -> User:
         """Raises `NotFound`."""
         return self._database.read(lambda connection: people.find_user(connection, id_or_name))
@@ -67,27 +71,67 @@ class Workspace:
 
         return await self._database.write(create)
 
-    async def remove_user(self, id_or_name: str) -> User:
-        """With memberships, keys, sessions and links, and all that others keep of them. Raises `NotFound`, `Conflict` for the last owner."""
+    def demand_removable(self, id_or_name: str, *, from_afar: bool = False) -> User:
+        """A user who could be removed, as `remove_user` would. Raises what that raises."""
+
+        def look(connection: Connection) -> User:
+            user = people.find_user(connection, id_or_name)
+            people.keep_an_owner(connection, user, from_afar=from_afar)
+            return user
+
+        return self._database.read(look)
+
+    async def remove_user(self, id_or_name: str, *, from_afar: bool = False) -> User:
+        """With memberships, keys, sessions and links, and all that others keep of them. Raises `NotFound`, `Conflict` for the last owner.
+
+        `from_afar`: the one who asks is not the local owner, who is an owner whatever happens; then somebody else has to stay one, too."""
 
         def remove(connection: Connection) -> User:
-            user = people.delete_user(connection, id_or_name)
+            user = people.delete_user(connection, id_or_name, from_afar=from_afar)
             for leave in self._leaving:
                 leave(connection, user.id, None)
             return user
 
         return await self._database.write(remove)
 
-    async def set_role(self, id_or_name: str, role: Role) -> User:
-        """What a person may do on the whole server; memberships in projects stay as they are. Raises `NotFound`, `Conflict` for the last owner."""
+    async def set_role(self, id_or_name: str, role: Role, *, from_afar: bool = False) -> User:
+        """What a person may do on the whole server; memberships in projects stay as they are. Raises `NotFound`, `Conflict` for the last owner.
+        `from_afar`: as with `remove_user`."""
         role = parse_role(role)
-        return await self._database.write(lambda connection: people.set_house_role(connection, id_or_name, role))
+        return await self._database.write(lambda connection: people.set_house_role(connection, id_or_name, role, from_afar=from_afar))
 
     async def set_password(self, id_or_name: str, password: str) -> None:
         """Ends the sessions that the user has. Raises `NotFound`, `InvalidRequest`."""
         user = self.user(id_or_name)
         hashed = await self._passwords.hash(password)
         await self._database.write(lambda connection: people.set_hash(connection, user.id, hashed))
+
+    async def change_password(self, user_id: str, current: str, password: str) -> tuple[str, Principal]:
+        """For oneself: ends the sessions that there are, and begins a new one, which is returned as by `sign_in`.
+
+        Raises `NotFound`, `InvalidRequest`, `NotAllowed` where there is none so far, `Busy` after many that were wrong."""
+        user = self.user(user_id)
+        label = fold(user.name)
+        if (wait := self._throttle.wait(label, free=_FREE_TRIES)) > 0:
+            raise Busy(f"Too many failed tries for this name; try again in {wait:.0f} seconds.", retry_after=wait)
+        _, hashed = self._database.read(lambda connection: people.stored_hash(connection, user.name)) or (None, None)
+        if hashed is None:
+            raise NotAllowed("You have no password so far. Ask an owner of the server for a link to sign in with, and choose one there.")
+        right, _ = await self._passwords.verify(hashed, current)
+        if not right:
+            self._throttle.failed(label)
+            raise InvalidRequest("The current password is wrong; nothing was changed.", param="current")
+        self._throttle.succeeded(label)
+        new = await self._passwords.hash(password)
+
+        def change(connection: Connection, token: str) -> None:
+            # It may have been changed by somebody else while the hashes were computed.
+            if people.stored_hash(connection, user.name) != (user.id, hashed):
+                raise Conflict("The password was changed by somebody else a moment ago; nothing was changed.")
+            people.set_hash(connection, user.id, new)
+            access.add_session(connection, token, user.id, None)
+
+        return await self._begin(change)
 
     async def invite(self, id_or_name: str, *, seconds: float = LINK_SECONDS) -> str:
         """The token of a one-time link that lets a user in and choose a password; the link sent before it is void."""

@@ -14,7 +14,7 @@ from hausgeist.conversations.responses import Responses
 from hausgeist.conversations.retention import Retention
 from hausgeist.errors import ModelNotFound
 from hausgeist.files import Files
-from hausgeist.governance import Governor
+from hausgeist.governance import Consumption, Governor
 from hausgeist.governance.erasure import Erasure
 from hausgeist.hardware import Cpu, Memory
 from hausgeist.http.application import application
@@ -31,6 +31,7 @@ from hausgeist.model import Footprint, InstalledModel
 from hausgeist.planner.accuracy import Load, accuracy
 from hausgeist.planner.devices.known import load
 from hausgeist.planner.memory import Start
+from hausgeist.serving.machine import Machine
 from hausgeist.serving.sizing import Answer, Question, Sizing
 from hausgeist.serving.sizing.local import prices_of
 from hausgeist.serving.sizing.machine import this_machine
@@ -74,7 +75,7 @@ async def house(tmp_path: Path) -> AsyncIterator[tuple[httpx.AsyncClient, Worksp
     settings, routes = Settings(home=tmp_path, keys_required=True), cast("list[Endpoint]", [])
     parts = Parts(
         settings=settings, database=database, workspace=workspace, governor=governor, erasure=Erasure(governor), retention=Retention(database),
-        metrics=Metrics(), upkeep=cast("Upkeep", None), pusher=cast("Pusher", None),
+        consumption=Consumption(database), machine=cast("Machine", None), metrics=Metrics(), upkeep=cast("Upkeep", None), pusher=cast("Pusher", None),
         responses=cast("Responses", None), files=cast("Files", None), documents=cast("Documents", None),
         parsers=lambda: cast("Parsers", None), stores=cast("Stores", None), search=cast("Search", None), sizing=lambda: SIZING, ready=lambda: True,
         every=lambda: routes,

@@ -16,7 +16,7 @@ from hausgeist.conversations.responses import Responses
 from hausgeist.conversations.retention import Retention
 from hausgeist.errors import Busy
 from hausgeist.files import Files
-from hausgeist.governance import Governor
+from hausgeist.governance import Consumption, Governor
 from hausgeist.governance.erasure import Erasure
 from hausgeist.http.application import application
 from hausgeist.http.endpoint import Endpoint
@@ -28,6 +28,7 @@ from hausgeist.knowledge.stores.search import Search
 from hausgeist.knowledge.stores.service import Stores
 from hausgeist.library.push import Pusher
 from hausgeist.library.upkeep.parts import Upkeep
+from hausgeist.serving.machine import Machine
 from hausgeist.serving.sizing import Sizing
 from hausgeist.settings import Settings
 from hausgeist.store.database import Database
@@ -57,6 +58,8 @@ class House:
             database=self.database,
             workspace=self.workspace,
             governor=self.governor,
+            consumption=Consumption(self.database),
+            machine=cast("Machine", None),
             erasure=self.erasure,
             retention=Retention(self.database),
             metrics=Metrics(),

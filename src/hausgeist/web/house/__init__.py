@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from hausgeist.http.endpoint import Endpoint
 from hausgeist.web.house import (
+    audit,
     chat_files,
     chats,
     citations,
     documents,
     erasures,
     keys,
+    machine,
     models,
     personas,
     plan,
@@ -17,16 +19,20 @@ from hausgeist.web.house import (
     prompts,
     retention,
     session,
+    settings,
     state,
     stores,
+    usage,
+    users,
 )
 from hausgeist.web.parts import Parts
 
 __all__ = ["endpoints"]
 
 _MODULES = (
-    session, keys, projects, retention, chats, chat_files, citations, personas, prompts, documents, stores, erasures, models, plan, state,
-)  # fmt: skip
+    *(session, users, keys, projects, retention, chats, chat_files, citations, personas, prompts, documents, stores, erasures, models, plan),
+    *(machine, usage, audit, settings, state),
+)
 
 
 def endpoints(parts: Parts) -> list[Endpoint]:

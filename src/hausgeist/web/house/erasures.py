@@ -15,7 +15,7 @@ from hausgeist.http.house import HOUSE
 from hausgeist.identity import Principal
 from hausgeist.web.parts import Parts, acting_in, origin_of, who_asks
 
-__all__ = ["endpoints"]
+__all__ = ["endpoints", "told"]
 
 
 class NewErasure(Body):
@@ -34,7 +34,7 @@ def endpoints(parts: Parts) -> list[Endpoint]:
             receipt = await _own(request, body.project)
         else:
             receipt = await _any(request, body)
-        return JSONResponse(_receipt(receipt), 201)
+        return JSONResponse(told(receipt), 201)
 
     async def _own(request: Request, named: str | None) -> Receipt:
         """A key erases where it acts; somebody who is here in person, wherever they have said something."""
@@ -68,7 +68,8 @@ def _is_me(named: str, who: Principal, parts: Parts) -> bool:
     return named in ("me", who.user) or (who.kind == "user" and named == who.name)
 
 
-def _receipt(receipt: Receipt) -> dict[str, Any]:
+def told(receipt: Receipt) -> dict[str, Any]:
+    """A receipt, as all routes tell of it."""
     return {
         "id": receipt.id,
         "user": receipt.subject.user,

@@ -19,13 +19,16 @@ from hausgeist.http.bodies import Body, json_body
 from hausgeist.http.endpoint import Endpoint, Handler
 from hausgeist.http.house import HOUSE, error_body
 from hausgeist.http.streaming import EventStream
+from hausgeist.library.abilities import abilities
 from hausgeist.library.adopt import Adoptable, Adopted
 from hausgeist.library.catalog import Question, bytes_of, facts, load
 from hausgeist.library.reference import Reference, public
 from hausgeist.library.sources.adoption import Tool
 from hausgeist.library.upkeep.verification import Verdict
 from hausgeist.library.upkeep.versions import History, Outlook
+from hausgeist.serving.machine import Present
 from hausgeist.store.jobs import Job
+from hausgeist.web.house.machine import present
 from hausgeist.web.parts import Parts, origin_of, who_asks
 
 __all__ = ["endpoints"]
@@ -119,7 +122,17 @@ def _index(parts: Parts) -> Handler:
     async def index(request: Request) -> Response:
         # Where files lie on this machine is for those who may look for more of them.
         paths = parts.governor.decide(who_asks(request), "model.adopt").allowed
-        return JSONResponse({"data": [_history(one, paths=paths) for one in parts.upkeep.versions.all()]})
+        histories = parts.upkeep.versions.all()
+        used = parts.consumption.last_used([one.model.id for one in histories])
+        loaded: dict[str, Present] = {}
+        for there in await parts.machine.models():
+            loaded.setdefault(there.id, there)
+        data = []
+        for one in histories:
+            name = one.model.id
+            now = {"last_used": used.get(name), "loaded": present(loaded[name]) if name in loaded else None}
+            data.append({**_history(one, paths=paths), **now})
+        return JSONResponse({"data": data})
 
     return index
 
@@ -327,6 +340,8 @@ def _history(one: History, *, paths: bool = True) -> dict[str, Any]:
         "size": model.shape.size,
         "modified": model.modified,
         "engine": model.engine,
+        "context": model.shape.context_length or None,
+        "capabilities": abilities(model),
         "stored": model.removable,
         "licence": model.licence,
         "source": model.source if paths else _called(model.source),

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import re
+import time
+from typing import Final
+
 from starlette.requests import Request
 
 from hausgeist.errors import InvalidRequest, shown
 
-__all__ = ["number_in", "only"]
+__all__ = ["number_in", "only", "time_in"]
+
+_TIME: Final = re.compile(r"[0-9]{1,11}(\.[0-9]{1,9})?")
 
 
 def only(request: Request, *names: str) -> None:
@@ -29,3 +35,13 @@ def number_in(request: Request, name: str, usual: int, *, least: int, most: int)
         bounds = f"from {least} to {most}" if most < 2**53 else f"of at least {least}"
         raise InvalidRequest(f"'{name}' should be a whole number {bounds}.", param=name)
     return int(text)
+
+
+def time_in(request: Request, name: str) -> float | None:
+    """A time of the query, in seconds since 1970; `None` where it is not there. Raises `InvalidRequest`."""
+    text = request.query_params.get(name)
+    if text is None:
+        return None
+    if not _TIME.fullmatch(text):
+        raise InvalidRequest(f"'{name}' should be a time in seconds since 1970, such as {int(time.time())}.", param=name)
+    return float(text)

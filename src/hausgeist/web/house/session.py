@@ -20,7 +20,7 @@ from hausgeist.web.house.throttle import SignInThrottle
 from hausgeist.web.parts import Parts, origin_of, who_asks
 from hausgeist.workspace.access import SESSION_SECONDS
 
-__all__ = ["SignIn", "endpoints"]
+__all__ = ["SignIn", "endpoints", "set_cookie"]
 
 _PATH = "/house/v1/session"
 
@@ -42,7 +42,7 @@ def endpoints(parts: Parts) -> list[Endpoint]:
         body = await json_body(request, SignIn)
         token, who = await _sign_in(request, parts, throttle, refusals, body)
         response = JSONResponse(_person(who), 201)
-        _set_cookie(request, response, token, SESSION_SECONDS)
+        set_cookie(request, response, token, SESSION_SECONDS)
         return response
 
     async def read(request: Request) -> Response:
@@ -56,7 +56,7 @@ def endpoints(parts: Parts) -> list[Endpoint]:
                 await parts.governor.demand(who, "session.delete", origin=origin_of(request))
             await parts.workspace.sign_out(token)
         response = Response(status_code=204)
-        _set_cookie(request, response, "", 0)
+        set_cookie(request, response, "", 0)
         return response
 
     return [
@@ -98,7 +98,8 @@ async def _check(parts: Parts, body: SignIn) -> tuple[str, Principal]:
     raise InvalidRequest("Sign in with a 'key', with 'name' and 'password', or with a 'link' (and the 'password' to use from now on).")
 
 
-def _set_cookie(request: Request, response: Response, token: str, seconds: float) -> None:
+def set_cookie(request: Request, response: Response, token: str, seconds: float) -> None:
+    """The session of a browser; with no seconds, its end."""
     facts, rules = RequestFacts.of(request.scope), request.state.rules
     tls = secure(facts, rules) or rules.tls
     response.set_cookie(cookie_name(rules, tls=tls), token, max_age=int(seconds), path="/", secure=tls, httponly=True, samesite="strict")

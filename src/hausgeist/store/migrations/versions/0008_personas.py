@@ -6,7 +6,7 @@ from alembic import op
 from sqlalchemy import Column, Float, ForeignKey, Index, Integer, Text
 
 revision = "0008"
-down_revision = "0006"
+down_revision = "0007"
 
 # Of answers that were made before. What was not noted then is not known.
 _FIGURES = """
