@@ -18,6 +18,7 @@ __all__ = ["TITLES", "main"]
 
 TITLES = {
     "startup": "The server at rest",
+    "first_view": "Pages: what a first view takes",
     "download": "A download against curl",
     "gateway": "The way through the gateway",
     "stored": "Stored completions and webhooks",
