@@ -10,9 +10,9 @@ from typing import Any
 from hausgeist.app import App
 from hausgeist.errors import NotFound
 from hausgeist.identity import DEFAULT_PROJECT, Principal
-from hausgeist.knowledge.answer.support import content_words
+from hausgeist.knowledge.answer.checking.support import content_words
+from hausgeist.knowledge.answer.checking.watch import Policy
 from hausgeist.knowledge.answer.tool import Ability, FileSearch
-from hausgeist.knowledge.answer.watch import Policy
 from hausgeist.knowledge.hits import Hit, Mark, Spot
 from hausgeist.knowledge.parsed import Box
 

@@ -104,7 +104,7 @@ def _asked(store: str, *, most: int, model: str, project: str | None, host: str 
 
 
 def _measured(path: Path, *, words_only: bool, most: int, progress: Callable[[str, int, int], None]) -> Run:
-    from hausgeist.knowledge.answer.extract import extract
+    from hausgeist.knowledge.answer.extracting.extract import extract
     from hausgeist.knowledge.evaluation import evaluate, load
     from hausgeist.knowledge.index.vectors import open_vectors
 

@@ -35,7 +35,7 @@ def asked(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
 
 
 def test_words_are_measured_and_runs_compared(squad: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("hausgeist.knowledge.answer.extract")
+    pytest.importorskip("hausgeist.knowledge.answer.extracting.extract")
     first, second = tmp_path / "first.json", tmp_path / "second.json"
     found = asked(capsys, str(squad), "--words-only", "--save", str(first))
     assert found["recall_at_1"] == found["mrr"] == found["ndcg_at_10"] == 1.0

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from hausgeist.knowledge.answer.asking import asked
-from hausgeist.knowledge.answer.looking import look
-from hausgeist.knowledge.answer.values import number
-from hausgeist.knowledge.answer.verbatim import find, normal
+from hausgeist.knowledge.answer.checking.verbatim import find, normal
+from hausgeist.knowledge.answer.counting.asking import asked
+from hausgeist.knowledge.answer.counting.looking import look
+from hausgeist.knowledge.answer.counting.values import number
 from hausgeist.knowledge.parse.base import Limits
 from hausgeist.knowledge.parse.plain.markdown import read
 from hausgeist.knowledge.parsed import Block, Parsed

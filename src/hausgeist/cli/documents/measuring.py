@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from hausgeist.errors import InvalidRequest
-from hausgeist.knowledge.answer.extract import extract
+from hausgeist.knowledge.answer.extracting.extract import extract
 from hausgeist.knowledge.evaluation import Question, Questions, Run, Text, figures
 from hausgeist.knowledge.evaluation.making import questions_of
 from hausgeist.knowledge.evaluation.measures import DEEP, ndcg, rank

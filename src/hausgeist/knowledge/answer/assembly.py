@@ -7,10 +7,10 @@ from typing import Any
 
 from hausgeist.errors import HausgeistError
 from hausgeist.identity import Principal
-from hausgeist.knowledge.answer import counting
 from hausgeist.knowledge.answer.ability import Abilities
-from hausgeist.knowledge.answer.counting import Counted, CountedDocument, CountedTable
-from hausgeist.knowledge.answer.extract import answerable, extract, nearest
+from hausgeist.knowledge.answer.counting import count as counting
+from hausgeist.knowledge.answer.counting.count import Counted, CountedDocument, CountedTable
+from hausgeist.knowledge.answer.extracting.extract import answerable, extract, nearest
 from hausgeist.knowledge.answer.tool import FileSearch
 from hausgeist.knowledge.hits import Searcher
 from hausgeist.knowledge.language import detect

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import Final, Literal
 
-from hausgeist.knowledge.answer.passages import Passage, title_of
+from hausgeist.knowledge.answer.checking.passages import Passage, title_of
 from hausgeist.knowledge.answer.phrases import Phrases
 
 __all__ = ["material", "questions_of"]

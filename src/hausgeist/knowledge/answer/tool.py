@@ -17,13 +17,13 @@ from weakref import WeakKeyDictionary
 
 from hausgeist.errors import HausgeistError, InvalidRequest
 from hausgeist.identity import Principal
-from hausgeist.knowledge.answer.inert import inert
-from hausgeist.knowledge.answer.passages import Found, Passage, Passages, cited
+from hausgeist.knowledge.answer.checking.inert import inert
+from hausgeist.knowledge.answer.checking.passages import Found, Passage, Passages, cited
+from hausgeist.knowledge.answer.checking.watch import Citation, Policy, Watcher, citation
+from hausgeist.knowledge.answer.extracting.rows import with_titles
 from hausgeist.knowledge.answer.phrases import Phrases, guess, phrases
 from hausgeist.knowledge.answer.reading import material, questions_of
-from hausgeist.knowledge.answer.rows import with_titles
 from hausgeist.knowledge.answer.spec import FileSearchSpec, parse_spec
-from hausgeist.knowledge.answer.watch import Citation, Policy, Watcher, citation
 from hausgeist.knowledge.hits import Hit, Mark, Reader, Searcher, Spot
 from hausgeist.tools import Function, Reading, Said, Turn, Watch
 

@@ -12,7 +12,7 @@ from hausgeist.cli.ask import _print_places
 from hausgeist.errors import NotFound
 from hausgeist.identity import LOCAL_OWNER as WHO
 from hausgeist.identity import Principal
-from hausgeist.knowledge.answer.extract import answerable, extract, nearest
+from hausgeist.knowledge.answer.extracting.extract import answerable, extract, nearest
 from hausgeist.knowledge.answer.tool import Ability, FileSearch
 from hausgeist.knowledge.hits import Hit, Mark, Reader, Spot
 from tests.small_knowledge import Bench

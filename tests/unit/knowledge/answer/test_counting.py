@@ -9,7 +9,7 @@ import pytest
 
 from hausgeist.cli.demo import PAPERS
 from hausgeist.identity import LOCAL_OWNER, Principal
-from hausgeist.knowledge.answer.counting import Counted, CountedDocument, CountedTable, count, is_counting
+from hausgeist.knowledge.answer.counting.count import Counted, CountedDocument, CountedTable, count, is_counting
 from hausgeist.knowledge.parse.base import Limits
 from hausgeist.knowledge.parse.reading import read
 

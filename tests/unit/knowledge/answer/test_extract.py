@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hausgeist.knowledge.answer.expected import holds, wanted
-from hausgeist.knowledge.answer.extract import answerable, extract, nearest
+from hausgeist.knowledge.answer.extracting.expected import holds, wanted
+from hausgeist.knowledge.answer.extracting.extract import answerable, extract, nearest
 from hausgeist.knowledge.hits import Hit
 
 LEASE = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hausgeist.knowledge.answer.rows import with_titles
+from hausgeist.knowledge.answer.extracting.rows import with_titles
 
 PRICES = "Article\tPrice\nScrew M4\t0,10 €\nScrew M5\t0,12 €"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hausgeist.errors import InvalidRequest
-from hausgeist.knowledge.answer.tables import SCALE, Table
+from hausgeist.knowledge.answer.counting.tables import SCALE, Table
 
 ROWS = [["Screw", "1.234,50", "03.02.2025", "0815"], ["Nut", "0,10", "2026-01-01", "0816"], ["", "", "", ""]]
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from hausgeist.identity import LOCAL_OWNER, Principal
-from hausgeist.knowledge.answer.counting import CountedDocument, CountedTable, count
+from hausgeist.knowledge.answer.counting.count import CountedDocument, CountedTable, count
 
 
 class Papers:

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from hausgeist.knowledge.answer.values import amounts, dates, number, written
+from hausgeist.knowledge.answer.counting.values import amounts, dates, number, written
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 from hausgeist.cli.demo import PAPERS
 from hausgeist.errors import NotFound
 from hausgeist.identity import LOCAL_OWNER as WHO
-from hausgeist.knowledge.answer.passages import cited
+from hausgeist.knowledge.answer.checking.passages import cited
 from hausgeist.knowledge.hits import Spot
 from hausgeist.knowledge.parse.base import Limits
 from hausgeist.knowledge.parse.reading import read

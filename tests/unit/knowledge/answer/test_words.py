@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from hausgeist.knowledge.answer.checking.support import Judge, numbers
+from hausgeist.knowledge.answer.checking.verbatim import find
 from hausgeist.knowledge.answer.phrases import guess
-from hausgeist.knowledge.answer.support import Judge, numbers
-from hausgeist.knowledge.answer.verbatim import find
 
 TEXT = (
     "The \ufb01rst clause of the agree-\nment, so says the “Land\u00adlord”, binds both\nparties — for ten years. "

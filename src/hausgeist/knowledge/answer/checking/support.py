@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
-from hausgeist.knowledge.answer.limiting import denials
+from hausgeist.knowledge.answer.checking.limiting import denials
 from hausgeist.knowledge.answer.phrases import COMMON_WORDS, guess
 
 __all__ = ["Judge", "Verdict", "content_words", "numbers"]

@@ -20,7 +20,7 @@ from hausgeist.knowledge.answer.phrases import phrases
 from hausgeist.settings import load_settings
 from tests.contract.strictness import strictly_event
 from tests.shelf import Shelf, file_search, put_up
-from tests.unit.knowledge.corrupt import DOCUMENTS, QUESTIONS, cases
+from tests.unit.knowledge.answer.corrupt import DOCUMENTS, QUESTIONS, cases
 
 WHO, ORIGIN = LOCAL_OWNER, Origin("127.0.0.1")
 SPEC = {"type": "file_search", "vector_store_ids": ["vs_house"]}

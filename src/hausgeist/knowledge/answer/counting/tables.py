@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from hausgeist.errors import InvalidRequest
-from hausgeist.knowledge.answer.values import amounts, dates, number
+from hausgeist.knowledge.answer.counting.values import amounts, dates, number
 
 __all__ = ["SCALE", "Column", "Table"]
 

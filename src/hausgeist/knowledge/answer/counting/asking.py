@@ -14,7 +14,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Literal
 
-from hausgeist.knowledge.answer.values import Span, amounts, dates, number
+from hausgeist.knowledge.answer.counting.values import Span, amounts, dates, number
 from hausgeist.knowledge.language.stopwords import stop_words
 
 __all__ = ["KINDS", "Asked", "Operation", "Role", "asked", "is_counting"]

@@ -11,12 +11,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from hausgeist.knowledge.answer.inert import Inert
-from hausgeist.knowledge.answer.passages import Found, Passage, Passages
+from hausgeist.knowledge.answer.checking.inert import Inert
+from hausgeist.knowledge.answer.checking.passages import Found, Passage, Passages
+from hausgeist.knowledge.answer.checking.quotes import LONGEST, closing, opens
+from hausgeist.knowledge.answer.checking.support import Judge, Verdict, content_words, numbers
+from hausgeist.knowledge.answer.checking.verbatim import normal
 from hausgeist.knowledge.answer.phrases import Phrases, is_refusal
-from hausgeist.knowledge.answer.quotes import LONGEST, closing, opens
-from hausgeist.knowledge.answer.support import Judge, Verdict, content_words, numbers
-from hausgeist.knowledge.answer.verbatim import normal
 from hausgeist.tools import Said
 
 __all__ = ["Citation", "Policy", "Watcher", "citation"]

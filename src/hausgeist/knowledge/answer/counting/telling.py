@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Protocol
 
-from hausgeist.knowledge.answer.asking import Asked
-from hausgeist.knowledge.answer.values import written
+from hausgeist.knowledge.answer.counting.asking import Asked
+from hausgeist.knowledge.answer.counting.values import written
 
 __all__ = ["tell"]
 

@@ -9,12 +9,12 @@ import pytest
 from markdown_it import MarkdownIt
 
 from hausgeist.identity import LOCAL_OWNER
-from hausgeist.knowledge.answer.passages import Passages
+from hausgeist.knowledge.answer.checking.passages import Passages
+from hausgeist.knowledge.answer.checking.watch import Citation, Policy, Watcher
 from hausgeist.knowledge.answer.phrases import phrases
-from hausgeist.knowledge.answer.watch import Citation, Policy, Watcher
 from hausgeist.knowledge.hits import Hit
 from tests.shelf import Shelf
-from tests.unit.knowledge.corrupt import DOCUMENTS, QUESTIONS, cases, controls
+from tests.unit.knowledge.answer.corrupt import DOCUMENTS, QUESTIONS, cases, controls
 
 CASES, CONTROLS = cases(), controls()
 MARKS = {language: (p.no_quote, p.no_support, p.no_source) for language in DOCUMENTS for p in [phrases(language)]}

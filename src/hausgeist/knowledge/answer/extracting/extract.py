@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from hausgeist.knowledge.answer.expected import Wanted, holds, wanted
+from hausgeist.knowledge.answer.extracting.expected import Wanted, holds, wanted
 from hausgeist.knowledge.hits import Hit
 from hausgeist.knowledge.language import detect, words
 from hausgeist.knowledge.split.sentences import sentences

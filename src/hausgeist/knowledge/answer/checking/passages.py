@@ -9,7 +9,7 @@ from typing import Final
 
 from hausgeist.errors import HausgeistError
 from hausgeist.identity import Principal
-from hausgeist.knowledge.answer.verbatim import Normal, Place, find, normal
+from hausgeist.knowledge.answer.checking.verbatim import Normal, Place, find, normal
 from hausgeist.knowledge.hits import Hit, Reader, Spot
 
 __all__ = ["Found", "Passage", "Passages", "cited", "title_of"]

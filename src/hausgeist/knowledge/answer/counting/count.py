@@ -16,9 +16,9 @@ from decimal import Decimal
 from typing import Final, Protocol
 
 from hausgeist.identity import Principal
-from hausgeist.knowledge.answer.asking import Asked, asked, is_counting
-from hausgeist.knowledge.answer.looking import Finding, look
-from hausgeist.knowledge.answer.telling import tell
+from hausgeist.knowledge.answer.counting.asking import Asked, asked, is_counting
+from hausgeist.knowledge.answer.counting.looking import Finding, look
+from hausgeist.knowledge.answer.counting.telling import tell
 
 __all__ = ["AllDocuments", "Counted", "CountedDocument", "CountedPlace", "CountedTable", "count", "is_counting"]
 

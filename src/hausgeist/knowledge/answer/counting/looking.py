@@ -9,9 +9,9 @@ from datetime import date
 from decimal import Decimal
 from functools import lru_cache
 
-from hausgeist.knowledge.answer.asking import KINDS, Asked
-from hausgeist.knowledge.answer.tables import SCALE, Column, Table
-from hausgeist.knowledge.answer.values import Amount, Span, amounts, dates
+from hausgeist.knowledge.answer.counting.asking import KINDS, Asked
+from hausgeist.knowledge.answer.counting.tables import SCALE, Column, Table
+from hausgeist.knowledge.answer.counting.values import Amount, Span, amounts, dates
 
 __all__ = ["Finding", "look"]
 

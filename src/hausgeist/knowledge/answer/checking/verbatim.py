@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
-from hausgeist.knowledge.answer.limiting import limits
+from hausgeist.knowledge.answer.checking.limiting import limits
 
 __all__ = ["Normal", "Place", "find", "normal"]
 

@@ -1,0 +1,3 @@
+"""Answers in the documents' own sentences."""
+
+__all__ = ()
