@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
@@ -130,6 +131,86 @@ async def test_under_vllm(house: tuple[httpx.AsyncClient, Workspace]) -> None:
     assert [point["users"] for point in told["by_users"]][:3] == [1, 2, 4]
     assert told["first_token_seconds_together"] == pytest.approx(20 * told["first_token_seconds"], rel=1e-3)
     assert all(used <= kept for used, kept in zip(told["device_bytes"], told["reserved_bytes"], strict=True))
+
+
+async def test_what_would_make_it_fit(house: tuple[httpx.AsyncClient, Workspace]) -> None:
+    told = (await ask(house, "model=llama3.3:70b&detail=yes")).json()
+    assert not told["fits"]
+    found = {one["kind"]: one for one in told["ways"]}
+    assert {"precision", "model", "gpu"} <= found.keys()
+    assert found["gpu"]["price_eur"] > 0
+    assert found["gpu"]["condition"] in ("new", "used")
+    for kind, good in (("precision", False), ("gpu", True)):
+        changes = "&".join(f"{name}={value}" for name, value in found[kind]["asks"].items())
+        after = (await ask(house, f"model=llama3.3:70b&{changes}")).json()
+        assert after["placed"] == "wholly", kind
+        assert after["good"] or not good, kind
+    smaller = (await ask(house, f"model={found['model']['asks']['model']}")).json()
+    assert smaller["good"]
+    assert "ways" not in (await ask(house, "model=llama3.3:70b")).json()
+
+
+async def test_ways_out_of_a_context_too_long(house: tuple[httpx.AsyncClient, Workspace]) -> None:
+    query = "model=qwen3:8b&gpu=RTX+4060&users=4&detail=yes"
+    told = (await ask(house, f"{query}&context=8192")).json()
+    assert told["placed"] != "wholly"
+    found = {one["kind"]: one["asks"] for one in told["ways"]}
+    slots = int(found["slots"]["slots"])
+    assert (await ask(house, f"{query}&context=8192&slots={slots}")).json()["placed"] == "wholly"
+    assert (await ask(house, f"{query}&context=8192&slots={slots + 1}")).json()["placed"] != "wholly"
+    assert (await ask(house, "model=qwen3:8b&gpu=RTX+4090&detail=yes")).json()["ways"] == []
+
+
+async def test_memory_grows_with_the_context(house: tuple[httpx.AsyncClient, Workspace]) -> None:
+    for query in ("model=gemma3:4b&context=5000", "model=llama3.3:70b&engine=vllm&gpu=H100+SXM&gpus=4"):
+        told = (await ask(house, f"{query}&detail=yes")).json()
+        points = told["memory_by_context"]
+        assert [one["context"] for one in points] == sorted({one["context"] for one in points})
+        assert all(one["kv_cache_bytes"] <= other["kv_cache_bytes"] for one, other in pairwise(points))
+        asked = next(one for one in points if one["context"] == told["context"])
+        assert (asked["total_bytes"], asked["kv_cache_bytes"]) == (told["total_bytes"], told["kv_cache_bytes"])
+        assert points[-1]["context"] == told["trained_context"]
+
+
+async def test_places_and_costs_add_up(house: tuple[httpx.AsyncClient, Workspace]) -> None:
+    told = (await ask(house, "model=qwen3:8b&gpu=RTX+3090&volume=300M")).json()
+    assert sum(place["used"] for place in told["places"]) == told["total_bytes"]
+    cost = told["cost"]
+    months = cost["hardware_eur_per_month"] + cost["electricity_eur_per_month"] + cost["upkeep_eur_per_month"]
+    assert months == pytest.approx(told["eur_per_month"], abs=0.02)
+    assert cost["purchase_eur"] / cost["life_months"] == pytest.approx(cost["hardware_eur_per_month"], abs=0.01)
+    no = next(one for one in told["compared"] if not one["pays"])
+    assert {turn["what"] for turn in no["turns"]} <= {"volume", "machine price", "electricity", "idle power", "alternative"}
+    assert told["thousand_answers"]["own"]["active_watt_hours"] <= told["thousand_answers"]["own"]["watt_hours"]
+
+
+async def test_what_is_proposed_can_be_asked_about(house: tuple[httpx.AsyncClient, Workspace]) -> None:
+    told = (await ask(house, "for=chat&budget=1500")).json()
+    for choice in told["choices"]:
+        assert choice["kind"] in ("thrifty", "balanced", "roomy")
+        after = (await ask(house, f"model={choice['model']}&gpu={choice['gpu']}&gpus={choice['gpus']}")).json()
+        assert after["device"] == choice["device"]
+
+
+async def test_what_can_be_named(house: tuple[httpx.AsyncClient, Workspace]) -> None:
+    client, workspace = house
+    _, key = await workspace.create_key(project="default", name="known", role="reader")
+    answer = await client.get("/house/v1/plan/known", headers={"authorization": f"Bearer {key}"})
+    assert answer.headers["content-encoding"] == "gzip"
+    told = answer.json()
+    devices = load()
+    for one in told["devices"]:
+        found = devices.find(one["name"])
+        assert (found.title, found.memory_gib) == (one["title"], one["memory_gib"])
+    assert {one.name for one in devices} <= {devices.find(one["name"]).name for one in told["devices"]}
+    assert {one["name"] for one in told["models"]} >= {"gemma3:4b", "llama3.3:70b"}
+    assert next(one["price"] for one in told["devices"] if one["name"] == "RTX 4090")["eur"] > 500
+    assert "DE" in {one["code"] for one in told["countries"]}
+    assert told["exchange"]["USD"]["per_euro"] > 0
+    for engine, query in (("llamacpp", ""), ("vllm", "&engine=vllm&gpu=H100+SXM")):
+        for kv in told["engines"][engine]["kv"]:
+            assert (await ask(house, f"model=gemma3:4b&kv={kv}{query}")).status_code == 200, kv
+    assert (await client.get("/house/v1/plan/known")).status_code == 401
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ _LONGEST: Final = 200
 _SUCH: Final = {"context": "8192 or 32k", "budget": "2500", "volume": "20M", "upkeep_rate": "50"}
 _SPELLED: Final = frozenset({"cache_type", "method", "purpose", "engine"})
 """Words of a list, in whatever case."""
-_SWITCHES: Final = frozenset({"max_context", "accuracy"})
+_SWITCHES: Final = frozenset({"max_context", "accuracy", "detail"})
 _ON: Final = {"1": True, "true": True, "yes": True, "on": True, "": True, "0": False, "false": False, "no": False, "off": False}
 _ENGINE_NAMES: Final = {"llama.cpp": "llamacpp", "llama-cpp": "llamacpp", "llama_cpp": "llamacpp"}
 _ALIASES: Final = {"model": "models", "kv": "cache_type", "for": "purpose", "max-context": "max_context", "prompt-cache": "prompt_cache"}
@@ -83,6 +83,8 @@ class Question:
     upkeep_rate: float = 0.0
     """EUR/h."""
     accuracy: bool = False
+    detail: bool = False
+    """Also memory by context, and ways to make it fit: a page draws and offers them."""
 
     def __post_init__(self) -> None:
         if len(self.models) > _MOST_MODELS:
@@ -106,7 +108,7 @@ class Question:
 
     def _together(self) -> None:
         """What contradicts itself."""
-        others = (one.name for one in fields(self) if one.name != "accuracy" and getattr(self, one.name) != one.default)
+        others = (one.name for one in fields(self) if one.name not in ("accuracy", "detail") and getattr(self, one.name) != one.default)
         if self.accuracy and (lone := next(others, "")):
             asked = next((short for short, name in _ALIASES.items() if name == lone), lone)
             raise InvalidRequest(f"How accurate plans were is said of all loads of this machine; leave '{asked}' out.", param=asked)

@@ -9,6 +9,7 @@ from hausgeist.planner.costs.money import Point, curve
 from hausgeist.planner.costs.verdict import Verdict
 from hausgeist.planner.crowd import Crowd
 from hausgeist.planner.plan import Plan
+from hausgeist.serving.sizing.ways import Need, Way
 
 __all__ = ["Pace", "Place", "Sheet"]
 
@@ -47,6 +48,10 @@ class Sheet:
     """What to type next; empty: nothing."""
     use: str = ""
     """What it was ranked for."""
+    needs: Sequence[Need] = ()
+    """Memory by growing context; empty: nobody asked."""
+    ways: Sequence[Way] = ()
+    """What would help; empty: there is no need, or nothing does."""
 
     @property
     def title(self) -> str:

@@ -6,13 +6,13 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
 from hausgeist.errors import InvalidRequest, NotFound, StoreError
 from hausgeist.model import Footprint
 from hausgeist.planner.accuracy import Accuracy
-from hausgeist.planner.advice.buying import Proposal, what_to_buy
-from hausgeist.planner.advice.models import USES, best_here, largest_that_fits
+from hausgeist.planner.advice.buying import Proposal, offers, what_to_buy
+from hausgeist.planner.advice.models import USES, Ranked, best_here, largest_that_fits
 from hausgeist.planner.costs.expense import Terms
 from hausgeist.planner.costs.prices import Prices
 from hausgeist.planner.crowd import crowd
@@ -23,6 +23,7 @@ from hausgeist.planner.target import Target
 from hausgeist.planner.wish import speeds
 from hausgeist.serving.sizing.answer import Answer, Choice
 from hausgeist.serving.sizing.distant import Distant, address_of
+from hausgeist.serving.sizing.known import known
 from hausgeist.serving.sizing.models import catalogue, model_of
 from hausgeist.serving.sizing.published import published
 from hausgeist.serving.sizing.purchase import bought
@@ -30,6 +31,7 @@ from hausgeist.serving.sizing.question import Question
 from hausgeist.serving.sizing.remedy import remedy
 from hausgeist.serving.sizing.sheet import Pace, Sheet
 from hausgeist.serving.sizing.subjects import Subject, Subjects
+from hausgeist.serving.sizing.ways import Way, memory_by_context, name_of, ways
 from hausgeist.serving.sizing.wished import about_draft, volume_of, wished
 from hausgeist.store.threads import to_its_end
 
@@ -95,6 +97,10 @@ class Sizing:
             return answer
         return replace(answer, accuracy=found) if found.loads else answer
 
+    async def known(self) -> dict[str, Any]:
+        """What a question can name, as JSON. Raises `InvalidRequest` for what the user got wrong in their prices."""
+        return await asyncio.to_thread(lambda: known(self._devices(), self._prices()))
+
     async def _answer(self, question: Question) -> Answer:
         if not question.models:
             return await self._reckoned(self._found, question)
@@ -151,6 +157,7 @@ class Sizing:
             sheets=tuple(sheets.values()),
             ranked=True,
             hints=self._hints(question),
+            about=self._of_here(question),
         )
 
     def _buying(self, question: Question) -> Answer:
@@ -168,7 +175,15 @@ class Sizing:
         wish = replace(one.ranked.wish, people=people, volume=volume_of(question, prices))
         made = plan(wish, one.offer.target, prices, terms)
         made = replace(made, assumptions=tuple(dict.fromkeys((*made.assumptions, *one.assumptions))))
-        return Choice(title=_KINDS[one.kind], reasons=(one.reason,), sheet=Sheet(plan=made, paces=tuple(_paces(made, None)), crowd=crowd(made)))
+        return Choice(
+            kind=one.kind,
+            title=_KINDS[one.kind],
+            reasons=(one.reason,),
+            sheet=Sheet(plan=made, paces=tuple(_paces(made, None)), crowd=crowd(made)),
+            gpu=name_of(one.offer.device, self._devices()),
+            gpus=one.offer.count,
+            condition=one.offer.condition,
+        )
 
     def _calibrated(self, question: Question) -> Calibration | None:
         """What was measured here says nothing of a machine that is only named."""
@@ -198,11 +213,27 @@ class Sizing:
         return Terms(country=country, upkeep_hours=question.upkeep_hours, upkeep_rate=question.upkeep_rate, against=against)
 
     def _told(self, question: Question, plans: Sequence[tuple[Subject, Plan]], draft: Subject | None, calibration: Calibration | None) -> Answer:
-        sheets = [_sheet(question, subject, made, calibration) for subject, made in plans]
+        sheets = [self._sheet(question, subject, made, calibration) for subject, made in plans]
+        hints, about = self._hints(question, plans, draft), self._of_here(question)
         if len(plans) == 1:
             made = plans[0][1]
-            return Answer(advice=_most(made) if question.max_context else made.sentence, sheets=sheets, hints=self._hints(question, plans, draft))
-        return Answer(advice=_side_by_side([made for _, made in plans]), sheets=sheets, hints=self._hints(question, plans, draft))
+            return Answer(advice=_most(made) if question.max_context else made.sentence, sheets=sheets, hints=hints, about=about)
+        return Answer(advice=_side_by_side([made for _, made in plans]), sheets=sheets, hints=hints, about=about)
+
+    def _sheet(self, question: Question, subject: Subject, made: Plan, calibration: Calibration | None) -> Sheet:
+        smaller = None
+        if not made.fits or (question.detail and not made.good and made.wish.task == "generate"):
+            smaller = _smaller(question, subject, made, calibration)
+        sheet = _sheet(question, subject, made, calibration, smaller)
+        if not question.detail:
+            return sheet
+        helping: Sequence[Way] = ()
+        if not made.good:
+            prices, devices = self._prices(), self._devices()
+            there = offers(devices, prices)
+            terms = self._terms(question, prices)
+            helping = tuple(ways(subject, made, smaller, offers=there, devices=devices, prices=prices, terms=terms))
+        return replace(sheet, needs=memory_by_context(made), ways=helping)
 
     def _hints(self, question: Question, plans: Sequence[tuple[Subject, Plan]] = (), draft: Subject | None = None) -> tuple[str, ...]:
         told = [
@@ -216,7 +247,10 @@ class Sizing:
             told += _under_vllm(plans)
         if draft is not None:
             told += [about_draft(draft, subject) for subject, made in plans if made.fits]
-        return (*dict.fromkeys(told), *(self._about() if not question.gpu and question.engine == "llamacpp" else ()))
+        return (*dict.fromkeys(told), *self._of_here(question))
+
+    def _of_here(self, question: Question) -> tuple[str, ...]:
+        return self._about() if not question.gpu and question.engine == "llamacpp" else ()
 
 
 def _under_vllm(plans: Sequence[tuple[Subject, Plan]]) -> Iterator[str]:
@@ -227,9 +261,9 @@ def _under_vllm(plans: Sequence[tuple[Subject, Plan]]) -> Iterator[str]:
         yield f"speeds under vLLM rest on {KINDS['vllm'].measured[0]} published measurements, of writing only: how fast it reads is an estimate"
 
 
-def _sheet(question: Question, subject: Subject, made: Plan, calibration: Calibration | None) -> Sheet:
+def _sheet(question: Question, subject: Subject, made: Plan, calibration: Calibration | None, smaller: Ranked | None) -> Sheet:
     if not made.fits:
-        return Sheet(plan=made, next=_instead(question, subject, made, calibration) if made.pages is None else "")
+        return Sheet(plan=made, next=_instead(question, subject, smaller))
     missing = subject.install and subject.installed is None and not question.gpu
     return Sheet(
         plan=made,
@@ -239,13 +273,20 @@ def _sheet(question: Question, subject: Subject, made: Plan, calibration: Calibr
     )
 
 
-def _instead(question: Question, subject: Subject, made: Plan, calibration: Calibration | None) -> str:
-    """The largest for the same uses that fits, and how to go on with it."""
+def _smaller(question: Question, subject: Subject, made: Plan, calibration: Calibration | None) -> Ranked | None:
+    """The largest for the same uses that fits under llama.cpp."""
+    if made.pages is not None:
+        return None
     like = model_of(subject.entry) if subject.entry is not None else None
-    found = largest_that_fits(catalogue(), made.target, like=like, context=question.context, users=made.wish.users, calibration=calibration)
+    return largest_that_fits(catalogue(), made.target, like=like, context=question.context, users=made.wish.users, calibration=calibration)
+
+
+def _instead(question: Question, subject: Subject, found: Ranked | None) -> str:
+    """What fits in place of a model, and how to go on with it."""
     if found is None:
         return ""
-    largest = f"the largest {'for the same uses ' if like else ''}that {'runs well' if found.good else 'fits'} there is {found.wish.title}"
+    alike = "for the same uses " if subject.entry is not None else ""
+    largest = f"the largest {alike}that {'runs well' if found.good else 'fits'} there is {found.wish.title}"
     if not question.gpu:
         return f"{largest}: 'hausgeist run {found.wish.model}'"
     machine = f" --gpu '{question.gpu}'"

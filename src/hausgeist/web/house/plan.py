@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -16,15 +18,19 @@ __all__ = ["endpoints"]
 _PATH = "/house/v1/plan"
 _ASKED = (
     "model", "precision", "context", "users", "slots", "kv", "engine", "draft", "prompt_cache", "gpu", "gpus", "nodes", "method", "max_context",
-    "for", "budget", "country", "volume", "cloud", "upkeep_hours", "upkeep_rate", "accuracy",
+    "for", "budget", "country", "volume", "cloud", "upkeep_hours", "upkeep_rate", "accuracy", "detail",
 )  # fmt: skip
 _LONGEST = 1000
+_LARGE = 2000
 
 
 def endpoints(parts: Parts) -> list[Endpoint]:
-    """The route."""
-    summary = "What a model takes, how fast it is, what it costs"
-    return [Endpoint(method="GET", path=_PATH, handle=_plan(parts), dialect=HOUSE, summary=summary, action="model.list", query=_ASKED)]
+    """The routes."""
+    summary, known = "What a model takes, how fast it is, what it costs", "What the planner can be asked about: models, devices, clouds, countries"
+    return [
+        Endpoint(method="GET", path=_PATH, handle=_plan(parts), dialect=HOUSE, summary=summary, action="model.list", query=_ASKED),
+        Endpoint(method="GET", path=f"{_PATH}/known", handle=_known(parts), dialect=HOUSE, summary=known, action="model.list"),
+    ]
 
 
 def _plan(parts: Parts) -> Handler:
@@ -38,11 +44,28 @@ def _plan(parts: Parts) -> Handler:
         if question.accuracy:
             # Which models ran here, whoever asked them: as in /metrics.
             await parts.governor.demand(who_asks(request), "metrics.read", origin=origin_of(request))
-            return JSONResponse((await asyncio.to_thread(sizing.accuracy)).json())
+            return await _packed(request, (await asyncio.to_thread(sizing.accuracy)).json())
         if question.method == "fit":
             # It starts a process, as loading does.
             models = ", ".join(question.models)
             await parts.governor.demand(who_asks(request), "model.load", target=models, origin=origin_of(request))
-        return JSONResponse((await sizing.answer(question)).json())
+        return await _packed(request, (await sizing.answer(question)).json())
 
     return plan
+
+
+def _known(parts: Parts) -> Handler:
+    async def known(request: Request) -> Response:
+        """Prices are read anew, as for each plan."""
+        return await _packed(request, await parts.sizing().known())
+
+    return known
+
+
+async def _packed(request: Request, told: Any) -> Response:
+    """Plans name their sources each: packed, they are a tenth."""
+    response = JSONResponse(told, headers={"vary": "Accept-Encoding"})
+    if len(response.body) < _LARGE or "gzip" not in request.headers.get("accept-encoding", ""):
+        return response
+    packed = await asyncio.to_thread(gzip.compress, response.body, 6)
+    return Response(packed, media_type="application/json", headers={"vary": "Accept-Encoding", "content-encoding": "gzip"})
