@@ -14,9 +14,9 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, func, insert, or_, select, tuple_, update
 
 from hausgeist.errors import HausgeistError, NotFound, TooLarge, shown
 from hausgeist.files.folder import Folder
@@ -25,7 +25,7 @@ from hausgeist.identity import Principal
 from hausgeist.store.database import Database
 from hausgeist.store.drafts import Draft
 
-__all__ = ["ANSWERS", "BATCH_SECONDS", "Files", "Page", "forget_files", "gigabytes", "seen_by"]
+__all__ = ["ANSWERS", "BATCH_SECONDS", "SEEN", "Files", "Page", "forget_files", "gigabytes", "seeing", "seen_by"]
 
 log = logging.getLogger(__name__)
 
@@ -297,8 +297,21 @@ def _taken(connection: Connection, project: str) -> tuple[int, int]:
 
 def seen_by(who: Principal) -> ColumnElement[bool]:
     """What batches have answered belongs to who asked, as the batches do."""
-    shared = or_(files.c.purpose != ANSWERS, files.c.user == who.user)
-    return and_(files.c.project == who.project, shared, or_(files.c.expires.is_(None), files.c.expires > time.time()))
+    return _seen(**seeing(who))
+
+
+def seeing(who: Principal) -> dict[str, Any]:
+    """The values of `SEEN`, at this moment."""
+    return {"seen_project": who.project, "seen_user": who.user, "seen_now": time.time()}
+
+
+def _seen(*, seen_project: Any, seen_user: Any, seen_now: Any) -> ColumnElement[bool]:
+    shared = or_(files.c.purpose != ANSWERS, files.c.user == seen_user)
+    return and_(files.c.project == seen_project, shared, or_(files.c.expires.is_(None), files.c.expires > seen_now))
+
+
+SEEN: Final = _seen(**{name: bindparam(name) for name in ("seen_project", "seen_user", "seen_now")})
+"""`seen_by` of a statement that is made once and used by everyone: with the values of `seeing`."""
 
 
 def _any(connection: Connection, which: ColumnElement[bool]) -> bool:

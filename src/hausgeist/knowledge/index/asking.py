@@ -90,7 +90,7 @@ def _one(part: Graph | Tail, query: NDArray[np.float32], limit: int, wanted: Wan
 
 def _has_more(graph: Graph, told: NDArray[np.float32], limit: int, least: float) -> bool:
     """Whether the last that it told is still among the best of all, and there are others behind it."""
-    return bool(len(told)) and told[-1] >= least and len(told) < min(limit, graph.count - int(graph.dead.sum()))
+    return bool(len(told)) and told[-1] >= least and len(told) < min(limit, graph.count - int(np.count_nonzero(graph.dead)))
 
 
 def _least(scores: Sequence[NDArray[np.float32]], limit: int) -> float:

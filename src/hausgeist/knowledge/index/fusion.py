@@ -72,20 +72,19 @@ def fuse(
     NaN: the passage has no vector yet) a passage is taken to be as near as the last that vectors have found."""
     best = max((one.score for one in by_words), default=0.0)
     possible = max(by_words.possible, best) if isinstance(by_words, WordsFound) else best
-    cosine = {one.id: one.score for one in by_vectors}
-    for passage, score in (cosines or {}).items():
-        if not math.isnan(score):
-            cosine.setdefault(passage, score)
-    share = 1.0 if not cosine else share + max(0.0, _SURE - share) * _lead(by_words)
+    near = {passage: score for passage, score in (cosines or {}).items() if not math.isnan(score)}
+    near.update(by_vectors)
+    share = 1.0 if not near else share + max(0.0, _SURE - share) * _lead(by_words)
+    coverage = {passage: score / possible if possible > 0 else 0.0 for passage, score in by_words}
     floor = max(0.0, min((one.score for one in by_vectors), default=0.0))
-    coverage = {one.id: one.score / possible if possible > 0 else 0.0 for one in by_words}
-    fused = [
-        Found(passage, share * coverage.get(passage, 0.0) + (1 - share) * min(1.0, max(0.0, cosine.get(passage, floor))))
-        for passage in coverage.keys() | cosine.keys()
-    ]
+    near.update(dict.fromkeys(coverage.keys() - near.keys(), floor))
+    rest = 1 - share
     # Passages of the same score stand in the order in which they came into the store.
-    fused.sort(key=lambda one: (-one.score, one.id))
-    return fused[:limit]
+    fused = sorted([
+        (-(share * coverage.get(passage, 0.0) + rest * (0.0 if cosine < 0 else 1.0 if cosine > 1 else cosine)), passage)
+        for passage, cosine in near.items()
+    ])  # fmt: skip
+    return [Found(passage, -less) for less, passage in fused[:limit]]
 
 
 def _lead(by_words: Sequence[Found]) -> float:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from math import sqrt
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,7 @@ _FEW = 4096
 _MOST_ASKED = 1024
 """So many the graph is asked for at most when only some may be found; then the allowed ones are gone through."""
 
+T = TypeVar("T", np.int64, np.float16)
 Ids = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
@@ -85,6 +86,8 @@ class Tail:
     entries: Ids
     order: NDArray[np.intp]
     """Rows by id; the latest of an id last."""
+    rising: Ids
+    """The ids in that order."""
     dead: Mask
     vectors: Half
 
@@ -99,7 +102,7 @@ class Tail:
 
     def find(self, ids: Ids) -> NDArray[np.intp]:
         # Among rows of one id only the last can be alive.
-        place = np.searchsorted(self.ids[self.order], ids, side="right") - 1
+        place = np.searchsorted(self.rising, ids, side="right") - 1
         rows = self.order[np.maximum(place, 0)] if self.count else np.zeros(len(ids), np.intp)
         alive = (place >= 0) & (self.ids[rows] == ids) & ~self.dead[rows] if self.count else np.zeros(len(ids), np.bool_)
         return np.where(alive, rows, -1)
@@ -163,7 +166,7 @@ class Graph:
         expansion = _expansion(graphs)
         if rows is None:
             allowed = ~self.dead
-            living = int(allowed.sum())
+            living = int(np.count_nonzero(allowed))
             limit = min(limit, expansion) if graphs > 1 else limit
         else:
             living = len(rows)
@@ -274,24 +277,25 @@ def append(folder: Path, name: str, count: int, ids: Ids, entries: Ids, vectors:
 def open_tail(folder: Path, name: str, count: int, dimension: int, dead: Mask) -> Tail:
     """Raises `OSError`, `ValueError` where less is there than was committed."""
     if not count:
-        return Tail(name, np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.intp), dead, np.empty((0, dimension), np.float16))
+        none = np.empty(0, np.int64)
+        return Tail(name, none, none, np.empty(0, np.intp), none, dead, np.empty((0, dimension), np.float16))
     both = np.fromfile(folder / f"{name}.ids", np.int64, count * 2)
     if len(both) < count * 2:
         raise ValueError(f"{name}.ids is too short")
     ids, entries = np.ascontiguousarray(both[::2]), np.ascontiguousarray(both[1::2])
-    vectors = np.memmap(folder / f"{name}.vec", np.float16, "r", shape=(count, dimension))
-    return Tail(name, ids, entries, np.argsort(ids, kind="stable"), dead, vectors)
+    vectors = _mapped(folder / f"{name}.vec", np.float16, shape=(count, dimension))
+    order = np.argsort(ids, kind="stable")
+    return Tail(name, ids, entries, order, ids[order], dead, vectors)
 
 
 def open_graph(folder: Path, name: str, count: int, dimension: int, dead: Mask) -> Graph:
     """Raises `OSError`, `ValueError`, `RuntimeError` for files that are not what they were."""
-    ids = np.memmap(folder / f"{name}.ids", np.int64, "r", shape=(count,))
-    runs = np.memmap(folder / f"{name}.runs", np.int64, "r")
+    ids, runs = _mapped(folder / f"{name}.ids", np.int64, shape=(count,)), _mapped(folder / f"{name}.runs", np.int64)
     path = folder / f"{name}.graph"
     head = np.fromfile(path, np.uint32, 2)
     if head.tolist() != [count, dimension * 2] or len(runs) % 3:
         raise ValueError(f"{name} is not as it was written")
-    vectors = np.memmap(path, np.float16, "r", offset=_HEAD, shape=(count, dimension))
+    vectors = _mapped(path, np.float16, offset=_HEAD, shape=(count, dimension))
     index = _empty(dimension)
     index.view(str(path))
     if len(index) != count:
@@ -334,6 +338,11 @@ def wipe(folder: Path, part: Part, rows: NDArray[np.intp]) -> None:
         if near >= 0:
             data[row] = part.vectors[near]
     data.flush()
+
+
+def _mapped(path: Path, kind: type[T], *, offset: int = 0, shape: tuple[int, ...] | None = None) -> NDArray[T]:
+    """As a plain array: each look into a `memmap` costs more than what is read of it."""
+    return np.asarray(np.memmap(path, kind, "r", offset=offset, shape=shape))
 
 
 def _empty(dimension: int) -> Any:

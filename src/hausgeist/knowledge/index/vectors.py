@@ -18,7 +18,7 @@ import os
 import sys
 import threading
 import zlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -162,20 +162,23 @@ class Vectors:
             return []
         wanted = None if entries is None else np.unique(np.fromiter(entries, np.int64, len(entries)))
         ids, near = nearest(self._state.graphs, self._state.tail, query, limit, wanted, self._asking)
-        return [Found(int(ids[one]), float(near[one])) for one in best(near, limit)]
+        some = best(near, limit)
+        return list(map(Found, ids[some].tolist(), near[some].tolist()))
 
     def scores(self, vector: NDArray[np.float32], ids: Sequence[int]) -> Sequence[float]:
         query = self._query(vector)
-        there, rows = self._gather(ids)
         found = np.full(len(ids), np.nan, np.float32)
-        found[there] = rows.astype(np.float32) @ query
-        return [float(one) for one in found]
+        for here, rows in self._rows(ids):
+            found[here] = rows.astype(np.float32) @ query
+        return list(found.tolist())
 
     def vectors(self, ids: Sequence[int]) -> NDArray[np.float32]:
-        there, rows = self._gather(ids)
-        if not there.all():
-            raise KeyError(ids[int(np.flatnonzero(~there)[0])])
-        return rows.astype(np.float32)
+        found, absent = np.empty((len(ids), self._dimension), np.float32), np.ones(len(ids), np.bool_)
+        for here, rows in self._rows(ids):
+            found[here], absent[here] = rows, False
+        if absent.any():
+            raise KeyError(ids[int(absent.argmax())])
+        return found
 
     def _query(self, vector: NDArray[np.float32]) -> NDArray[np.float32]:
         query = np.ascontiguousarray(vector, dtype=np.float32).reshape(-1)
@@ -185,18 +188,14 @@ class Vectors:
             raise InvalidRequest(f"Vectors of this index have {self._dimension} numbers, that of the question has {len(query)}.")
         return query
 
-    def _gather(self, ids: Sequence[int]) -> tuple[Mask, Half]:
-        """Which of them are here, and the vectors of those."""
+    def _rows(self, ids: Sequence[int]) -> Iterator[tuple[NDArray[np.intp], Half]]:
+        """Of each part, which of them are there (their places in `ids`), and their vectors."""
         wanted = np.array(ids, np.int64)
-        there = np.zeros(len(wanted), np.bool_)
-        found = np.zeros((len(wanted), self._dimension), np.float16)
         for part in self._state.parts:
             rows = part.find(wanted)
-            here = rows >= 0
-            if here.any():
-                found[here] = part.vectors[rows[here]]
-                there |= here
-        return there, found[there]
+            here = np.flatnonzero(rows >= 0)
+            if len(here):
+                yield here, part.vectors[rows[here]]
 
     # Commits
 

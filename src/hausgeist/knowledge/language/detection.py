@@ -108,12 +108,12 @@ def _among(sample: str, only: tuple[str, ...] | None) -> str:
     found = [row for index in range(len(joined) - 2) if (row := rows.get(joined[index : index + 3])) is not None]
     if not found:
         return UNKNOWN
-    scores = profiles.weights[found].sum(axis=0)
+    scores: list[float] = profiles.weights[found].sum(axis=0).tolist()
     for word in words[:40]:
         for column, bonus in profiles.words.get(word, {}).items():
             scores[column] += bonus
     columns = _columns(only)
-    ranked = sorted(((float(scores[column]) + _FAVOURED.get(language, 0.0), language) for language, column in columns.items()), reverse=True)
+    ranked = sorted(((scores[column] + _FAVOURED.get(language, 0.0), language) for language, column in columns.items()), reverse=True)
     # Few letters prove little: names and codes are in no language. Text of some length always is in the likeliest.
     if only is None and len(joined) < 60 and ranked[0][0] - ranked[1][0] < _SURE:
         return UNKNOWN

@@ -115,12 +115,14 @@ class Indexes:
     # Reading
 
     @asynccontextmanager
-    async def reading(self, store: str) -> AsyncIterator[Reading]:
-        """Within the block, the indexes of a store; they stay open for as long. What is behind is brought up meanwhile, and not waited for.
+    async def reading(self, store: str, *, mark: int | None = None) -> AsyncIterator[Reading]:
+        """Within the block, the indexes of a store; they stay open for as long. What is behind is brought up meanwhile, and not waited for. `mark`:
+        what the store's row has, where it was just read.
 
         Raises `NotFound` for a store that is not there."""
         while True:
-            shelf, state = await self._shelf(store), self._state(store)
+            shelf = await self._shelf(store)
+            reached = self._state(store).mark if mark is None else mark
             async with shelf.turning:
                 if not shelf.closed:
                     words, vectors, name = shelf.words, shelf.vectors, shelf.embedder
@@ -129,8 +131,8 @@ class Indexes:
                     break
         wanted, embedder = self._wanted(), self._embedders.named(name)
         resting = ("later", store) in self._tasks
-        if words.index.mark < state.mark or (shelf.mark < state.mark and not resting):
-            self._go_on("up", store, lambda: self.reach(store, state.mark))
+        if words.index.mark < reached or (shelf.mark < reached and not resting):
+            self._go_on("up", store, lambda: self.reach(store, reached))
         if wanted is not None and name != wanted.name and not resting:
             self._go_on("renew", store, lambda: self.renew(store))
 
@@ -312,8 +314,9 @@ class Indexes:
     async def _close_some(self) -> None:
         """The ones that were not asked for the longest, where too many are open and nobody is using them."""
         for store in list(self._shelves)[: max(0, len(self._shelves) - self._most_open)]:
-            shelf = self._shelves[store]
-            if not shelf.busy:
+            # Another that closes some may have been ahead.
+            shelf = self._shelves.get(store)
+            if shelf is not None and not shelf.busy:
                 del self._shelves[store]
                 async with shelf.writing:
                     await self._close(shelf)

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, bindparam, delete, func, insert, select
 
 from hausgeist.files.records import files
 from hausgeist.knowledge.records import entries, forgotten_passages, passages, store_files, vector_stores
 from hausgeist.knowledge.stores import texts
+from hausgeist.store.prepared import Prepared
 
 __all__ = ["Row", "State", "above", "alive", "forget", "forgotten", "like", "remember", "set_embedder", "state"]
 
 _SOME = 500
+_STATE: Final = Prepared(
+    select(vector_stores.c.mark, vector_stores.c.embedder).where(vector_stores.c.id == bindparam("store"), vector_stores.c.gone == 0)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +51,8 @@ class Row:
 
 def state(connection: Connection, store: str) -> State | None:
     """`None`: there is no such store, or it is being removed."""
-    row = connection.execute(
-        select(vector_stores.c.mark, vector_stores.c.embedder).where(vector_stores.c.id == store, vector_stores.c.gone == 0)
-    ).one_or_none()
-    return State(row.mark, row.embedder) if row is not None else None
+    rows = _STATE.rows(connection, {"store": store})
+    return State(*rows[0]) if rows else None
 
 
 def set_embedder(connection: Connection, store: str, embedder: str) -> None:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, func, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, func, select, tuple_
 
 from hausgeist.errors import InvalidRequest, NotFound, shown
 from hausgeist.files.records import files
 from hausgeist.identity import Principal
 from hausgeist.knowledge.records import entries, file_batches, store_files, vector_stores
 from hausgeist.knowledge.stores.values import Batch, Chunking, Counts, FileStatus, Page, Store, StoreFile, Trouble
+from hausgeist.store.prepared import Prepared
 
 __all__ = ["Order", "demand_alive", "find_batch", "find_file", "find_store", "list_files", "list_stores", "of_stores"]
 
@@ -36,8 +37,8 @@ def demand_alive(store: Store) -> Store:
 
 def of_stores(connection: Connection, who: Principal, stores: Sequence[str]) -> list[Store]:
     """Each of these, without counts. Raises `NotFound` for the first that is not the project's, `InvalidRequest` for one that has expired."""
-    rows = connection.execute(select(vector_stores).where(_ours(who), vector_stores.c.id.in_(list(stores)))).all()
-    known = {row.id: _store(row) for row in rows}
+    rows = _NAMED.rows(connection, {"project": who.project, "wanted": json.dumps(list(stores))})
+    known = {store.id: store for store in (_store(dict(zip(vector_stores.columns.keys(), row, strict=True))) for row in rows)}
     for store in stores:
         if store not in known:
             raise NotFound(f"There is no vector store '{shown(store)}'.")
@@ -106,7 +107,16 @@ def find_batch(connection: Connection, who: Principal, store: str, batch: str) -
 
 
 def _ours(who: Principal) -> ColumnElement[bool]:
-    return and_(vector_stores.c.project == who.project, vector_stores.c.gone == 0)
+    return _of_project(who.project)
+
+
+def _of_project(project: Any) -> ColumnElement[bool]:
+    return and_(vector_stores.c.project == project, vector_stores.c.gone == 0)
+
+
+_WANTED: Final = func.json_each(bindparam("wanted")).table_valued("value")
+"""As JSON: one value however many they are."""
+_NAMED: Final = Prepared(select(vector_stores).where(_of_project(bindparam("project")), vector_stores.c.id.in_(select(_WANTED.c.value))))
 
 
 def _files_query() -> Any:
@@ -149,12 +159,12 @@ def _filled(connection: Connection, rows: Sequence[Row[Any]]) -> list[Store]:
         counts.setdefault(row.store, {})[row.status] = row.n
     summed = select(entries.c.store, func.sum(entries.c.bytes)).where(entries.c.store.in_(ids)).group_by(entries.c.store)
     sizes = {store: int(size) for store, size in connection.execute(summed)}
-    return [_store(row, Counts(**counts.get(row.id, {})), sizes.get(row.id, 0)) for row in rows]
+    return [_store(row._asdict(), Counts(**counts.get(row.id, {})), sizes.get(row.id, 0)) for row in rows]
 
 
-def _store(row: Row[Any], counts: Counts = Counts(), size: int = 0) -> Store:  # noqa: B008
-    values: Mapping[str, Any] = {name: value for name, value in row._asdict().items() if name != "gone"}
-    return Store(**{**values, "metadata": json.loads(row.metadata), "counts": counts, "bytes": size})
+def _store(row: Mapping[str, Any], counts: Counts = Counts(), size: int = 0) -> Store:  # noqa: B008
+    values = {name: value for name, value in row.items() if name != "gone"}
+    return Store(**{**values, "metadata": json.loads(row["metadata"]), "counts": counts, "bytes": size})
 
 
 def _file(row: Row[Any]) -> StoreFile:

@@ -11,23 +11,25 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from typing import Any, Final, Protocol
 
 from sqlalchemy import ColumnElement, Connection, select
 
 from hausgeist.errors import HausgeistError, InvalidRequest, ModelNotFound, StoreError
-from hausgeist.files.records import files
-from hausgeist.files.service import seen_by
 from hausgeist.identity import Principal
 from hausgeist.knowledge.hits import Hit
 from hausgeist.knowledge.index.base import Found
-from hausgeist.knowledge.records import entries, passages, store_files
+from hausgeist.knowledge.language.detection import UNKNOWN
+from hausgeist.knowledge.records import store_files
 from hausgeist.knowledge.stores import filters as filtering
-from hausgeist.knowledge.stores import rows, texts
+from hausgeist.knowledge.stores import rows
+from hausgeist.knowledge.stores.candidates import Candidate, candidates, texts_of
 from hausgeist.knowledge.stores.indexes import Indexes, Reading
-from hausgeist.knowledge.stores.merging import Candidate, merged
+from hausgeist.knowledge.stores.merging import merged
 from hausgeist.store.database import Database
 
 __all__ = ["MOST_QUERIES", "MOST_RESULTS", "Fuse", "Ranker", "Search"]
@@ -45,13 +47,12 @@ _RANKED: Final = 30
 """Passages that a rerank model reads."""
 _REST: Final = 15.0
 """Seconds for which an embedding model that failed at a question is asked no more: no search waits for it twice."""
-_SOME: Final = 500
 
 log = logging.getLogger(__name__)
 
 
 class Fuse(Protocol):
-    """Makes one list of two. Scores from 0 to 1, comparable between searches."""
+    """Makes one list of two, the best first. Scores from 0 to 1, comparable between searches."""
 
     def __call__(
         self, words: Sequence[Found], vectors: Sequence[Found], cosines: Mapping[int, float], *, query: str, language: str,
@@ -72,7 +73,23 @@ class _Allowed:
     """What may be found in a store. `entries`: only in these; `None`: in all."""
 
     store: str
+    mark: int
+    """Up to which its indexes should reach."""
     entries: frozenset[int] | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What the indexes of one store have said to one question."""
+
+    query: str
+    at: Reading | None = None
+    """`None`: they were not asked."""
+    language: str = UNKNOWN
+    words: Sequence[Found] = ()
+    vectors: Sequence[Found] = ()
+    vector: Any = None
+    """Of the question; `None`: there is none."""
 
 
 class Search:
@@ -106,49 +123,54 @@ class Search:
     ) -> Sequence[Hit]:
         """`ranker`: the rerank model, by name."""
         asked = _demand_sensible(stores, queries, limit)
-        condition = filtering.condition(filters)
-        read = lambda connection: _allowed(connection, who, stores, None if filters is None else condition)  # noqa: E731
-        allowed = self._database.read(read) if filters is None else await asyncio.to_thread(self._database.read, read)
+        condition = None if filters is None else filtering.condition(filters)
+        read = partial(_allowed, who=who, stores=stores, condition=condition)
+        allowed = self._database.read(read) if condition is None else await asyncio.to_thread(self._database.read, read)
         for one in allowed:
             self._searched(one.store)
         depth = max(_DEPTH, 5 * limit)
-        found = await asyncio.gather(*(self._one(one, query, depth) for one in allowed for query in asked))
-        scores: dict[int, float] = {}
-        for one_found in found:
-            for passage in one_found:
-                scores[passage.id] = max(scores.get(passage.id, 0.0), passage.score)
-        best = sorted((Found(id_, score) for id_, score in scores.items()), key=lambda one: (-one.score, one.id))
-        hits: list[Hit] = []
-        candidates: list[Candidate] = []
-        # Mostly the first round does: only of neighbours, near-duplicates and what has just gone there can be more than expected.
-        some = 2 * limit + _SPARE
-        for at in range(0, len(best), some):
-            read_some = partial(_candidates, who=who, best=best[at : at + some], condition=condition)
-            candidates += await asyncio.to_thread(self._database.read, read_some)
-            hits = merged(candidates, limit)
-            if len(hits) >= limit:
-                break
-        hits = self._database.read(lambda connection: _whole(connection, hits))
+        async with AsyncExitStack() as held:
+            # All are waited for, also where one fails: none may open an index when the others have been let go.
+            found = await asyncio.gather(*(self._one(held, one, query, depth) for one in allowed for query in asked), return_exceptions=True)
+            for failure in found:
+                if isinstance(failure, BaseException):
+                    raise failure
+            answers = [one for one in found if isinstance(one, _Answer)]
+            hits = await asyncio.to_thread(self._told, who, answers, condition, limit)
         model = ranker or (self._rank_model if rerank is not False else "")
         if model and rerank is not False and hits:
             hits = await self._ranked(who, model, asked[0], hits, named=bool(ranker or rerank))
         return [hit for hit in hits if hit.score >= threshold][:limit]
 
-    async def _one(self, allowed: _Allowed, query: str, depth: int) -> Sequence[Found]:
+    async def _one(self, held: AsyncExitStack, allowed: _Allowed, query: str, depth: int) -> _Answer:
+        """`held`: for as long as it lasts, the indexes stay open."""
         if allowed.entries is not None and not allowed.entries:
+            return _Answer(query)
+        at = await held.enter_async_context(self._indexes.reading(allowed.store, mark=allowed.mark))
+        (language, words), (vectors, vector) = await asyncio.gather(
+            asyncio.to_thread(self._words, at, query, depth, allowed.entries), self._vectors(at, query, depth, allowed.entries)
+        )
+        return _Answer(query, at, language, words, vectors, vector)
+
+    def _words(self, at: Reading, query: str, depth: int, allowed: frozenset[int] | None) -> tuple[str, Sequence[Found]]:
+        """The language of the question, and what has its words."""
+        language = self._language(query)
+        return language, [] if at.words is None else at.words.search(query, depth, language=language, entries=allowed)
+
+    def _told(self, who: Principal, found: Sequence[_Answer], condition: ColumnElement[bool] | None, limit: int) -> list[Hit]:
+        best = _together([self._fused(one) for one in found])
+        return self._database.read(lambda connection: _read(connection, who, best, condition, limit))
+
+    def _fused(self, one: _Answer) -> Sequence[Found]:
+        if one.at is None:
             return []
-        async with self._indexes.reading(allowed.store) as at:
-            language = self._language(query)
-            words, (vectors, vector) = await asyncio.gather(
-                _words(at, query, depth, language, allowed.entries), self._vectors(at, query, depth, allowed.entries)
-            )
-            cosines = {one.id: one.score for one in vectors}
-            missing = [one.id for one in words if one.id not in cosines]
-            if vector is not None and at.vectors is not None and missing:
-                known = await asyncio.to_thread(at.vectors.scores, vector, missing)
-                cosines.update({id_: score for id_, score in zip(missing, known, strict=True) if not math.isnan(score)})
-            languages = at.embedder.languages if at.embedder is not None else frozenset[str]()
-            return self._fuse(words, vectors, cosines, query=query, language=language, languages=languages)
+        cosines = dict[int, float](one.vectors)
+        missing = [passage for passage, _ in one.words if passage not in cosines]
+        if one.vector is not None and one.at.vectors is not None and missing:
+            known = one.at.vectors.scores(one.vector, missing)
+            cosines.update((passage, score) for passage, score in zip(missing, known, strict=True) if not math.isnan(score))
+        languages = one.at.embedder.languages if one.at.embedder is not None else frozenset[str]()
+        return self._fuse(one.words, one.vectors, cosines, query=one.query, language=one.language, languages=languages)
 
     async def _vectors(self, at: Reading, query: str, depth: int, allowed: frozenset[int] | None) -> tuple[Sequence[Found], Any]:
         """Nothing where the embedding model fails: words answer alone then."""
@@ -187,11 +209,28 @@ class Search:
         return [*sorted(ranked, key=lambda hit: -hit.score), *(replace(hit, score=min(hit.score, lowest)) for hit in rest)]
 
 
-async def _words(at: Reading, query: str, depth: int, language: str, allowed: frozenset[int] | None) -> Sequence[Found]:
-    if at.words is None:
-        return []
-    index = at.words
-    return await asyncio.to_thread(lambda: index.search(query, depth, language=language, entries=allowed))
+def _together(found: Sequence[Sequence[Found]]) -> Sequence[Found]:
+    """One list of those of all stores and questions, the best first."""
+    if len(found) == 1:
+        return found[0]
+    scores: dict[int, float] = {}
+    for passage in chain.from_iterable(found):
+        scores[passage.id] = max(scores.get(passage.id, 0.0), passage.score)
+    return sorted((Found(id_, score) for id_, score in scores.items()), key=lambda one: (-one.score, one.id))
+
+
+def _read(connection: Connection, who: Principal, best: Sequence[Found], condition: ColumnElement[bool] | None, limit: int) -> list[Hit]:
+    """The best that may be seen, joined where they stand beside each other, with their texts."""
+    hits: list[Hit] = []
+    read: list[Candidate] = []
+    # Mostly the first round does: only of neighbours, near-duplicates and what has just gone there can be more than expected.
+    some = 2 * limit + _SPARE
+    for at in range(0, len(best), some):
+        read += candidates(connection, who, best[at : at + some], condition)
+        hits = merged(read, limit, partial(texts_of, connection))
+        if len(hits) >= limit:
+            break
+    return hits
 
 
 def _demand_sensible(stores: Sequence[str], queries: Sequence[str], limit: int) -> list[str]:
@@ -212,61 +251,11 @@ def _allowed(connection: Connection, who: Principal, stores: Sequence[str], cond
     """Raises `NotFound` for a store that is not the project's."""
     found = rows.of_stores(connection, who, stores)
     if condition is None:
-        return [_Allowed(store.id, None) for store in found]
+        return [_Allowed(store.id, store.mark, None) for store in found]
     allowed = []
     for store in found:
         query = select(store_files.c.entry).where(
             store_files.c.store == store.id, store_files.c.status == "completed", store_files.c.entry.is_not(None), condition
         )
-        allowed.append(_Allowed(store.id, frozenset(connection.execute(query).scalars())))
+        allowed.append(_Allowed(store.id, store.mark, frozenset(connection.execute(query).scalars())))
     return allowed
-
-
-def _candidates(connection: Connection, who: Principal, best: Sequence[Found], condition: ColumnElement[bool]) -> list[Candidate]:
-    """What was found, read from the database: with its text, and the first file that has it and that may be seen."""
-    scores = {one.id: one.score for one in best}
-    ids = list(scores)
-    found: list[Any] = []
-    for at in range(0, len(ids), _SOME):
-        query = (
-            select(passages, entries.c.store, entries.c.document)
-            .join(entries, entries.c.id == passages.c.entry)
-            .where(passages.c.id.in_(ids[at : at + _SOME]))
-        )
-        found += connection.execute(query).all()
-    owners = _owners(connection, who, {row.entry for row in found}, condition)
-    seen = [row for row in found if row.entry in owners]
-    seen.sort(key=lambda row: (-scores[row.id], row.id))
-    words = texts.texts(connection, [(row.document, row.start, row.end) for row in seen])
-    made = []
-    for row, text in zip(seen, words, strict=True):
-        owner = owners[row.entry]
-        hit = Hit(
-            file=owner.file, filename=owner.filename, store=row.store, document=row.document, start=row.start, end=row.end, text=text,
-            score=round(scores[row.id], 6), page=row.page, heading=row.heading, language=row.language, kind=row.kind,
-            attributes=filtering.attributes_of(owner.attributes),
-        )  # fmt: skip
-        made.append(Candidate(hit, row.entry, row.number, row.number, bytes(row.digest)))
-    return made
-
-
-def _whole(connection: Connection, hits: Sequence[Hit]) -> list[Hit]:
-    """Those that were joined get the text from where they begin to where they end."""
-    joined = [hit for hit in hits if not hit.text]
-    words = iter(texts.texts(connection, [(hit.document, hit.start, hit.end) for hit in joined]))
-    return [hit if hit.text else replace(hit, text=next(words)) for hit in hits]
-
-
-def _owners(connection: Connection, who: Principal, wanted: set[int], condition: ColumnElement[bool]) -> dict[int, Any]:
-    """Of each entry the first file that was attached, is completed, may be seen, and passes the filter."""
-    found: dict[int, Any] = {}
-    for at in range(0, len(ids := list(wanted)), _SOME):
-        query = (
-            select(store_files.c.entry, store_files.c.file, store_files.c.attributes, files.c.filename)
-            .join(files, files.c.id == store_files.c.file)
-            .where(store_files.c.entry.in_(ids[at : at + _SOME]), store_files.c.status == "completed", seen_by(who), condition)
-            .order_by(store_files.c.created, store_files.c.file)
-        )
-        for row in connection.execute(query):
-            found.setdefault(row.entry, row)
-    return found

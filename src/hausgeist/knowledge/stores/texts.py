@@ -18,6 +18,7 @@ from sqlalchemy import ColumnElement, Connection, delete, insert, select
 
 from hausgeist.knowledge.parsed import Block, Box, Kind, Line, Page, Parsed
 from hausgeist.knowledge.records import document_pages, document_parts, documents, entries
+from hausgeist.store.writer import driver_of
 
 __all__ = ["PART", "Packed", "PageRow", "Paper", "add", "find", "lines_between", "pack", "pages", "paper", "parsed", "text", "texts"]
 
@@ -131,13 +132,13 @@ def texts(connection: Connection, wanted: Sequence[tuple[int, int, int]]) -> lis
     needed = sorted({(document, at) for document, start, end in wanted for at in _parts(start, end)})
     parts: dict[tuple[int, int], str] = {}
     for some in _some(needed):
-        # By hand: a search does this each time, and one statement for all documents takes a tenth of one for each.
+        # By hand, and to the driver: every search does this, and one statement for all documents takes a tenth of one for each.
         values = ", ".join(["(?, ?)"] * len(some))
         query = (
             f"WITH wanted (document, start) AS (VALUES {values}) SELECT wanted.document, wanted.start, text FROM wanted "  # noqa: S608
             "CROSS JOIN document_parts ON document_parts.document = wanted.document AND document_parts.start = wanted.start"
         )
-        rows = connection.exec_driver_sql(query, tuple(number for place in some for number in place))
+        rows = driver_of(connection).execute(query, [number for place in some for number in place])
         parts.update({(document, start): text for document, start, text in rows})
     found = []
     for document, start, end in wanted:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from hausgeist.errors import InvalidRequest, ModelNotFound, NotFound, Unavailable
+from hausgeist.errors import InvalidRequest, ModelNotFound, NotFound, StoreError, Unavailable
 from hausgeist.identity import LOCAL_OWNER as WHO
 from hausgeist.identity import Principal
 from hausgeist.knowledge.stores.rewriting import rewritten
@@ -111,6 +112,31 @@ async def test_bounds(tmp_path: Path) -> None:
             await bench.search.search(WHO, ["vs_x"] * 65, ["x"])
         with pytest.raises(NotFound):
             await bench.search.search(WHO, [store.id, "vs_none"], ["x"])
+
+
+async def test_where_one_store_fails_nothing_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Bench(tmp_path) as bench:
+        stores = []
+        for _ in range(2):
+            file = await bench.bring("Everything about wolves.", "a.txt")
+            stores.append((await bench.stores.create(WHO, files=[Attachment(file=file)])).id)
+            await bench.settled(stores[-1])
+        shelf, opened = bench.indexes._shelf, list[str]()
+
+        async def broken(store: str) -> Any:
+            if store == stores[0]:
+                raise StoreError("The disk is broken.")
+            await asyncio.sleep(0.05)
+            opened.append(store)
+            return await shelf(store)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(bench.indexes, "_shelf", broken)
+            with pytest.raises(StoreError, match="broken"):
+                await bench.search.search(WHO, stores, ["wolves"])
+            assert opened == stores[1:]  # not later, when nobody would let go of it
+        assert [one.words.users + one.vectors.users for one in bench.indexes._shelves.values()] == [0, 0]
+        assert len(await bench.search.search(WHO, stores, ["wolves"])) == 1
 
 
 async def test_neighbours_are_joined_and_duplicates_told_once(tmp_path: Path) -> None:
