@@ -189,3 +189,22 @@ def test_passages_have_their_places(house: House) -> None:
     for wrong in ({"query": "", "stores": [house.store]}, {"query": "x", "stores": []}, {"query": "x"},
                   {"query": "x", "stores": [house.store], "limit": 51}, {"query": "x", "stores": [house.store], "more": 1}):  # fmt: skip
         assert house.owner.post("/house/v1/search", json=wrong).status_code == 400
+
+
+def test_a_store_tells_of_itself(house: House) -> None:
+    told = house.made("GET", f"/house/v1/stores/{house.store}")
+    assert (told["id"], told["name"], told["project"]) == (house.store, "documents", "default")
+    assert "MiniLM" in told["embedding_model"]
+    refused(house.ada.get(f"/house/v1/stores/{house.store}"), 404)
+    refused(house.owner.get("/house/v1/stores/vs_nothing"), 404)
+
+
+def test_the_demos_papers_become_a_store(house: House, server: Live) -> None:
+    made = house.made("POST", "/house/v1/stores/demo")
+    assert house.made("GET", f"/v1/vector_stores/{made['id']}")["metadata"] == {"demo": "1"}
+    files = house.made("GET", f"/house/v1/stores/{made['id']}/files")["data"]
+    assert {one["attributes"]["path"] for one in files} >= {LEASE.name, "mails/Wasserschaden.eml"}
+    assert {one["filename"]: one["attributes"]["size"] for one in files}[LEASE.name] == LEASE.stat().st_size
+    assert house.made("GET", f"/v1/vector_stores/{made['id']}")["file_counts"]["total"] == len([*filter(Path.is_file, PAPERS.rglob("*"))])
+    key = server.run(server.app.workspace.create_key(project="default", name="reader", role="reader"))[1]
+    refused(httpx.post(f"{server.url}/house/v1/stores/demo", headers={"authorization": f"Bearer {key}"}), 403)

@@ -115,6 +115,13 @@ def test_sentences_without_a_model(client: openai.OpenAI) -> None:
     assert response.metadata == {"mode": "extractive", "mine": "1"}
 
 
+def test_an_answer_that_is_none_is_told_as_such(house: Live, client: openai.OpenAI) -> None:
+    for question, answered in (("What is the monthly rent?", True), ("Who won the football world cup in 1994?", False)):
+        asked: Any = {"model": "fake:echo", "input": question, "tools": [TOOL], "metadata": {"mode": "extractive"}}
+        response = client.responses.create(**asked)
+        assert httpx.get(f"{house.url}/house/v1/responses/{response.id}/citations").json()["answered"] is answered
+
+
 @pytest.mark.parametrize(
     ("fields", "error"),
     [

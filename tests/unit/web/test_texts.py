@@ -16,6 +16,8 @@ OTHERS = [language for language in LANGUAGES if language != "en"]
 
 SAME = {
     "common.nav_chat", "common.code", "common.no", "common.nav_documents", "common.nav_server", "common.name",
+    "citations.citations", "citations.number", "citations.place", "citations.page_short", "citations.pages", "citations.zoom",
+    "documents.collections", "documents.column_name", "documents.column_pages", "documents.kind_passages", "documents.question",
 }  # fmt: skip
 """Keys whose text is rightly the English one in some language: "Chat", "Code", "Name"."""
 _LETTERS = re.compile(r"[^\W\d_]{4,}")

@@ -129,6 +129,8 @@ class _Open:
     """By file, start and end: where what is cited stands."""
     again: int = 0
     counted: Counted | None = None
+    answered: bool = True
+    """False: the documents do not say; what is cited only comes nearest."""
 
 
 class FileSearch:
@@ -353,12 +355,14 @@ class FileSearch:
         return Said(inert(said), [citation(found)])
 
     async def _silent(self, opened: _Open) -> AsyncIterator[Said]:
+        opened.answered = False
         yield Said(opened.phrases.silent)
         for said in await self._nearest(opened):
             yield said
 
     async def _nearest(self, opened: _Open) -> list[Said]:
         """The passages that come nearest to what is asked, and are no answer."""
+        opened.answered = False
         if not opened.hits:
             return []
         found = [Said(f"\n\n{opened.phrases.nearest}")]
@@ -398,6 +402,7 @@ class FileSearch:
     async def _facts(self, opened: _Open, turn: Turn) -> dict[str, Any]:
         return {
             "mode": opened.mode,
+            "answered": opened.answered,
             "documents": opened.counted.documents if opened.counted else len({hit.document for hit in opened.hits}),
             "citations": [await self._fact(one, opened) for one in opened.told],
             "passages": [

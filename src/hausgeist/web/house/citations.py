@@ -19,8 +19,9 @@ def endpoints(parts: Parts) -> list[Endpoint]:
         """Empty lists for a response that read no documents."""
         facts = parts.responses.get(who_asks(request), str(request.path_params["response"])).facts
         return JSONResponse({
-            "object": "response.citations", "mode": facts.get("mode"), "documents": facts.get("documents", 0),
-            "data": list(facts.get("citations", ())), "passages": list(facts.get("passages", ())),
+            "object": "response.citations", "mode": facts.get("mode"), "answered": facts.get("answered", True),
+            "documents": facts.get("documents", 0), "data": list(facts.get("citations", ())),
+            "passages": list(facts.get("passages", ())),
         })  # fmt: skip
 
     return [

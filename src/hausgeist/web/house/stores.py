@@ -15,7 +15,8 @@ from hausgeist.http.endpoint import Endpoint
 from hausgeist.http.house import HOUSE
 from hausgeist.knowledge.hits import Hit
 from hausgeist.knowledge.stores.rows import Order
-from hausgeist.knowledge.stores.values import FileStatus, Progress, StoreFile
+from hausgeist.knowledge.stores.values import FileStatus, Progress, Store, StoreFile
+from hausgeist.web.house import papers
 from hausgeist.web.house.queries import number_in, only
 from hausgeist.web.parts import Parts, who_asks
 
@@ -66,8 +67,23 @@ def endpoints(parts: Parts) -> list[Endpoint]:
         )
         return JSONResponse({"data": [_hit(hit) for hit in found]})
 
+    async def describe(request: Request) -> Response:
+        only(request)
+        who = who_asks(request)
+        return JSONResponse(_store(parts.stores.get(who, request.path_params["store"]), parts.workspace.project(who.project).name))
+
+    async def demo(request: Request) -> Response:
+        only(request)
+        who = who_asks(request)
+        made = await papers.bring(who, parts.files, parts.stores)
+        return JSONResponse(_store(made, parts.workspace.project(who.project).name), status_code=201)
+
     listed = ("status", "after", "limit", "order")
     return [
+        Endpoint(method="GET", path=_PATH, handle=describe, dialect=HOUSE, summary="A store: its project, its embedding model",
+                 action="vector_store.read"),
+        Endpoint(method="POST", path="/house/v1/stores/demo", handle=demo, dialect=HOUSE, action="vector_store.create",
+                 summary="A store with the papers of a company that does not exist"),
         Endpoint(method="GET", path=f"{_PATH}/files", handle=files, dialect=HOUSE, summary="The files of a store, with names and pages",
                  action="vector_store.read", query=listed),
         Endpoint(method="GET", path=f"{_PATH}/progress", handle=progress, dialect=HOUSE, summary="How far the reading of a store's files is",
@@ -75,6 +91,13 @@ def endpoints(parts: Parts) -> list[Endpoint]:
         Endpoint(method="POST", path="/house/v1/search", handle=search, dialect=HOUSE, summary="Passages of documents, with their places",
                  action="vector_store.search", body=SearchBody),
     ]  # fmt: skip
+
+
+def _store(store: Store, project: str) -> dict[str, Any]:
+    return {
+        "id": store.id, "name": store.name, "description": store.description, "project": project, "created_at": int(store.created),
+        "embedding_model": store.embedder or None,
+    }  # fmt: skip
 
 
 def _order(request: Request) -> Order:

@@ -19,13 +19,13 @@ from hausgeist.web.parts import Parts
 
 __all__ = ["endpoints"]
 
-CHAT = Page("chat", ("chat",))
+CHAT = Page("chat", ("chat", "citations"))
 SIGN_IN = Page("sign-in", ("entrance",), bare=True)
 WELCOME = Page("welcome", ("entrance", "models"))
 _PAGES: Final = (
     ("/chat/{chat}", CHAT, "A chat"),
-    ("/documents", Page("documents", ("documents",)), "Projects' documents, and what they answer"),
-    ("/documents/{store}", Page("documents", ("documents",)), "The documents of one store"),
+    ("/documents", Page("documents", ("documents", "citations")), "Projects' documents, and what they answer"),
+    ("/documents/{store}", Page("documents", ("documents", "citations")), "The documents of one store"),
     ("/models", Page("models", ("models",)), "Models: installed, known, on their way"),
     ("/plan", Page("plan", ("plan",)), "The planner"),
     ("/personas", Page("personas", ("personas",)), "Personas and prompts"),

@@ -42,9 +42,9 @@ export async function confirm(title, message, { action = t("common.delete"), dan
  * A form in a dialog. `fields`: elements with names; `save` gets the form's values and may raise, then the error is said in place and nothing is lost.
  * Resolves with what `save` returned, or null.
  */
-export async function form(title, fields, save, { action = t("common.save"), wide = false } = {}) {
+export async function form(title, fields, save, { action = t("common.save"), wide = false, danger = false } = {}) {
   const said = h("p", { role: "alert", class: "field-error" });
-  const submit = h("button", { type: "submit", class: "primary-action" }, action);
+  const submit = h("button", { type: "submit", class: danger ? "danger" : "primary-action" }, action);
   const cancel = button(t("common.cancel"));
   const element = h("form", { novalidate: false }, fields, said, h("footer", { class: "row end" }, cancel, submit));
   const shown = dialog(title, element, { wide });

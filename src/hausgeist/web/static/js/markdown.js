@@ -44,11 +44,13 @@ export function safeLink(text) {
 }
 
 /**
- * Makes elements of tokens. `reference`: a node for "[3]" in a text, or null where 3 refers to nothing (citations).
+ * Makes elements of tokens. `reference`: a node for "[3]" in a text, or null where 3 refers to nothing (citations); `anchor`: one for a place that
+ * citations/marks.js has put into the text.
  */
 class Maker {
-  constructor({ reference = null, live = false } = {}) {
+  constructor({ reference = null, anchor = null, live = false } = {}) {
     this.reference = reference;
+    this.anchor = anchor;
     this.live = live;
   }
 
@@ -112,7 +114,7 @@ class Maker {
         case "strong": return [h("strong", {}, this.inline(token.tokens))];
         case "em": return [h("em", {}, this.inline(token.tokens))];
         case "del": return [h("del", {}, this.inline(token.tokens))];
-        case "codespan": return [h("code", {}, token.text)];
+        case "codespan": return [h("code", {}, this.text(token.text))];
         case "br": return [h("br")];
         case "link": return [this.link(token)];
         case "image": return [this.picture(token)];
@@ -136,10 +138,11 @@ class Maker {
   }
 
   text(text) {
-    if (!this.reference) return [text];
-    return text.split(/(\[\d{1,3}\])/).map(part => {
-      const found = /^\[(\d{1,3})\]$/.exec(part);
-      return (found && this.reference(Number(found[1]))) ?? part;
+    if (!this.reference && !this.anchor) return [text];
+    return text.split(/(\[\d{1,3}\]|\ue000\d{1,3}\ue001)/).map(part => {
+      const found = /^(?:\[(\d{1,3})\]|\ue000(\d{1,3})\ue001)$/.exec(part);
+      const make = found?.[1] ? this.reference : this.anchor;
+      return (found && make?.(Number(found[1] ?? found[2]))) ?? part;
     });
   }
 }

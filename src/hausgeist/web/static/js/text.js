@@ -12,6 +12,14 @@ export function t(key, values = {}) {
   return text.replace(/\{(\w+)\}/g, (whole, name) => (name in values ? (typeof values[name] === "number" ? number(values[name]) : String(values[name])) : whole));
 }
 
+const OTHER_WAY = /[\u0590-\u08ff\u200e\u200f\u202a-\u202e\u2066-\u2069\ufb1d-\ufefc]/;
+
+/** A name from elsewhere within a text: whichever way it is written, the text around it stays in order. Long ones are cut. */
+export function quoted(name, most = 80) {
+  const all = Array.from(String(name)), cut = all.length > most ? `${all.slice(0, most - 1).join("")}…` : String(name);
+  return OTHER_WAY.test(cut) ? `\u2068${cut}\u2069` : cut;
+}
+
 function formatter(make, options) {
   const key = make.name + JSON.stringify(options);
   if (!cached.has(key)) cached.set(key, new make(language, options));
