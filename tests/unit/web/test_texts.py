@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import hausgeist.web
+from hausgeist.governance.actions import ACTIONS
 from hausgeist.web.pages.strings import LANGUAGES, Text, area, areas
 
 WEB = Path(hausgeist.web.__file__).parent
@@ -18,6 +19,7 @@ SAME = {
     "common.nav_chat", "common.code", "common.no", "common.nav_documents", "common.nav_server", "common.name",
     "citations.citations", "citations.number", "citations.place", "citations.page_short", "citations.pages", "citations.zoom",
     "documents.collections", "documents.column_name", "documents.column_pages", "documents.kind_passages", "documents.question",
+    "server.by_user", "server.median", "personas.personas", "personas.prompts",
 }  # fmt: skip
 """Keys whose text is rightly the English one in some language: "Chat", "Code", "Name"."""
 _LETTERS = re.compile(r"[^\W\d_]{4,}")
@@ -59,6 +61,10 @@ def test_the_short_list_has_only_what_needs_it() -> None:
     english = {key: text for name in areas() for key, text in area("en", name).items()}
     elsewhere = [{key: text for name in areas() for key, text in area(language, name).items()} for language in OTHERS]
     assert not [key for key in SAME if key not in english or all(english[key] != here[key] for here in elsewhere)]
+
+
+def test_every_action_of_the_audit_has_words() -> None:
+    assert set(area("en", "actions")) == {f"actions.{name}" for name in ACTIONS}
 
 
 def sources() -> dict[Path, str]:

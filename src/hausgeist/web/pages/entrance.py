@@ -21,6 +21,7 @@ __all__ = ["endpoints"]
 
 CHAT = Page("chat", ("chat", "citations"))
 SIGN_IN = Page("sign-in", ("entrance",), bare=True)
+SERVER = Page("server", ("server", "actions"))
 WELCOME = Page("welcome", ("entrance", "models"))
 _PAGES: Final = (
     ("/chat/{chat}", CHAT, "A chat"),
@@ -29,8 +30,8 @@ _PAGES: Final = (
     ("/models", Page("models", ("models",)), "Models: installed, known, on their way"),
     ("/plan", Page("plan", ("plan",)), "The planner"),
     ("/personas", Page("personas", ("personas",)), "Personas and prompts"),
-    ("/server", Page("server", ("server",)), "The state of the server"),
-    ("/server/{part}", Page("server", ("server",)), "People, keys, usage, audit, settings"),
+    ("/server", SERVER, "The state of the server"),
+    ("/server/{part}", SERVER, "People, keys, usage, audit, settings"),
     ("/welcome", WELCOME, "The first run"),
 )
 _WELCOMED: Final = "hausgeist_welcomed"

@@ -20,7 +20,7 @@ export const project = () => preference("project") || "";
 
 function headersOf(body, headers) {
   const all = new Headers(headers);
-  if (project()) all.set("OpenAI-Project", project());
+  if (project() && !all.has("OpenAI-Project")) all.set("OpenAI-Project", project());
   if (body !== undefined && !(body instanceof FormData) && !(body instanceof Blob)) all.set("content-type", "application/json");
   return all;
 }

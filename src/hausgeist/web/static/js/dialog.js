@@ -5,9 +5,10 @@ import { t } from "./text.js";
 
 /**
  * Open a dialog. `content` and `actions` are nodes; resolves with what `close` is called with, null for Escape and the cross.
+ * `lasting`: a click beside it does not close it, for what is shown once.
  * @returns {{element: HTMLDialogElement, close: (value?: unknown) => void, closed: Promise<unknown>}}
  */
-export function dialog(title, content, { actions = [], wide = false } = {}) {
+export function dialog(title, content, { actions = [], wide = false, lasting = false } = {}) {
   const id = `dialog-${Math.random().toString(36).slice(2)}`;
   let settle;
   const closed = new Promise(resolve => { settle = resolve; });
@@ -21,7 +22,7 @@ export function dialog(title, content, { actions = [], wide = false } = {}) {
     element.remove();
   }
   element.addEventListener("cancel", event => { event.preventDefault(); close(null); });
-  element.addEventListener("pointerdown", event => event.target === element && close(null));
+  element.addEventListener("pointerdown", event => event.target === element && !lasting && close(null));
   document.body.append(element);
   element.showModal();
   return { element, close, closed };

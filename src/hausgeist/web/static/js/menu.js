@@ -29,8 +29,8 @@ export function menu(anchor, items) {
       on: { click: () => { closeMenu(); item.run(); } },
     }, item.icon ? icon(item.icon) : null, h("span", {}, item.label), item.checked ? h("span", { class: "check-mark" }, icon("check", { small: true })) : null);
   }));
-  // What is outside of an open dialog cannot be reached.
-  (anchor.closest("dialog") ?? document.body).append(element);
+  // Inside a landmark, and inside the dialog that it belongs to: what is outside of an open one cannot be reached.
+  (anchor.closest("dialog, main, aside, header") ?? document.body).append(element);
   const at = anchor.getBoundingClientRect(), size = element.getBoundingClientRect();
   const below = at.bottom + 4 + size.height <= innerHeight;
   element.style.top = `${Math.max(8, below ? at.bottom + 4 : at.top - 4 - size.height)}px`;
