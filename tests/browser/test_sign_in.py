@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -58,10 +59,47 @@ def test_the_browsers_language_and_light(open_browser, owner_key: str) -> None: 
         shoot(page, f"sign-in-{locale}")
 
 
+def test_an_invitation_is_taken_once(open_browser, server: ServerProcess) -> None:  # type: ignore[no-untyped-def]
+    token = json.loads((server.home / "run" / "server.json").read_text())["token"]
+    with httpx.Client(base_url=server.url, headers={"authorization": f"Bearer {token}"}, trust_env=False) as client:
+        link = str(client.post("/house/v1/users", json={"name": "ada", "role": "member"}).raise_for_status().json()["link"])
+    page = open_browser(size=PHONE)[0].new_page()
+    page.goto(link)
+    expect(page.get_by_role("heading", name="Welcome")).to_be_visible()
+    page.get_by_label("New password").fill(PASSWORD)
+    page.get_by_label("The password again").fill("something else")
+    page.get_by_role("button", name="Set the password").click()
+    expect(page.get_by_role("alert")).to_contain_text("not the same")
+    page.get_by_label("The password again").fill(PASSWORD)
+    page.get_by_label("Show the password").check()
+    expect(page.get_by_label("New password")).to_have_attribute("type", "text")
+    assert not violations(page)
+    shoot(page, "sign-in-invited")
+    page.get_by_role("button", name="Set the password").click()
+    expect(page).to_have_url(f"{server.url}/")
+
+    again = open_browser()[0].new_page()
+    again.goto(link)
+    again.get_by_label("New password").fill(PASSWORD)
+    again.get_by_label("The password again").fill(PASSWORD)
+    again.get_by_role("button", name="Set the password").click()
+    expect(again.get_by_role("alert")).to_contain_text("used already")
+    again.get_by_role("button", name="password instead").click()
+    again.get_by_label("Name").fill("ada")
+    again.get_by_label("Password", exact=True).fill(PASSWORD)
+    again.get_by_role("button", name="Sign in", exact=True).click()
+    expect(again).to_have_url(f"{server.url}/")
+
+
+def test_another_language_is_one_press_away(page: Page) -> None:
+    page.goto("/sign-in")
+    page.get_by_role("button", name="Français").click()
+    expect(page.get_by_role("heading", name="Se connecter")).to_be_visible()
+    expect(page.get_by_role("button", name="Français")).to_have_attribute("aria-current", "true")
+
+
 @pytest.fixture(scope="module")
 def owner_key(server: ServerProcess) -> str:
-    import json
-
     token = json.loads((server.home / "run" / "server.json").read_text())["token"]
     with httpx.Client(base_url=server.url, headers={"authorization": f"Bearer {token}"}, trust_env=False) as client:
         return str(client.post("/house/v1/keys", json={"name": "pages", "role": "owner"}).raise_for_status().json()["key"])

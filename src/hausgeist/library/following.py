@@ -1,7 +1,8 @@
 """Transfers that are durable jobs, and those who follow them: each sees the newest state of every file, however slowly it reads, and nobody holds
 another up.
 
-Those who follow a transfer keep it running: when the last one leaves, it is cancelled. What a transfer does is `install`'s and `push`'s.
+Those who follow a transfer keep it running: when the last one leaves, it is cancelled, unless it was asked for in the `background`. What a transfer
+does is `install`'s and `push`'s.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import asdict
 from typing import Any, Final
 
-from hausgeist.errors import HausgeistError, NotFound, StoreError, Unavailable
+from hausgeist.errors import HausgeistError, NotFound, StoreError, Unavailable, shown
 from hausgeist.identity import Origin, Principal
 from hausgeist.library.reference import public
 from hausgeist.library.transfer import Progress
@@ -92,6 +93,8 @@ class Transfers:
         self._kind = kind
         self._running: dict[str, Followed] = {}
         self._stopping: set[str] = set()
+        self._kept: set[str] = set()
+        """Those that nobody needs to follow."""
         self._closing = False
 
     def register(self, work: Work) -> None:
@@ -113,14 +116,35 @@ class Transfers:
             followed.end(Unavailable(f"The server is stopping. The {self._kind} goes on when it is started again."))
 
     async def enqueue(self, key: str, payload: Mapping[str, Any]) -> Job:
-        """The job of this key, which may be there already. One that is being stopped is waited for."""
+        """The job of this key, which may be there already. One that is being stopped is waited for.
+
+        `background` in a payload: it goes on whether or not anybody follows it.
+        """
         await self._jobs.start()
         while True:
             job = await self._jobs.enqueue(self._kind, payload, key=key, max_attempts=_ATTEMPTS)
             found = self._jobs.get(job)
             if job not in self._stopping and not found.cancelling:
+                # Also one that somebody follows already: it no longer ends when they leave.
+                if payload.get("background") or found.payload.get("background"):
+                    self._kept.add(job)
                 return found
             await self._jobs.wait(job)
+
+    def find(self, job: str) -> Job:
+        """Raises `NotFound`, also for a job of another kind."""
+        found = self._jobs.get(job)
+        if found.kind != self._kind:
+            raise NotFound(f"There is no {self._kind} '{shown(job, 80)}'.")
+        return found
+
+    async def stop(self, job: str) -> Job:
+        """Cancel one, whoever follows it; what is finished stays as it is. Raises `NotFound`."""
+        self.find(job)
+        self._kept.discard(job)
+        self._stopping.add(job)
+        await asyncio.shield(self._cancel(job))
+        return self._jobs.get(job)
 
     async def follow(self, job: str) -> AsyncGenerator[Progress, None]:
         """What is told along the way. Closing the generator leaves it; raises what the transfer failed with."""
@@ -138,9 +162,11 @@ class Transfers:
         finally:
             watcher.cancel()
             followed.followers -= 1
+            kept = job in self._kept
             if not followed.followers:
-                self._running.pop(job, None)
-                if not self._closing:
+                if followed.ended or not kept:
+                    self._running.pop(job, None)
+                if not kept and not self._closing:
                     # Asked of a finished one, this changes nothing. Noted at once: whoever asks for it now waits for the end of this one.
                     self._stopping.add(job)
                     await asyncio.shield(self._cancel(job))

@@ -1,7 +1,8 @@
 """From a reference to an installed model: find it, see that it fits on the disk, fetch its files, look into them, write one row.
 
 A pull is a durable job: one that a dead process left behind is gone on with at the next start. Pulls of one name are one. Those who follow a
-pull keep it running: when the last one leaves, it is cancelled, and what was fetched stays for the next attempt.
+pull keep it running: when the last one leaves, it is cancelled, and what was fetched stays for the next attempt. One that was started in the
+background (`start`) goes on without them.
 """
 
 from __future__ import annotations
@@ -99,15 +100,33 @@ class Installer:
         What is told along the way ends with the stage `done`. Closing the generator leaves the pull. Raises `NotFound`, `NotAllowed`,
         `EgressRefused`, `Unavailable`, `DiskFull`, `InvalidRequest`, `Conflict`.
         """
-        self.source(reference)
-        called = self._library.check_name(name or str(reference.name))
-        payload = {"reference": str(reference), "name": str(called), **asker(who, origin)}
-        job = await self._transfers.enqueue(called.key, payload)
-        if Reference.parse(other := str(job.payload["reference"])) != reference:
-            raise Conflict(f"'{called}' is being pulled from {public(other)} at the moment; wait for that, or stop it.")
+        job = await self._enqueue(reference, name, asker(who, origin))
         async with aclosing(self._transfers.follow(job.id)) as told:
             async for progress in told:
                 yield progress
+
+    async def start(self, reference: Reference, *, name: str = "", who: Principal | None = None, origin: Origin | None = None) -> Job:
+        """The same with nobody waiting for it: it goes on until it is done, or stopped. What fails for a while is tried again, as `lately` tells.
+
+        Raises `InvalidRequest`, `NotAllowed`, `Conflict`.
+        """
+        return await self._enqueue(reference, name, {**asker(who, origin), "background": True})
+
+    async def stop(self, job: str) -> Job:
+        """Stop a pull, whoever follows it; what was fetched stays for the next attempt. Raises `NotFound`."""
+        return await self._transfers.stop(job)
+
+    def find(self, job: str) -> Job:
+        """One pull. Raises `NotFound`."""
+        return self._transfers.find(job)
+
+    async def _enqueue(self, reference: Reference, name: str, more: Mapping[str, Any]) -> Job:
+        self.source(reference)
+        called = self._library.check_name(name or str(reference.name))
+        job = await self._transfers.enqueue(called.key, {"reference": str(reference), "name": str(called), **more})
+        if Reference.parse(other := str(job.payload["reference"])) != reference:
+            raise Conflict(f"'{called}' is being pulled from {public(other)} at the moment; wait for that, or stop it.")
+        return job
 
     async def _work(self, payload: Mapping[str, Any], pull: Followed) -> Mapping[str, Any]:
         return {"digest": await self._install(payload, pull)}

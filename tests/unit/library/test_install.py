@@ -289,3 +289,68 @@ async def test_garbage_is_left_alone_while_a_pull_holds_it(home: Home) -> None:
     home.upstream.gate.set()
     await pulling
     assert home.library.get("a").path.read_bytes() == weights  # type: ignore[union-attr]
+
+
+async def test_one_in_the_background_needs_nobody(home: Home) -> None:
+    home.upstream.offer("a", [("weights", model().bytes())])
+    job = await home.installer.start(Reference.parse("a"))
+    await until(lambda: home.installer.find(job.id).status == "done")
+    assert [one.id for one in home.library.models()] == ["a"]
+
+
+async def test_one_in_the_background_outlives_its_followers(home: Home) -> None:
+    home.upstream.offer("a", [("weights", model().bytes())])
+    home.upstream.gate = asyncio.Event()
+    follower = asyncio.create_task(home.pull("a"))
+    await home.upstream.reached.wait()
+    # Asked for again, now for good: the one that runs is meant.
+    job = await home.installer.start(Reference.parse("a"))
+    follower.cancel()
+    await asyncio.gather(follower, return_exceptions=True)
+    await asyncio.sleep(0.1)
+    assert home.installer.find(job.id).status == "running"
+    home.upstream.gate.set()
+    await until(lambda: home.installer.find(job.id).status == "done")
+    assert home.upstream.fetched == ["weights.gguf"]
+
+
+async def test_one_in_the_background_goes_on_after_a_restart(home: Home) -> None:
+    home.upstream.offer("a", [("weights", model().bytes())])
+    home.upstream.gate = asyncio.Event()
+    job = await home.installer.start(Reference.parse("a"))
+    await home.upstream.reached.wait()
+    again = await home.again()
+    home.upstream.gate.set()
+    await again.jobs.start()
+    follower = asyncio.create_task(again.pull("a"))
+    await until(lambda: again.installer.find(job.id).status == "done")
+    await follower
+    assert [one.id for one in again.library.models()] == ["a"]
+    await again.close()
+
+
+async def test_one_in_the_background_is_stopped_and_started_again(home: Home) -> None:
+    home.upstream.offer("a", [("weights", model().bytes())])
+    home.upstream.gate = asyncio.Event()
+    job = await home.installer.start(Reference.parse("a"))
+    await home.upstream.reached.wait()
+    await home.installer.stop(job.id)
+    await until(lambda: home.installer.find(job.id).status == "cancelled")
+    home.upstream.gate.set()
+    second = await home.installer.start(Reference.parse("a"))
+    assert second.id != job.id
+    await until(lambda: home.installer.find(second.id).status == "done")
+    # What is over stays as it is.
+    assert (await home.installer.stop(second.id)).status == "done"
+
+
+async def test_only_pulls_are_found(home: Home) -> None:
+    other = await home.jobs.enqueue("something-else", {})
+    with pytest.raises(NotFound):
+        home.installer.find(other)
+    with pytest.raises(NotFound):
+        await home.installer.stop(other)
+    with pytest.raises(NotFound):
+        home.installer.find("job_none")
+    with pytest.raises(InvalidRequest):
+        await home.installer.start(Reference.parse("/etc/passwd"))

@@ -293,3 +293,36 @@ async def test_files_that_do_not_fit_are_refused_when_their_texts_have_come(home
     await brought(other, content)
     monkeypatch.setattr(other.blobs.space, "free", lambda: RESERVE + 10_000)
     assert await brought(other, content) == ["a:1b", "b"]
+
+
+async def one_file(content: bytes, *, piece: int = PIECE) -> AsyncIterator[bytes]:
+    for start in range(0, len(content), piece):
+        yield content[start : start + piece]
+
+
+async def test_a_model_file_is_taken(home: Home) -> None:
+    content = model().bytes()
+    made = await portable(home).take(one_file(content, piece=3), "mine:1b", size=len(content))
+    assert made.id == "mine:1b"
+    assert made.path is not None
+    assert made.path.read_bytes() == content
+
+
+@pytest.mark.parametrize("content", [b"", b"GG", b"<html>", b"GGUF", b"GGUF" + b"x" * 5000, projector().bytes()])
+async def test_what_is_no_model_file_leaves_nothing(home: Home, content: bytes) -> None:
+    with pytest.raises(InvalidRequest):
+        await portable(home).take(one_file(content), "mine")
+    assert home.library.models() == []
+    assert home.blobs.digests() == []
+
+
+async def test_a_file_without_a_usable_name_is_not_even_read(home: Home) -> None:
+    read = []
+
+    async def chunks() -> AsyncIterator[bytes]:
+        read.append(1)
+        yield b"GGUF"
+
+    with pytest.raises(InvalidRequest):
+        await portable(home).take(chunks(), "../up")
+    assert not read

@@ -20,6 +20,9 @@ SAME = {
     "citations.citations", "citations.number", "citations.place", "citations.page_short", "citations.pages", "citations.zoom",
     "documents.collections", "documents.column_name", "documents.column_pages", "documents.kind_passages", "documents.question",
     "server.by_user", "server.median", "personas.personas", "personas.prompts",
+    "models.can_embedding", "models.can_vision", "models.catalogue", "models.download", "models.engine", "models.licence", "models.name",
+    "models.tokens", "models.use_chat", "models.use_code", "models.use_embedding", "models.use_vision", "models.version", "models.versions",
+    "plan.engine", "plan.gigabytes", "plan.litres", "plan.exchange", "plan.tokens", "plan.kv_usual", "plan.tokens_per_second",
 }  # fmt: skip
 """Keys whose text is rightly the English one in some language: "Chat", "Code", "Name"."""
 _LETTERS = re.compile(r"[^\W\d_]{4,}")

@@ -1,4 +1,5 @@
-"""Models as one file, for machines that reach nothing: an OCI image layout in a tar archive, which other tools read as well.
+"""Models as one file, for machines that reach nothing: a GGUF file as it is, or, with all that belongs to models, an OCI image layout in a tar
+archive, which other tools read as well.
 
     oci-layout, index.json           which models there are, by name
     blobs/sha256/<hex>               a manifest and a config per model, and the files that they share
@@ -43,6 +44,7 @@ _BLOB: Final = re.compile(r"blobs/sha256/(?P<hex>[0-9a-f]{64})")
 _DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
 _LAYOUT: Final = b'{"imageLayoutVersion":"1.0.0"}'
 _CHUNK: Final = 2**20
+_MAGIC: Final = b"GGUF"
 _LARGEST_DOCUMENT: Final = 4 * 2**20
 _MOST_MODELS: Final = 1000
 _TEXTS: Final = ("template", "go_template", "system", "licence", "source", "notice", "reference", "version")
@@ -129,6 +131,24 @@ class Portable:
         finally:
             # The documents of the archive, and all of it when something was wrong.
             await asyncio.shield(self._library.discard(frozenset(seen.added)))
+
+    async def take(self, chunks: AsyncIterator[bytes], name: str, *, size: int = 0) -> InstalledModel:
+        """Install one GGUF file under a name. `size`: bytes that were announced; 0: none were.
+
+        Raises `InvalidRequest` for what is no model, `Conflict`, `DiskFull`; then nothing was installed.
+        """
+        called = str(self._library.check_name(name))
+        digest = ""
+        try:
+            with self._library.holding(()) as hold:
+                digest = await self._blobs.add(_of_gguf(chunks), size=size)
+                hold(digest)
+                definition = await asyncio.to_thread(assemble, self._blobs, Fetched(weights=(digest,)))
+                return await self._library.install(called, definition)
+        except InvalidRequest:
+            if digest:
+                await asyncio.shield(self._library.discard(frozenset({digest})))
+            raise
 
     async def _layer(self, role: Role, ref: FileRef, files: dict[str, _Item]) -> dict[str, Any]:
         path = ref.at(self._blobs.path)
@@ -275,6 +295,22 @@ def _hashed(path: Path) -> tuple[str, int]:
             return hashlib.file_digest(file, "sha256").hexdigest(), path.stat().st_size
     except OSError as error:
         raise NotFound(f"{path} cannot be read: {error.strerror or error}.") from error
+
+
+async def _of_gguf(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The same, once the first bytes have said that it is one: nobody shall send gigabytes to hear that it is not."""
+    begun = b""
+    async for chunk in chunks:
+        if len(begun) >= len(_MAGIC):
+            yield chunk
+            continue
+        begun += chunk
+        if begun and not _MAGIC.startswith(begun[: len(_MAGIC)]):
+            raise InvalidRequest("This is no GGUF file: it does not begin like one.")
+        if len(begun) >= len(_MAGIC):
+            yield begun
+    if len(begun) < len(_MAGIC):
+        raise InvalidRequest("This is no GGUF file: it is empty, or was cut short.")
 
 
 async def _contents(path: Path, size: int) -> AsyncGenerator[bytes, None]:

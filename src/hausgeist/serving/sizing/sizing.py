@@ -23,6 +23,7 @@ from hausgeist.planner.target import Target
 from hausgeist.planner.wish import speeds
 from hausgeist.serving.sizing.answer import Answer, Choice
 from hausgeist.serving.sizing.distant import Distant, address_of
+from hausgeist.serving.sizing.glance import Glances
 from hausgeist.serving.sizing.known import known
 from hausgeist.serving.sizing.models import catalogue, model_of
 from hausgeist.serving.sizing.published import published
@@ -85,6 +86,7 @@ class Sizing:
         self._calibration = calibration
         self._about = about
         self.accuracy = accuracy
+        self.glances = Glances(subjects=subjects, machine=machine, calibration=calibration)
         self._turn = asyncio.Semaphore(1)
         self._kept: dict[Question, tuple[float, Answer]] = {}
 

@@ -83,6 +83,14 @@ class Subjects:
             return _of_file(path, wanted)
         return self._here(name, wanted) or self._known(name, wanted)
 
+    def is_here(self, name: str) -> bool:
+        """Whether something is installed under this name."""
+        try:
+            self._installed(name)
+        except (ModelNotFound, InvalidRequest):
+            return False
+        return True
+
     def _here(self, name: str, wanted: str) -> Subject | None:
         try:
             model = self._installed(name)

@@ -10,6 +10,7 @@ from hausgeist.web.house import (
     citations,
     documents,
     erasures,
+    fits,
     keys,
     machine,
     models,
@@ -17,6 +18,7 @@ from hausgeist.web.house import (
     plan,
     projects,
     prompts,
+    pulls,
     retention,
     session,
     settings,
@@ -30,8 +32,8 @@ from hausgeist.web.parts import Parts
 __all__ = ["endpoints"]
 
 _MODULES = (
-    *(session, users, keys, projects, retention, chats, chat_files, citations, personas, prompts, documents, stores, erasures, models, plan),
-    *(machine, usage, audit, settings, state),
+    *(session, users, keys, projects, retention, chats, chat_files, citations, personas, prompts, documents, stores, erasures),
+    *(models, pulls, fits, plan, machine, usage, audit, settings, state),
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import asdict, replace
@@ -18,6 +19,7 @@ from hausgeist.errors import HausgeistError, InvalidRequest
 from hausgeist.http.bodies import Body, json_body
 from hausgeist.http.endpoint import Endpoint, Handler
 from hausgeist.http.house import HOUSE, error_body
+from hausgeist.http.packing import packed
 from hausgeist.http.streaming import EventStream
 from hausgeist.library.abilities import abilities
 from hausgeist.library.adopt import Adoptable, Adopted
@@ -27,8 +29,9 @@ from hausgeist.library.sources.adoption import Tool
 from hausgeist.library.upkeep.verification import Verdict
 from hausgeist.library.upkeep.versions import History, Outlook
 from hausgeist.serving.machine import Present
-from hausgeist.store.jobs import Job
 from hausgeist.web.house.machine import present
+from hausgeist.web.house.pulls import told
+from hausgeist.web.house.queries import only
 from hausgeist.web.parts import Parts, origin_of, who_asks
 
 __all__ = ["endpoints"]
@@ -100,7 +103,6 @@ def endpoints(parts: Parts) -> list[Endpoint]:
 
     return [
         route("GET", "", _index(parts), "List models with their versions and pins", action="model.list"),
-        route("GET", "/pulls", _pulls(parts), "List the pulls that are not finished, or were lately", action="model.list"),
         route("POST", "/pull", _pull(parts), "Install a model from its source, told in lines", body=Pull),
         route("POST", "/push", _push(parts), "Send a model to a registry, told in lines", body=Push),
         route("GET", "/pushes", _pushes(parts), "List the pushes that are not finished, or were lately", action="model.list"),
@@ -114,7 +116,16 @@ def endpoints(parts: Parts) -> list[Endpoint]:
         route("POST", "/verify", _verify(parts), "Read all files of a model again, told in lines", body=Verify),
         route("POST", "/gc", _collect(parts), "Remove what no model needs", action="model.collect", body=Collect),
         route("POST", "/export", _export(parts), "Models as one file", body=SomeModels),
-        route("POST", "/import", _import(parts), "Install the models of such a file", action="model.create", upload=True),
+        route("GET", "/export", _exported(parts), "One model as a file, for a browser to keep", query=("model",)),
+        route(
+            "POST",
+            "/import",
+            _import(parts),
+            "Install models from a file",
+            action="model.create",
+            upload=True,
+            query=("name",),
+        ),
     ]
 
 
@@ -135,13 +146,6 @@ def _index(parts: Parts) -> Handler:
         return JSONResponse({"data": data})
 
     return index
-
-
-def _pulls(parts: Parts) -> Handler:
-    async def pulls(request: Request) -> Response:
-        return JSONResponse({"data": [_job(job) for job in parts.upkeep.installer.lately()]})
-
-    return pulls
 
 
 def _pull(parts: Parts) -> Handler:
@@ -177,7 +181,7 @@ async def _pushed(parts: Parts, request: Request, wanted: Push) -> AsyncGenerato
 
 def _pushes(parts: Parts) -> Handler:
     async def pushes(request: Request) -> Response:
-        return JSONResponse({"data": [_job(job) for job in parts.pusher.lately()]})
+        return JSONResponse({"data": [told(job) for job in parts.pusher.lately()]})
 
     return pushes
 
@@ -185,7 +189,7 @@ def _pushes(parts: Parts) -> Handler:
 async def _catalogue(request: Request) -> Response:
     """`words` as on the command line, `fits` a number of bytes or a size such as 8gb. What is asked for by its name is alone."""
     words, use, fits, licence = (request.query_params.get(name, "")[:_LONGEST] for name in _ASKED)
-    return JSONResponse({"data": await asyncio.to_thread(_known, words, use, fits, licence)})
+    return await packed(request, {"data": await asyncio.to_thread(_known, words, use, fits, licence)})
 
 
 def _known(words: str, use: str, fits: str, licence: str) -> list[dict[str, Any]]:
@@ -306,9 +310,27 @@ def _export(parts: Parts) -> Handler:
     return export
 
 
+def _exported(parts: Parts) -> Handler:
+    async def exported(request: Request) -> Response:
+        only(request, "model")
+        model = request.query_params.get("model", "")
+        await _demand(parts, request, "model.export", model)
+        made = await parts.upkeep.portable.export([model])
+        name = re.sub(r"[^A-Za-z0-9._-]+", "-", model)
+        headers = {"content-length": str(made.size), "content-disposition": f'attachment; filename="{name}.tar"'}
+        return StreamingResponse(made.chunks, media_type="application/x-tar", headers=headers)
+
+    return exported
+
+
 def _import(parts: Parts) -> Handler:
     async def bring(request: Request) -> Response:
-        made = await parts.upkeep.portable.bring(request.stream())
+        """`name`: the file is one in GGUF, to be called that. Without, it is one that was exported and says itself what its models are called."""
+        only(request, "name")
+        portable, name = parts.upkeep.portable, request.query_params.get("name", "")
+        announced = request.headers.get("content-length", "")
+        size = int(announced) if announced.isascii() and announced.isdecimal() else 0
+        made = [await portable.take(request.stream(), name, size=size)] if name else await portable.bring(request.stream())
         return JSONResponse({"data": [_history(parts.upkeep.versions.history(model.id)) for model in made]}, 201)
 
     return bring
@@ -384,18 +406,3 @@ def _there(one: Adoptable) -> dict[str, Any]:
 
 def _outlook(one: Outlook) -> dict[str, Any]:
     return {**asdict(one), "reference": public(one.reference), "outdated": one.outdated, "error": one.error or None}
-
-
-def _job(job: Job) -> dict[str, Any]:
-    return {
-        "id": job.id,
-        "model": job.payload.get("name"),
-        "reference": public(str(job.payload.get("reference", ""))),
-        "status": job.status,
-        "done": int(job.done),
-        "total": int(job.total) if job.total is not None else None,
-        "attempts": job.attempts,
-        "error": job.error,
-        "created": job.created,
-        "finished": job.finished,
-    }

@@ -22,7 +22,7 @@ __all__ = ["endpoints"]
 CHAT = Page("chat", ("chat", "citations"))
 SIGN_IN = Page("sign-in", ("entrance",), bare=True)
 SERVER = Page("server", ("server", "actions"))
-WELCOME = Page("welcome", ("entrance", "models"))
+WELCOME = Page("welcome", ("entrance", "models"), bare=True)
 _PAGES: Final = (
     ("/chat/{chat}", CHAT, "A chat"),
     ("/documents", Page("documents", ("documents", "citations")), "Projects' documents, and what they answer"),

@@ -1,12 +1,14 @@
 /** Signing in: by name and password, by an API key, or by a link that was sent, which asks for the password to use from now on. */
 
 import { post } from "../api.js";
-import { find, findAll } from "../dom.js";
+import { find, findAll, put } from "../dom.js";
+import { languageRow } from "../languages.js";
 import { t } from "../text.js";
 import { me } from "../told.js";
 
 const form = find("#form"), said = find("#said"), other = find("#other");
 const link = location.hash.slice(1);
+const SHORTEST = 8;
 let way = link ? "link" : "password";
 
 /** Where to go on: a path of this server, whatever the address says. */
@@ -20,15 +22,19 @@ function show(wanted) {
   way = wanted;
   for (const field of findAll("[data-way]", form)) {
     field.hidden = !field.dataset.way.split(" ").includes(way);
-    field.querySelector("input").required = !field.hidden;
+    const input = field.querySelector("input");
+    input.required = !field.hidden && input.type !== "checkbox";
   }
-  other.textContent = way === "key" ? other.dataset.password : other.dataset.key;
+  other.textContent = way === "password" ? other.dataset.key : other.dataset.password;
   other.hidden = way === "link";
   if (way === "link") {
     find("#heading").textContent = t("entrance.invited");
     find("#lead").textContent = t("entrance.invited_lead");
     find("#password-label").textContent = t("entrance.new_password");
     find("#password").autocomplete = "new-password";
+    find("#password").minLength = SHORTEST;
+    find("#password").setAttribute("aria-describedby", "password-hint");
+    find("#password-hint").hidden = false;
     find("#submit").textContent = t("entrance.join");
   }
   form.querySelector(".field:not([hidden]) input").focus();
@@ -51,10 +57,23 @@ form.addEventListener("submit", async event => {
   } catch (error) {
     said.textContent = error.message;
     submit.disabled = false;
+    // A link works once: whoever has used it signs in with the password.
+    if (way === "link" && error.status === 401) other.hidden = false;
+    find(way === "key" ? "#key" : "#password").select();
   }
 });
 
-other.addEventListener("click", () => show(way === "key" ? "password" : "key"));
+other.addEventListener("click", () => {
+  said.textContent = "";
+  if (way !== "link") return show(way === "key" ? "password" : "key");
+  // Without the link, the page is the usual one.
+  history.replaceState(null, "", location.pathname + location.search);
+  return location.reload();
+});
+find("#show").addEventListener("change", event => {
+  for (const input of [find("#password"), find("#again")]) input.type = event.target.checked ? "text" : "password";
+});
+put(find("#languages"), languageRow());
 
 // A link from another site comes without the session's cookie: whoever is signed in already goes on.
 if (me && !link) location.replace(next());
