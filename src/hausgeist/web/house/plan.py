@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
-from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from hausgeist.http.endpoint import Endpoint, Handler
 from hausgeist.http.house import HOUSE
+from hausgeist.http.packing import packed
 from hausgeist.web.parts import Parts, origin_of, who_asks
 
 __all__ = ["endpoints"]
@@ -21,7 +20,6 @@ _ASKED = (
     "for", "budget", "country", "volume", "cloud", "upkeep_hours", "upkeep_rate", "accuracy", "detail",
 )  # fmt: skip
 _LONGEST = 1000
-_LARGE = 2000
 
 
 def endpoints(parts: Parts) -> list[Endpoint]:
@@ -44,12 +42,12 @@ def _plan(parts: Parts) -> Handler:
         if question.accuracy:
             # Which models ran here, whoever asked them: as in /metrics.
             await parts.governor.demand(who_asks(request), "metrics.read", origin=origin_of(request))
-            return await _packed(request, (await asyncio.to_thread(sizing.accuracy)).json())
+            return await packed(request, (await asyncio.to_thread(sizing.accuracy)).json())
         if question.method == "fit":
             # It starts a process, as loading does.
             models = ", ".join(question.models)
             await parts.governor.demand(who_asks(request), "model.load", target=models, origin=origin_of(request))
-        return await _packed(request, (await sizing.answer(question)).json())
+        return await packed(request, (await sizing.answer(question)).json())
 
     return plan
 
@@ -57,15 +55,6 @@ def _plan(parts: Parts) -> Handler:
 def _known(parts: Parts) -> Handler:
     async def known(request: Request) -> Response:
         """Prices are read anew, as for each plan."""
-        return await _packed(request, await parts.sizing().known())
+        return await packed(request, await parts.sizing().known())
 
     return known
-
-
-async def _packed(request: Request, told: Any) -> Response:
-    """Plans name their sources each: packed, they are a tenth."""
-    response = JSONResponse(told, headers={"vary": "Accept-Encoding"})
-    if len(response.body) < _LARGE or "gzip" not in request.headers.get("accept-encoding", ""):
-        return response
-    packed = await asyncio.to_thread(gzip.compress, response.body, 6)
-    return Response(packed, media_type="application/json", headers={"vary": "Accept-Encoding", "content-encoding": "gzip"})

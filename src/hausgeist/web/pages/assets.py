@@ -20,6 +20,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from hausgeist.errors import NotFound
+from hausgeist.http.packing import unpacks
 
 __all__ = ["Assets"]
 
@@ -72,7 +73,7 @@ class Assets:
         headers = {"cache-control": _FOR_EVER if lasting else "no-cache", "vary": "Accept-Encoding"}
         suffix = posixpath.splitext(name)[1]
         kind = _TYPES.get(suffix) or mimetypes.guess_type(name)[0] or "application/octet-stream"
-        if suffix != ".woff2" and len(content) > _SMALL and "gzip" in request.headers.get("accept-encoding", ""):
+        if suffix != ".woff2" and len(content) > _SMALL and unpacks(request):
             packed = self._packed.get(name)
             if packed is None:
                 packed = self._packed[name] = gzip.compress(content, 9, mtime=0)

@@ -9,13 +9,14 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
+from hausgeist.errors import HausgeistError
 from hausgeist.http.endpoint import Endpoint, Handler
 from hausgeist.http.house import HOUSE
 from hausgeist.identity import Principal
 from hausgeist.library import guide
 from hausgeist.web.pages.assets import Assets
-from hausgeist.web.pages.rendering import Page, Rendering
-from hausgeist.web.parts import Parts
+from hausgeist.web.pages.rendering import PROJECT_COOKIE, Page, Rendering
+from hausgeist.web.parts import Parts, acting_in
 
 __all__ = ["endpoints"]
 
@@ -49,7 +50,7 @@ def endpoints(parts: Parts) -> list[Endpoint]:
         if "text/html" not in request.headers.get("accept", ""):
             # What clients of Ollama look for to tell whether it is there.
             return PlainTextResponse("Ollama is running", headers={"vary": "Accept"})
-        return _for_people(request, lambda who: _first_page(request, parts, rendering, who))
+        return _for_people(request, parts, lambda who, project: _first_page(request, parts, rendering, who, project))
 
     async def sign_in(request: Request) -> Response:
         return rendering.page(request, SIGN_IN, who=request.state.principal)
@@ -59,7 +60,7 @@ def endpoints(parts: Parts) -> list[Endpoint]:
 
     def shown(page: Page) -> Handler:
         async def show(request: Request) -> Response:
-            return _for_people(request, lambda who: rendering.page(request, page, who=who))
+            return _for_people(request, parts, lambda who, project: rendering.page(request, page, who=who, project=project))
 
         return show
 
@@ -71,18 +72,27 @@ def endpoints(parts: Parts) -> list[Endpoint]:
     ]
 
 
-def _for_people(request: Request, show: Callable[[Principal], Response]) -> Response:
+def _for_people(request: Request, parts: Parts, show: Callable[[Principal, str], Response]) -> Response:
     """The page, or first the one for signing in, which leads back here."""
     who: Principal | None = request.state.principal
     if who is not None:
-        return show(who)
+        return show(*_in_project(request, parts, who))
     here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     return RedirectResponse(f"/sign-in?next={quote(here, safe='')}", 303, headers={"cache-control": "no-store"})
 
 
-def _first_page(request: Request, parts: Parts, rendering: Rendering, who: Principal) -> Response:
+def _in_project(request: Request, parts: Parts, who: Principal) -> tuple[Principal, str]:
+    """The person as they are in the project that they chose, and its id; as they are, where it is gone or theirs no longer."""
+    chosen = request.cookies.get(PROJECT_COOKIE, "")
+    try:
+        return (acting_in(request, parts, parts.workspace.visible_project(chosen, who).id), chosen) if chosen else (who, "")
+    except HausgeistError:
+        return who, ""
+
+
+def _first_page(request: Request, parts: Parts, rendering: Rendering, who: Principal, project: str) -> Response:
     """An owner who has no model but the guide, and was not greeted yet, is greeted."""
     alone = who.house_role == "owner" and all(guide.is_guide(one.model.id) for one in parts.upkeep.versions.all())
     if alone and _WELCOMED not in request.cookies:
         return RedirectResponse("/welcome", 303, headers={"cache-control": "no-store", "vary": "Accept"})
-    return rendering.page(request, CHAT, who=who)
+    return rendering.page(request, CHAT, who=who, project=project)

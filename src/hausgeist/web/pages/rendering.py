@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from hausgeist import __version__
+from hausgeist.http.packing import unpacks
 from hausgeist.identity import Principal
 from hausgeist.web.pages.assets import Assets
 from hausgeist.web.pages.strings import LANGUAGES, area, negotiate, say
@@ -20,9 +21,9 @@ from hausgeist.web.pages.strings import LANGUAGES, area, negotiate, say
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-__all__ = ["LANGUAGE_COOKIE", "THEME_COOKIE", "Page", "Rendering"]
+__all__ = ["LANGUAGE_COOKIE", "PROJECT_COOKIE", "THEME_COOKIE", "Page", "Rendering"]
 
-LANGUAGE_COOKIE, THEME_COOKIE = "hausgeist_language", "hausgeist_theme"
+LANGUAGE_COOKIE, THEME_COOKIE, PROJECT_COOKIE = "hausgeist_language", "hausgeist_theme", "hausgeist_project"
 _THEMES = ("light", "dark")
 
 _POLICY: Final = "; ".join((
@@ -74,8 +75,8 @@ class Rendering:
         loader = PackageLoader("hausgeist.web", "templates")
         return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
 
-    def page(self, request: Request, page: Page, *, who: Principal | None = None, status: int = 200, **values: Any) -> Response:
-        """The page for this browser: in its language, in the light it was left in."""
+    def page(self, request: Request, page: Page, *, who: Principal | None = None, project: str = "", status: int = 200, **values: Any) -> Response:
+        """The page for this browser: in its language, in the light it was left in. `project`: the one that was chosen; empty: the person's own."""
         language = negotiate(request.headers.get("accept-language", ""), request.cookies.get(LANGUAGE_COOKIE, ""))
         theme = request.cookies.get(THEME_COOKIE, "")
         areas = ("common", *page.areas)
@@ -85,6 +86,7 @@ class Rendering:
             "version": __version__,
             "base": self._assets.base,
             "me": _person(who),
+            "project": project,
             "texts": {key: text for name in areas for key, text in area(language, name).items()},
         }
         html = self._environment.get_template(f"{page.name}.html").render(
@@ -100,7 +102,7 @@ class Rendering:
             **values,
         )
         content, headers = html.encode(), dict(_HEADERS)
-        if "gzip" in request.headers.get("accept-encoding", ""):
+        if unpacks(request):
             content, headers["content-encoding"] = gzip.compress(content, 6, mtime=0), "gzip"
         return Response(content, status, media_type="text/html; charset=utf-8", headers=headers)
 

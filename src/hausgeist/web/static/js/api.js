@@ -1,8 +1,7 @@
 /** The server's public API, as any client could ask it. */
 
 import { t } from "./text.js";
-import { me } from "./told.js";
-import { preference } from "./preferences.js";
+import { me, told } from "./told.js";
 
 /** What went wrong, in words for people. `type`: the class of the error, as the API names it. */
 export class ApiError extends Error {
@@ -15,8 +14,8 @@ export class ApiError extends Error {
   }
 }
 
-/** The project that requests are made in; empty: the person's own default. */
-export const project = () => preference("project") || "";
+/** The project that was chosen when this page was loaded, in which all its requests are made; empty: the person's own default. */
+export const project = () => told.project;
 
 function headersOf(body, headers) {
   const all = new Headers(headers);
@@ -48,7 +47,6 @@ async function problem(reply) {
   const error = told?.error ?? {};
   const message = typeof error === "string" ? error : error.message;
   if (reply.status === 401 && me !== null) leave();
-  if (reply.status === 404 && me !== null && project() && /project/i.test(message ?? "")) preference("project", "");
   return new ApiError(message || t("common.failed", { status: reply.status }), { status: reply.status, type: error.type ?? "", param: error.param ?? null });
 }
 

@@ -4,6 +4,7 @@
  */
 
 import { Marked } from "../vendor/marked.js";
+import { copy } from "./copying.js";
 import { button, h } from "./dom.js";
 import { highlight } from "./highlight.js";
 import { draw } from "./math.js";
@@ -168,10 +169,9 @@ async function colour(code, said) {
 }
 
 async function copyText(text, control) {
-  await navigator.clipboard.writeText(text);
-  const label = control.querySelector("span");
+  const label = control.querySelector("span"), done = await copy(text);
   if (label) {
-    label.textContent = t("common.copied");
+    label.textContent = t(done ? "common.copied" : "common.not_copied");
     setTimeout(() => { label.textContent = t("common.copy"); }, 1500);
   }
 }

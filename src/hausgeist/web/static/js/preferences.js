@@ -1,4 +1,4 @@
-/** What this browser keeps of a person's choices. Language and theme are cookies, so that the server makes pages in them at once. */
+/** What this browser keeps of a person's choices. Language, theme and project are cookies, so that the server makes pages in them at once. */
 
 const PREFIX = "hausgeist.";
 

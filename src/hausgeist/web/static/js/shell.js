@@ -4,7 +4,7 @@ import { all, get, project, remove } from "./api.js";
 import { dialog } from "./dialog.js";
 import { h, find } from "./dom.js";
 import { menu } from "./menu.js";
-import { cookie, preference } from "./preferences.js";
+import { cookie } from "./preferences.js";
 import { t } from "./text.js";
 import { me, told } from "./told.js";
 import { complain, safely } from "./toast.js";
@@ -72,7 +72,7 @@ function speak(chosen) {
 
 const signOut = safely(async () => {
   await remove("/house/v1/session");
-  preference("project", "");
+  cookie("project", "");
   location.assign("/sign-in");
 });
 
@@ -86,7 +86,7 @@ async function accountMenu(anchor) {
   }
   const at = project() || me.project;
   menu(anchor, [
-    ...(projects.length > 1 ? [{ group: t("common.project") }, ...projects.map(one => ({ label: one.name, icon: "folder", checked: one.id === at, run: () => { preference("project", one.id); location.assign(location.pathname.startsWith("/chat") ? "/" : location.pathname.split("/").slice(0, 2).join("/")); } })), "line"] : []),
+    ...(projects.length > 1 ? [{ group: t("common.project") }, ...projects.map(one => ({ label: one.name, icon: "folder", checked: one.id === at, run: () => { cookie("project", one.id); location.assign(location.pathname.startsWith("/chat") ? "/" : location.pathname.split("/").slice(0, 2).join("/")); } })), "line"] : []),
     { label: t("common.personas"), icon: "persona", run: () => location.assign("/personas") },
     { label: t("common.shortcuts"), icon: "keyboard", run: showKeys },
     "line",

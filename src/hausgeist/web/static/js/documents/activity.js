@@ -3,7 +3,7 @@
 import { button, h, icon, put } from "../dom.js";
 import { bytes, duration, number, t } from "../text.js";
 import { language } from "../told.js";
-import { mayWrite } from "./rights.js";
+import { mayWrite } from "../told.js";
 
 const MOST = 100;
 

@@ -1,6 +1,7 @@
 /** The part of a collection's page where one asks: the box, the answer or the passages below it, earlier questions. */
 
 import { closeViewer } from "../citations/index.js";
+import { copy } from "../copying.js";
 import { button, h, icon, put } from "../dom.js";
 import { preference } from "../preferences.js";
 import { ago, t } from "../text.js";
@@ -165,7 +166,7 @@ export class Asking {
         toast(t("documents.answer_deleted"));
         this.box.focus();
       }),
-      copy: async (copied, control) => { await navigator.clipboard.writeText(copied); control.querySelector("span").textContent = t("common.copied"); },
+      copy: async (copied, control) => { control.querySelector("span").textContent = t(await copy(copied) ? "common.copied" : "common.not_copied"); },
     });
     return this.#show(answer);
   }

@@ -2,7 +2,7 @@
 
 import { button, find, h, icon, put } from "../dom.js";
 import { t } from "../text.js";
-import { mayWrite } from "./rights.js";
+import { mayWrite } from "../told.js";
 import { safely } from "../toast.js";
 import { askToCreate } from "./dialogs.js";
 import { takeDrops } from "./dropping.js";

@@ -5,7 +5,7 @@ import { closeViewer, openFile } from "../citations/index.js";
 import { button, find, h, icon, put } from "../dom.js";
 import { menu } from "../menu.js";
 import { t } from "../text.js";
-import { mayWrite } from "./rights.js";
+import { mayWrite } from "../told.js";
 import { complain, safely, toast } from "../toast.js";
 import { Activity, failures } from "./activity.js";
 import { Asking } from "./ask.js";

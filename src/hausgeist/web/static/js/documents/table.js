@@ -7,7 +7,7 @@ import { button, find, h, icon, put } from "../dom.js";
 import { menu } from "../menu.js";
 import { ago, bytes, number, quoted, t, when } from "../text.js";
 import { language } from "../told.js";
-import { mayWrite } from "./rights.js";
+import { mayWrite } from "../told.js";
 
 const HEIGHT = 56;
 const BEYOND = 12;

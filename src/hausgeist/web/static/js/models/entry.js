@@ -7,7 +7,7 @@ import { complain } from "../toast.js";
 import { mayAdminister } from "../told.js";
 import { fitBadge, kindOf, paceText, precisionsOf } from "./fits.js";
 import { startPull } from "./pulls.js";
-import { chatWith, commercialText, contextOf, facts, parameters, useName, warning } from "./words.js";
+import { chatWith, commercialText, facts, parameters, useName, warning } from "./words.js";
 
 const COMPLETE = ["unsloth", "bartowski", "mradermacher", "lmstudio-community"];
 /** Who publish nearly every precision. */

@@ -2,6 +2,7 @@
 
 import "../shell.js";
 import { get } from "../api.js";
+import { copy as copyText } from "../copying.js";
 import { button, find, h, icon, put } from "../dom.js";
 import { menu } from "../menu.js";
 import { t, when } from "../text.js";
@@ -98,8 +99,7 @@ addEventListener("popstate", () => {
 });
 
 const copy = safely(async text => {
-  await navigator.clipboard.writeText(text);
-  toast(t("common.copied"));
+  toast(t(await copyText(text) ? "common.copied" : "common.not_copied"));
 });
 
 function save() {

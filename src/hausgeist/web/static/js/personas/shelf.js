@@ -1,6 +1,6 @@
 /** A shelf of personas or prompts: found, made, edited, shared, removed. What differs between the two is told by a `kind`. */
 
-import { all, get, patch, post, project, remove } from "../api.js";
+import { all, patch, post, remove } from "../api.js";
 import { confirm, form } from "../dialog.js";
 import { button, h, icon, put } from "../dom.js";
 import { menu } from "../menu.js";
@@ -9,20 +9,15 @@ import { me } from "../told.js";
 import { safely, toast } from "../toast.js";
 
 const FEW = 6;
-let rights = null, turn = 0;
-
-/** Who looks at it, with the rights in the project that is chosen. */
-function whoHere() {
-  rights ??= project() && project() !== me.project ? get("/house/v1/session").catch(() => me) : Promise.resolve(me);
-  return rights;
-}
+let turn = 0;
 
 /**
  * Show one. `kind`: {name, path, icon, fields(one, who), body(values), content(one), doing: {label, icon, run(one)}, words(one)}.
  */
 export async function shelf(place, kind) {
   const mine = (turn += 1), key = suffix => t(`personas.${kind.name}_${suffix}`);
-  let kept = [], who = me;
+  let kept = [];
+  const who = me;
   const list = h("ul", { class: "shelf", "aria-label": key("all") }), empty = h("div", {}), count = h("p", { class: "visually-hidden", role: "status" });
   const search = h("input", { type: "search", placeholder: t("common.search"), "aria-label": t("common.search"), on: { input: () => draw() } });
   const box = h("div", { class: "searchbox grow", hidden: true }, icon("search"), search);
@@ -37,9 +32,9 @@ export async function shelf(place, kind) {
     put(empty, shown.length ? null : h("div", { class: "empty" }, icon(kind.icon), h("p", {}, kept.length ? t("personas.none_found") : key("none"))));
   };
   const load = async () => {
-    const [found, here] = await Promise.all([all(kind.path), whoHere()]);
+    const found = await all(kind.path);
     if (mine !== turn) return;
-    [kept, who] = [found, here];
+    kept = found;
     put(place, h("div", { class: "filters" }, box, add), count, list, empty);
     draw();
   };

@@ -1,9 +1,7 @@
 /** The tabs: which part is shown, who may see which, what is said where one may not. */
 
-import { get, project } from "../api.js";
 import { button, find, findAll, h, icon, put } from "../dom.js";
 import { t } from "../text.js";
-import { complain } from "../toast.js";
 import { me } from "../told.js";
 import { show as audit } from "./audit.js";
 import { show as keys } from "./keys.js";
@@ -28,16 +26,13 @@ const PARTS = {
   settings: [settings, owners],
 };
 const SLOW = 300;
-let leaving = new AbortController(), who = me;
+const who = me;
+let leaving = new AbortController();
 
 const named = path => path.split("/").filter(Boolean)[1] ?? "overview";
 
 /** Begin with the part that the address names. */
 export async function begin() {
-  if (project() && project() !== me.project) {
-    // In this project, the person may have other rights than in their own.
-    who = await get("/house/v1/session").catch(error => { complain(error); return me; });
-  }
   for (const link of findAll("#parts a")) {
     link.addEventListener("click", event => {
       if (event.ctrlKey || event.metaKey || event.shiftKey || event.button !== 0) return;

@@ -4,7 +4,7 @@ import { all, get, patch, post, project as current, put as replace, remove } fro
 import { confirm, field, form } from "../dialog.js";
 import { button, find, h, icon, put } from "../dom.js";
 import { menu } from "../menu.js";
-import { preference } from "../preferences.js";
+import { cookie } from "../preferences.js";
 import { day, t } from "../text.js";
 import { me } from "../told.js";
 import { complain, safely, toast } from "../toast.js";
@@ -71,7 +71,7 @@ async function details(inside, one, { who, house, people, reload }) {
     h("p", { class: "small soft" }, t("server.owners_everywhere")),
     retention(path, options, kept.days, owns),
     h("div", { class: "row" },
-      one.id === (current() || me.project) ? null : button(t("server.work_here"), { icon: "folder", on: () => { preference("project", one.id); location.reload(); } }),
+      one.id === (current() || me.project) ? null : button(t("server.work_here"), { icon: "folder", on: () => { cookie("project", one.id); location.reload(); } }),
       h("a", { class: "button", href: `/server/usage?project=${encodeURIComponent(one.id)}` }, icon("plan"), t("server.part_usage")),
       owns ? h("a", { class: "button", href: `/server/keys?project=${encodeURIComponent(one.id)}` }, icon("key"), t("server.part_keys")) : null,
       owns ? button(t("common.rename"), { icon: "edit", on: safely(() => rename(one, path, options, reload)) }) : null,
@@ -105,7 +105,7 @@ async function rename(one, path, options, reload) {
 async function drop(one, path, reload) {
   if (!await confirm(t("server.delete_project_title", { name: one.name }), t("server.delete_project_lead"), { action: t("server.delete_project") })) return;
   await remove(path);
-  if (current() === one.id) preference("project", "");
+  if (current() === one.id) cookie("project", "");
   toast(t("server.project_deleted", { name: one.name }));
   await reload().catch(complain);
   find("#part h2")?.setAttribute("tabindex", "-1");
