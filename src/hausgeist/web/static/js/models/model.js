@@ -3,6 +3,7 @@
 import { dialog } from "../dialog.js";
 import { button, h, icon } from "../dom.js";
 import { ago, bytes, duration, number, t, when } from "../text.js";
+import { actionsOf } from "./actions.js";
 import { fitBadge, fitOf, paceText } from "./fits.js";
 import { abilityName, chatWith, facts } from "./words.js";
 
