@@ -11,7 +11,6 @@ import { pullCard, stageOf, startPull, watchPulls } from "../models/pulls.js";
 import { chatWith, contextOf, warning } from "../models/words.js";
 import { propose } from "../welcome/proposals.js";
 
-const KINDS = { proposed: "star", quick: "bolt", best: "models" };
 let proposals = [], offline = false;
 
 /** On to somewhere, greeted. */
