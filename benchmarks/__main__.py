@@ -23,6 +23,7 @@ TITLES = {
     "gateway": "The way through the gateway",
     "stored": "Stored completions and webhooks",
     "responses": "Responses: what keeping them costs",
+    "chat_page": "The chat page: a long chat, a long answer",
     "chats": "Chats: reading a long one, searching all of them, removing them",
     "guide": "The built-in guide",
     "embedding": "Embedding: the installed model against sentence-transformers",

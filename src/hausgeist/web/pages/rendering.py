@@ -92,6 +92,7 @@ class Rendering:
         html = self._environment.get_template(f"{page.name}.html").render(
             page=page,
             who=who,
+            path=request.url.path,
             language=language,
             theme=theme if theme in _THEMES else "",
             version=__version__,

@@ -3,14 +3,16 @@
 import { t } from "./text.js";
 import { me, told } from "./told.js";
 
-/** What went wrong, in words for people. `type`: the class of the error, as the API names it. */
+/** What went wrong, in words for people. `type`: the class of the error, as the API names it; `code`: more precisely, where it says; `after`: seconds to wait. */
 export class ApiError extends Error {
-  constructor(message, { status = 0, type = "", param = null } = {}) {
+  constructor(message, { status = 0, type = "", code = "", param = null, after = 0 } = {}) {
     super(message);
     this.name = "ApiError";
     this.status = status;
     this.type = type;
+    this.code = code;
     this.param = param;
+    this.after = after;
   }
 }
 
@@ -25,7 +27,7 @@ function headersOf(body, headers) {
 }
 
 /** A request whose answer is not read yet. Raises ApiError. Who is not signed in any longer is led to where one does that. */
-export async function ask(method, path, { body, query, headers, signal } = {}) {
+export async function ask(method, path, { body, query, headers, signal, keepalive } = {}) {
   const address = new URL(path, location.origin);
   for (const [name, value] of Object.entries(query ?? {})) {
     for (const one of Array.isArray(value) ? value : [value]) if (one !== null && one !== undefined && one !== "") address.searchParams.append(name, one);
@@ -33,7 +35,7 @@ export async function ask(method, path, { body, query, headers, signal } = {}) {
   const sent = body === undefined || body instanceof FormData || body instanceof Blob ? body : JSON.stringify(body);
   let reply;
   try {
-    reply = await fetch(address, { method, headers: headersOf(body, headers), body: sent, signal, credentials: "same-origin" });
+    reply = await fetch(address, { method, headers: headersOf(body, headers), body: sent, signal, keepalive, credentials: "same-origin" });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new ApiError(t("common.unreachable"), { type: "unreachable" });
@@ -47,7 +49,8 @@ async function problem(reply) {
   const error = told?.error ?? {};
   const message = typeof error === "string" ? error : error.message;
   if (reply.status === 401 && me !== null) leave();
-  return new ApiError(message || t("common.failed", { status: reply.status }), { status: reply.status, type: error.type ?? "", param: error.param ?? null });
+  const facts = { status: reply.status, type: error.type ?? "", code: error.code ?? "", param: error.param ?? null, after: Number(reply.headers.get("retry-after")) || 0 };
+  return new ApiError(message || t("common.failed", { status: reply.status }), facts);
 }
 
 let leaving = false;

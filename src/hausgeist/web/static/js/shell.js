@@ -20,7 +20,7 @@ export function shortcut(key, label, run) {
 const mac = /Mac|iPhone|iPad/.test(navigator.platform);
 
 function pressed(event) {
-  const held = event.ctrlKey || event.metaKey, shifted = event.shiftKey && event.key.length > 1;
+  const held = event.ctrlKey || event.metaKey, shifted = event.shiftKey && (event.key.length > 1 || held);
   return `${held ? "mod+" : ""}${shifted ? "shift+" : ""}${event.key.length === 1 ? event.key.toLowerCase() : event.key}`;
 }
 

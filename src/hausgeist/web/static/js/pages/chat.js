@@ -1,1 +1,6 @@
+/** The chat page. */
+
 import "../shell.js";
+import { begin } from "../chat/page.js";
+
+begin();
