@@ -2,6 +2,7 @@
 
 import { post } from "../api.js";
 import { confirm } from "../dialog.js";
+import { copy } from "../copying.js";
 import { find, findAll, icon } from "../dom.js";
 import { menu } from "../menu.js";
 import { preference } from "../preferences.js";
@@ -33,10 +34,10 @@ const follow = new Follow(scroller, turns, find("#newest"));
 
 const doings = {
   copy: safely(async (text, anchor) => {
-    await navigator.clipboard.writeText(text);
+    if (!await copy(text)) return toast(t("common.not_copied"));
     anchor.replaceChildren(icon("check"));
     aloud(t("common.copied"));
-    setTimeout(() => anchor.replaceChildren(icon("copy")), 1500);
+    return setTimeout(() => anchor.replaceChildren(icon("copy")), 1500);
   }),
   edit: turn => { if (!talk.busy) { follow.hold(); edit(turn, content => { follow.toEnd(); talk.send(content, { insteadOf: turn.entry.key }); }); } },
   show: safely(id => { follow.hold(); return talk.show(id); }),
