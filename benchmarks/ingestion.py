@@ -123,7 +123,8 @@ async def _ours(texts: Path, home: Path) -> _Taken:
     from hausgeist.files import Files
     from hausgeist.files.folder import Folder
     from hausgeist.identity import LOCAL_OWNER
-    from hausgeist.knowledge.assembly import Knowledge, _open_vectors, _open_words
+    from hausgeist.knowledge.assembly import Knowledge, _open_vectors
+    from hausgeist.knowledge.index.words import open_words
     from hausgeist.knowledge.stores.indexes import Indexes
     from hausgeist.knowledge.stores.values import Attachment
     from hausgeist.settings import load_settings
@@ -134,7 +135,7 @@ async def _ours(texts: Path, home: Path) -> _Taken:
     files = Files(database, Folder(home, space=Space(home, reserve=0)), quota=1 << 40, limit=1 << 30)
     nobody: Any = None  # No model of the library is asked for anything.
     knowledge = Knowledge(load_settings(home=home), database, files, nobody)
-    knowledge.__dict__["indexes"] = Indexes(database, home, embedders=_Only(), open_words=_open_words, open_vectors=_open_vectors)
+    knowledge.__dict__["indexes"] = Indexes(database, home, embedders=_Only(), open_words=open_words, open_vectors=_open_vectors)
     await knowledge.start()
 
     async def bring(path: Path) -> Attachment:
@@ -151,17 +152,19 @@ async def _ours(texts: Path, home: Path) -> _Taken:
             await asyncio.sleep(0.1)
         assert counts.completed == len(paths), counts
 
-    # Importing and the start of a parser process do not count, as with the others.
-    first = home / "first.txt"
-    first.write_text("What is read first.", "utf-8")
-    await take_in([first])
+    # Importing and the start of a parser process do not count, as with the others; so some come first, alone and together.
+    first = [home / f"{name}.txt" for name in ("first", "second", "third")]
+    for one in first:
+        one.write_text(f"What is read {one.stem}.", "utf-8")
+    await take_in(first[:1])
+    await take_in(first[1:])
     began, used = time.perf_counter(), _used()
     await take_in(sorted(texts.iterdir()))
     seconds, processor = time.perf_counter() - began, _used() - used
     passages = database.read(lambda connection: connection.exec_driver_sql("SELECT count(*) FROM passages").scalar())
     await knowledge.stop()
     database.close()
-    return _Taken(seconds, processor, int(passages or 0) - 1)
+    return _Taken(seconds, processor, int(passages or 0) - len(first))
 
 
 def _peer(name: str, texts: Path, kept: Path) -> tuple[_Taken | None, str]:

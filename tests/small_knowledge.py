@@ -9,21 +9,22 @@ import json
 import os
 import re
 import zlib
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hausgeist.errors import HausgeistError
 from hausgeist.files import Files
 from hausgeist.files.folder import Folder
 from hausgeist.identity import LOCAL_OWNER
 from hausgeist.knowledge.embed.base import Embedder
 from hausgeist.knowledge.index.base import Found, TextEntry
 from hausgeist.knowledge.parse.base import Unreadable
-from hausgeist.knowledge.parsed import Block, Box, Line, Page, Parsed
+from hausgeist.knowledge.parsed import Block, Box, Cut, Line, Page, Parsed, Piece, Small
 from hausgeist.knowledge.stores.documents import Documents
 from hausgeist.knowledge.stores.indexes import Indexes
 from hausgeist.knowledge.stores.ingest import Ingest
@@ -44,6 +45,8 @@ class PlainParser:
 
     def __init__(self, pause: float = 0.0) -> None:
         self.parsed: list[str] = []
+        self.rounds: list[list[str]] = []
+        self.processes = 1
         self.pause = pause
 
     async def parse(self, path: Path, filename: str, *, progress: Callable[[int, int], None] | None = None) -> Parsed:
@@ -69,25 +72,28 @@ class PlainParser:
         blocks = [Block("paragraph", found.start(), found.end()) for found in re.finditer(r"\S[^\n]*(?:\n[^\n]+)*", text)]
         return Parsed(text=text, blocks=blocks, pages=pages, lines=lines, title=filename)
 
+    async def cut_all(
+        self, files: Sequence[Small], each: Callable[[int, Cut | HausgeistError], Awaitable[None]], *,
+        progress: Callable[[int, int, int], None] | None = None,
+    ) -> None:  # fmt: skip
+        self.rounds.append([one.filename for one in files])
+        for number, one in enumerate(files):
+            made: Cut | HausgeistError
+            try:
+                parsed = await self.parse(one.path, one.filename, progress=partial(progress, number) if progress is not None else None)
+                made = Cut(parsed, paragraphs(parsed, most=one.most, overlap=one.overlap))
+            except HausgeistError as error:
+                made = error
+            await each(number, made)
 
-@dataclass(frozen=True)
-class Cut:
-    start: int
-    end: int
-    page: int
-    kind: str
-    heading: str
-    tokens: int
-    language: str
 
-
-def paragraphs(parsed: Parsed, *, most: int = 400, overlap: int = 0) -> list[Cut]:
+def paragraphs(parsed: Parsed, *, most: int = 400, overlap: int = 0) -> list[Piece]:
     """One passage for each block; `most` characters, so that a test can tell two ways of cutting apart."""
     made = []
     for block in parsed.blocks:
         page = next((page.number for page in parsed.pages if page.start <= block.start < page.end), 1)
         for start in range(block.start, block.end, most):
-            made.append(Cut(start, min(block.end, start + most), page, block.kind, "", most // 4, "en"))
+            made.append(Piece(start, min(block.end, start + most), page, block.kind, "", most // 4, "en"))
     return made
 
 

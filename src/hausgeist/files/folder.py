@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
+
+from sqlalchemy import Connection
 
 from hausgeist.errors import TooLarge
 from hausgeist.store.disk import sync_folder
@@ -20,10 +22,13 @@ from hausgeist.store.drafts import Draft, sweep
 from hausgeist.store.failures import file_failures
 from hausgeist.store.space import Space
 from hausgeist.store.threads import to_its_end
+from hausgeist.store.writer import before_commit
 
 __all__ = ["Folder"]
 
 _BUFFER: Final = 1 << 20
+_SIDE_BY_SIDE: Final = 16
+"""Small files that one thread writes before those who brought them hear of it."""
 _PREFIX: Final = ".draft-"
 
 
@@ -34,6 +39,8 @@ class Folder:
         """`space`: of the disk that the home is on."""
         self.folder = home / "files"
         self.space = space
+        self._coming: list[tuple[bytes, asyncio.Future[Draft]]] = []
+        self._writing: asyncio.Task[None] | None = None
         with file_failures(self.folder):
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             sweep(self.folder, _PREFIX)
@@ -54,42 +61,104 @@ class Folder:
         `coming`: told of each number of bytes before they are written, and may refuse them. Raises `TooLarge`, `DiskFull` (before the first byte
         where the announced ones do not fit)."""
         with self.space.claim(size) as claim:
-            draft = await asyncio.to_thread(Draft, self.folder, _PREFIX)
+            # The one; it is put in here by whoever makes it, so that it is known also where this is cancelled at that moment.
+            drafts: list[Draft] = []
             try:
                 buffer = bytearray()
 
                 async def write() -> None:
                     coming(len(buffer))
                     self.space.require(len(buffer), whose={claim})
-                    await to_its_end(draft.write, bytes(buffer))
-                    self.space.promise(claim, size - draft.size)
+                    await to_its_end(drafts[0].write, bytes(buffer))
+                    self.space.promise(claim, size - drafts[0].size)
                     buffer.clear()
 
                 async for chunk in chunks:
-                    if draft.size + len(buffer) + len(chunk) > limit:
+                    if (drafts[0].size if drafts else 0) + len(buffer) + len(chunk) > limit:
                         raise TooLarge(f"The file is larger than {limit} bytes, the limit here.")
                     buffer += chunk
                     if len(buffer) >= _BUFFER:
+                        if not drafts:
+                            await to_its_end(lambda: drafts.append(self.draft()))
                         await write()
-                await write()
-                await to_its_end(draft.flush)
-                yield draft
+                if drafts:
+                    await write()
+                    await to_its_end(drafts[0].flush)
+                else:
+                    coming(len(buffer))
+                    self.space.require(len(buffer), whose={claim})
+                    drafts.append(await self._small(bytes(buffer)))
+                yield drafts[0]
             finally:
-                draft.discard()
+                for draft in drafts:
+                    draft.discard()
+
+    async def _small(self, data: bytes) -> Draft:
+        """A draft of so few bytes, on the disk. Those that come at the same time are written by one thread, one after the other: to hand each to a
+        thread of its own would take longer than to write it."""
+        future: asyncio.Future[Draft] = asyncio.get_running_loop().create_future()
+        self._coming.append((data, future))
+        if self._writing is None:
+            self._writing = asyncio.create_task(self._write_small(), name="small files")
+        try:
+            return await future
+        except asyncio.CancelledError:
+            if future.done() and not future.cancelled() and future.exception() is None:
+                future.result().discard()  # it was there already when nobody wanted it any more
+            raise
+
+    async def _write_small(self) -> None:
+        some: list[tuple[bytes, asyncio.Future[Draft]]] = []
+        try:
+            while self._coming:
+                some, self._coming = self._coming[:_SIDE_BY_SIDE], self._coming[_SIDE_BY_SIDE:]
+                made = await to_its_end(self._drafts, [data for data, _ in some])
+                for (_, future), draft in zip(some, made, strict=True):
+                    if future.cancelled():
+                        if isinstance(draft, Draft):
+                            draft.discard()
+                    elif isinstance(draft, Draft):
+                        future.set_result(draft)
+                    else:
+                        future.set_exception(draft)
+        finally:
+            self._writing = None
+            for _, future in (*some, *self._coming):
+                future.cancel()  # the loop ends; of those that are done this changes nothing
+            self._coming.clear()
+
+    def _drafts(self, several: Sequence[bytes]) -> list[Draft | Exception]:
+        made: list[Draft | Exception] = []
+        for data in several:
+            draft: Draft | None = None
+            try:
+                draft = Draft(self.folder, _PREFIX)
+                draft.write(data)
+                draft.flush()
+                made.append(draft)
+            except Exception as error:
+                if draft is not None:
+                    draft.discard()
+                made.append(error)
+        return made
 
     def draft(self) -> Draft:
         """One to be filled by the caller."""
         return Draft(self.folder, _PREFIX)
 
-    def name(self, source: Path, name: str) -> None:
-        """Give a finished file its name, within the transaction that writes its row. What it was called before stays: should the transaction not
-        end well, nothing is lost."""
+    def name(self, connection: Connection, source: Path, name: str) -> None:
+        """Give a finished file its name, within the transaction that writes its row; names are flushed to the disk once, ahead of its commit.
+        What it was called before stays: should the transaction not end well, nothing is lost."""
         target = self.path(name)
         with file_failures(target):
             try:
                 os.link(source, target)
             except OSError:
                 os.replace(source, target)
+        before_commit(connection, self.folder, self._sync)
+
+    def _sync(self) -> None:
+        with file_failures(self.folder):
             sync_folder(self.folder)
 
     async def remove(self, names: Iterable[str]) -> None:

@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -24,8 +25,9 @@ from hausgeist.files.records import File, as_file, files, new_id, plain_name, pl
 from hausgeist.identity import Principal
 from hausgeist.store.database import Database
 from hausgeist.store.drafts import Draft
+from hausgeist.store.writer import driver_of, undone
 
-__all__ = ["ANSWERS", "BATCH_SECONDS", "SEEN", "Files", "Page", "forget_files", "gigabytes", "seeing", "seen_by"]
+__all__ = ["ANSWERS", "BATCH_SECONDS", "SEEN", "Files", "Page", "demand_files", "forget_files", "gigabytes", "seeing", "seen_by"]
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +37,10 @@ ANSWERS: Final = "batch_output"
 """The purpose of files that hold what a batch was answered."""
 _MOST_FILES: Final = 100_000
 """Of one project: each takes a row and a name on the disk, however small it is."""
+_SOME: Final = 500
+_LATELY: Final = 1.0
+"""Seconds for which it is taken for granted that there is as much room as there was."""
+_ADD: Final = insert(files)
 _SWEEP_SECONDS: Final = 60.0
 _COLLECT_EVERY: Final = 10
 """Sweeps between two looks at names without rows."""
@@ -57,6 +63,9 @@ class Files:
         self.limit = limit
         self._database = database
         self._quota = quota
+        self._known = _Taken()
+        self._lately: dict[str, tuple[float, int]] = {}
+        """Of each project, when it was last looked how many bytes it has."""
         self._coming: Counter[str] = Counter()
         """Bytes of each project that are being written."""
         self._sweeping: asyncio.Task[None] | None = None
@@ -68,14 +77,14 @@ class Files:
     @asynccontextmanager
     async def receive(self, who: Principal, chunks: AsyncIterator[bytes], *, size: int = 0, limit: int | None = None) -> AsyncIterator[Draft]:
         """Within the block, what came in as a draft, for `keep`. `size`: bytes announced; 0: none were. Raises `TooLarge`, `DiskFull`."""
-        taken = self.demand_room(who.project, size)
+        self.demand_room(who.project, size)
         counted = 0
 
         def coming(more: int) -> None:
             nonlocal counted
             counted += more
             self._coming[who.project] += more
-            self._demand(taken, self._coming[who.project])
+            self.demand_room(who.project, 0)
 
         try:
             async with self.folder.receive(chunks, size=size, limit=self.limit if limit is None else limit, coming=coming) as draft:
@@ -95,7 +104,14 @@ class Files:
                 size=draft.size, digest=draft.digest, seconds=seconds,
             )  # fmt: skip
 
-        return await self._database.write(write)
+        made = await self._database.write(write)
+        self.noticed(who.project, made.bytes)
+        return made
+
+    def noticed(self, project: str, size: int) -> None:
+        """So many bytes of a project have come, or have been announced."""
+        if (lately := self._lately.get(project)) is not None:
+            self._lately[project] = (lately[0], lately[1] + size)
 
     async def create(
         self, who: Principal, chunks: AsyncIterator[bytes], *, filename: str, purpose: str, media_type: str = "", seconds: int | None = None,
@@ -117,8 +133,9 @@ class Files:
             id=new_id("file-"), project=project, user=user, created=now, expires=now + seconds if seconds is not None else None, purpose=purpose,
             filename=plain_name(filename), media_type=plain_type(media_type), bytes=size, digest=digest,
         )  # fmt: skip
-        connection.execute(insert(files).values({column.name: getattr(made, column.name) for column in files.columns}))
-        self.folder.name(source, made.id)
+        connection.execute(_ADD, {name: getattr(made, name) for name in files.columns.keys()})  # noqa: SIM118
+        self.folder.name(connection, source, made.id)
+        self._known.grown(connection, project, size)
         return made
 
     # Reading
@@ -158,19 +175,22 @@ class Files:
 
         return self._database.read(read)
 
-    def demand_room(self, project: str, size: int) -> int:
-        """The bytes that a project has. Raises `TooLarge` where it cannot keep so many more, beside those and those that are coming."""
-        return self._database.read(lambda connection: self.demand_room_within(connection, project, size + self._coming[project]))
+    def demand_room(self, project: str, size: int) -> None:
+        """Raises `TooLarge` where a project cannot keep so many bytes more, beside those that it has and those that are coming."""
+        coming, lately = size + self._coming[project], self._lately.get(project)
+        if lately is not None and time.monotonic() - lately[0] < _LATELY and lately[1] + coming < self._quota:
+            return  # Whether there is room is asked again when the file gets its row.
+        number, taken = self._database.read(lambda connection: _taken(connection, project))
+        self._demand(number, taken, coming)
+        self._lately[project] = (time.monotonic(), taken)
 
-    def demand_room_within(self, connection: Connection, project: str, size: int) -> int:
-        """The same within a transaction of the caller's, and but for those that are coming."""
-        number, taken = _taken(connection, project)
+    def demand_room_within(self, connection: Connection, project: str, size: int) -> None:
+        """The same within a transaction of the caller's that writes, and but for those that are coming."""
+        self._demand(*self._known.taken(connection, project), size)
+
+    def _demand(self, number: int, taken: int, size: int) -> None:
         if number >= _MOST_FILES:
             raise TooLarge(f"The project has {number:,} files, the most that one may have. Remove some, then try again.")
-        self._demand(taken, size)
-        return taken
-
-    def _demand(self, taken: int, size: int) -> None:
         if taken + size > self._quota:
             raise TooLarge(
                 f"The files of this project may take {gigabytes(self._quota)} (project_files), of which {gigabytes(taken)} are taken. "
@@ -283,12 +303,57 @@ def read_file(connection: Connection, who: Principal, file: str) -> File:
     return as_file(row)
 
 
+def demand_files(connection: Connection, who: Principal, wanted: Sequence[str]) -> None:
+    """Raises `NotFound` for the first that is not there."""
+    for at in range(0, len(wanted), _SOME):
+        some = wanted[at : at + _SOME]
+        there = set(connection.execute(select(files.c.id).where(files.c.id.in_(some), seen_by(who))).scalars())
+        for one in some:
+            if one not in there:
+                raise NotFound(f"There is no file '{shown(one)}'.")
+
+
 def gigabytes(size: int) -> str:
     return f"{size / 1e9:.1f} GB" if size >= 100_000_000 else f"{size / 1e6:.1f} MB"
 
 
+class _Taken:
+    """How many files a project has, and their bytes with those that unfinished uploads have announced. To count them takes the longer the more there
+    are; so what was counted is remembered for as long as nothing has changed in the database but by `grown`. Asked within writes only."""
+
+    def __init__(self) -> None:
+        self._state = _State(0, 0, 0)
+        self._counted: dict[str, tuple[int, int]] = {}
+
+    def taken(self, connection: Connection, project: str) -> tuple[int, int]:
+        if (state := _State.of(connection)) != self._state:
+            self._state, self._counted = state, {}
+        if project not in self._counted:
+            self._counted[project] = _taken(connection, project)
+        return self._counted[project]
+
+    def grown(self, connection: Connection, project: str, size: int) -> None:
+        """A file has just been added, by one statement."""
+        state = _State.of(connection)
+        if state == replace(self._state, changes=self._state.changes + 1) and (found := self._counted.get(project)) is not None:
+            self._state, self._counted[project] = state, (found[0] + 1, found[1] + size)
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """Differs whenever anybody has written: `version` where others have, `changes` where this connection has, `undone` where that was taken back."""
+
+    version: int
+    changes: int
+    undone: int
+
+    @classmethod
+    def of(cls, connection: Connection) -> _State:
+        raw = driver_of(connection)
+        return cls(int(raw.execute("PRAGMA data_version").fetchone()[0]), raw.total_changes, undone(connection))
+
+
 def _taken(connection: Connection, project: str) -> tuple[int, int]:
-    """How many files a project has, and their bytes with those that unfinished uploads have announced."""
     number, kept = connection.execute(select(func.count(), func.coalesce(func.sum(files.c.bytes), 0)).where(files.c.project == project)).one()
     pending = (uploads.c.project == project, uploads.c.status == "pending", uploads.c.expires > time.time())
     announced = connection.execute(select(func.coalesce(func.sum(uploads.c.bytes), 0)).where(*pending)).scalar_one()

@@ -62,7 +62,9 @@ class Uploads:
             connection.execute(insert(uploads).values({column.name: getattr(made, column.name) for column in uploads.columns}))
             return made
 
-        return await self._database.write(write)
+        begun = await self._database.write(write)
+        self._files.noticed(who.project, bytes)
+        return begun
 
     def get(self, who: Principal, upload: str) -> Upload:
         return self._database.read(lambda connection: _read(connection, who, upload))
@@ -85,7 +87,7 @@ class Uploads:
                 if kept + part.bytes > _COPIES * found.bytes or number >= _MOST_PARTS:
                     raise TooLarge(f"The {number} parts of this upload have {gigabytes(kept)}, more than its {gigabytes(found.bytes)} can need.")
                 connection.execute(insert(upload_parts).values(id=part.id, upload=upload, created=part.created, bytes=part.bytes))
-                self._folder.name(draft.path, part.id)
+                self._folder.name(connection, draft.path, part.id)
                 return part
 
             return await self._database.write(write)

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
-__all__ = ["Block", "Box", "Kind", "Line", "Page", "Parsed"]
+__all__ = ["Block", "Box", "Cut", "Kind", "Line", "Page", "Parsed", "Piece", "Small"]
 
 Kind = Literal["title", "heading", "paragraph", "list", "table", "code", "caption", "note", "furniture"]
 
@@ -80,3 +81,41 @@ class Parsed:
     """What the file says of itself: `author`, `created`, `subject`, `from`, `to`, `date`, ..."""
     warnings: Sequence[str] = ()
     """Sentences for people: what could not be read and what would help ("Page 3 is a picture; install tesseract-ocr-deu to read it.")."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A passage: `start` to `end` (exclusive) of the text."""
+
+    start: int
+    end: int
+    page: int
+    """On which it begins; 1 where the document has no pages."""
+    kind: Kind
+    """Of most of its text."""
+    heading: str
+    """The headings above it, from the highest, joined by " > "; then "columns: ..." for rows that stand without their table's first row."""
+    tokens: int
+    """As `tokens.count` estimates them."""
+    language: str
+    """ISO 639-1; "und" where it is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A document with its passages."""
+
+    parsed: Parsed
+    pieces: Sequence[Piece]
+    terms: Sequence[tuple[str, str]] = ()
+    """Of each passage what the index of words takes of its text: search terms, and all words, with spaces between. Empty: nobody has made them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Small:
+    """A file that is read and cut together with others. `filename`: as its owner calls it; `most`, `overlap`: see `split`."""
+
+    path: Path
+    filename: str
+    most: int
+    overlap: int

@@ -42,15 +42,28 @@ Handler = Callable[["Task"], Awaitable[Mapping[str, Any] | None]]
 class Task:
     """A job as its handler sees it."""
 
-    def __init__(self, job: Job, save: Callable[[float, float | None, str], Awaitable[None]]) -> None:
+    def __init__(
+        self, job: Job, save: Callable[[float, float | None, str], Awaitable[None]], rested: Callable[[], object] = lambda: None
+    ) -> None:  # fmt: skip
         self.job = job
         self.cancelled = False
+        self.resting = False
+        """Its work is done but for what it waits for together with others: somebody else may begin meanwhile."""
+        self.said = False
+        """That it is done stands in the database already (`Jobs.done_within`)."""
         self._save = save
+        self._rested = rested
         self._saved = 0.0
 
     @property
     def payload(self) -> Mapping[str, Any]:
         return self.job.payload
+
+    def rest(self) -> None:
+        """Count no more among those that run at once; until its handler returns the job is held as before."""
+        if not self.resting:
+            self.resting = True
+            self._rested()
 
     async def progress(self, done: float, total: float | None = None, message: str = "") -> None:
         """Tell how far it is, as often as convenient: what comes within half a second of the last is not written, except the end."""
@@ -72,11 +85,14 @@ class Jobs:
     """The queue of a home. Anybody may enqueue and look; a process that called `start` runs the kinds that it has handlers for."""
 
     def __init__(
-        self, database: Database, *, at_once: int = 2, lease: float = 30.0, poll: float = 1.0, pause: float = 2.0, keep: float = 30 * 86400.0
-    ) -> None:
-        """Times in seconds. `lease`: how long a dead process's jobs stay untouched; `pause`: before the second attempt; `keep`: what is finished."""
+        self, database: Database, *, at_once: int = 2, resting: int = 0, lease: float = 30.0, poll: float = 1.0, pause: float = 2.0,
+        keep: float = 30 * 86400.0,
+    ) -> None:  # fmt: skip
+        """`resting`: how many may rest besides (`Task.rest`). Times in seconds. `lease`: how long a dead process's jobs stay
+        untouched; `pause`: before the second attempt; `keep`: what is finished."""
         self._database = database
         self._at_once = at_once
+        self._most_resting = resting
         self._lease = lease
         self._poll = poll
         self._pause = pause
@@ -84,6 +100,9 @@ class Jobs:
         self._worker = this_process()
         self._handlers: dict[str, Handler] = {}
         self._running: dict[str, _Running] = {}
+        self._resting = 0
+        self._done: list[str] = []
+        self._saying: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._loop: asyncio.Task[None] | None = None
         self._pruned = 0.0
@@ -106,6 +125,15 @@ class Jobs:
         )
         self.wake()
         return job
+
+    def add_all(
+        self, connection: Connection, kind: str, wanted: Sequence[tuple[str, Mapping[str, Any], int]], *, max_attempts: int = 5
+    ) -> None:  # fmt: skip
+        """Many within a transaction of the caller's: key, payload and priority of each. See `add`."""
+        if max_attempts < 1:
+            raise InvalidRequest("A job has at least one attempt.", param="max_attempts")
+        texts = [(key, json.dumps(dict(payload)), priority) for key, payload, priority in wanted]
+        records.add_all(connection, kind=kind, wanted=texts, run_at=time.time(), max_attempts=max_attempts)
 
     def add(
         self,
@@ -183,8 +211,8 @@ class Jobs:
                     renewed = time.monotonic()
                 for job_id in self._database.read(lambda connection: records.cancelling(connection, self._worker)):
                     self._cancel_here(job_id)
-                while len(self._running) < self._at_once and self._handlers and self._something_due():
-                    if not (claimed := await self._claim(self._at_once - len(self._running))):
+                while (room := self._room()) > 0 and self._handlers and self._something_due():
+                    if not (claimed := await self._claim(room)):
                         break
                     for job in claimed:
                         self._begin(job)
@@ -196,6 +224,10 @@ class Jobs:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(min(self._poll, self._lease / 6)):
                     await self._wake.wait()
+
+    def _room(self) -> int:
+        """How many more may begin."""
+        return self._at_once - len(self._running) + min(self._resting, self._most_resting)
 
     def _something_due(self) -> bool:
         return self._database.read(lambda connection: records.is_due(connection, tuple(self._handlers)))
@@ -228,7 +260,11 @@ class Jobs:
                 lambda connection: records.save_progress(connection, job.id, worker, done=done, total=total, message=message), flush=False
             )
 
-        task = Task(job, save)
+        def rested() -> None:
+            self._resting += 1
+            self._wake.set()
+
+        task = Task(job, save, rested)
         self._running[job.id] = _Running(task, asyncio.create_task(self._do(task), name=f"job {job.kind} {job.id}"))
 
     async def _do(self, task: Task) -> None:
@@ -237,7 +273,10 @@ class Jobs:
             result = await self._handlers[job.kind](task)
             text = json.dumps(dict(result)) if result is not None else None
             running.reason = running.reason or "ended"
-            await self._settle(job, lambda connection: records.finish(connection, job.id, self._worker, "done", result=text))
+            if text is None and not task.said:
+                await self._say_done(job.id)
+            elif text is not None:
+                await self._settle(job, lambda connection: records.finish(connection, job.id, self._worker, "done", result=text))
         except asyncio.CancelledError:
             await self._after_cancel(running)
         except Exception as error:
@@ -245,10 +284,35 @@ class Jobs:
             await self._after_failure(job, error)
         finally:
             del self._running[job.id]
+            self._resting -= task.resting
             self._wake.set()
+
+    def done_within(self, connection: Connection, tasks: Sequence[Task]) -> None:
+        """Within a transaction of the handlers': these are done, without a result. `Task.said` says so after it, before they return."""
+        records.finish_all(connection, [task.job.id for task in tasks], self._worker)
+
+    async def _say_done(self, job: str) -> None:
+        """Jobs that are done at the same time say so in one statement."""
+        self._done.append(job)
+        if self._saying is None:
+            self._saying = asyncio.create_task(self._say_all_done(), name="jobs done")
+        await asyncio.shield(self._saying)
+
+    async def _say_all_done(self) -> None:
+        # Those that others have woken together come in the same round of the loop.
+        await asyncio.sleep(0)
+        done, self._done, self._saying = self._done, [], None
+        try:
+            count = await self._database.write(lambda connection: records.finish_all(connection, done, self._worker), flush=False)
+            if count < len(done):
+                log.warning("%d jobs were taken over by another process before they ended here", len(done) - count)
+        except StoreError as error:
+            log.error("the outcome of %d jobs could not be written: %s", len(done), error.message)
 
     async def _after_cancel(self, running: _Running) -> None:
         job = running.task.job
+        if running.task.said:
+            return
         match running.reason:
             case "cancel":
                 await self._settle(job, lambda connection: records.finish(connection, job.id, self._worker, "cancelled"))

@@ -17,11 +17,13 @@ __all__ = [
     "Job",
     "Status",
     "add",
+    "add_all",
     "cancel",
     "cancelling",
     "claim",
     "expire",
     "finish",
+    "finish_all",
     "get",
     "is_due",
     "jobs",
@@ -36,6 +38,8 @@ __all__ = [
 ]
 
 Status = Literal["queued", "running", "done", "failed", "cancelled"]
+_SOME = 500
+"""Values of one statement; SQLite takes so many from its first version on."""
 _KEPT_TEXT = 4000
 """Messages and errors are for people; more of them would only fill the database."""
 
@@ -106,22 +110,49 @@ _DUE = and_(
 _IS_DUE = select(jobs.c.id).where(_DUE).limit(1)
 _NEXT = select(jobs).where(_DUE).order_by(jobs.c.priority.desc(), _FREE, jobs.c.created, jobs.c.id).limit(bindparam("most"))
 _SAME = select(jobs.c.id).where(jobs.c.kind == bindparam("of_kind"), jobs.c.key == bindparam("of_key"), jobs.c.status.in_(("queued", "running")))
+_SAME_AMONG = select(jobs.c.key).where(
+    jobs.c.kind == bindparam("of_kind"), jobs.c.key.in_(bindparam("keys", expanding=True)), jobs.c.status.in_(("queued", "running"))
+)
 _ADD = insert(jobs)
 _OURS = update(jobs).where(jobs.c.id == bindparam("ours"), jobs.c.status == "running", jobs.c.worker == bindparam("who"))
 _HERE = update(jobs).where(jobs.c.id == bindparam("here"))
+_TAKE = _HERE.values(
+    status="running", attempts=jobs.c.attempts + 1, started=bindparam("begun"), worker=bindparam("who"), lease_until=bindparam("until")
+)
+_DONE = (
+    update(jobs)
+    .where(jobs.c.id.in_(bindparam("ours", expanding=True)), jobs.c.status == "running", jobs.c.worker == bindparam("who"))
+    .values(status="done", finished=bindparam("now"), result=None, worker=None, lease_until=None)
+)
 _CANCELLING = select(jobs.c.id).where(jobs.c.status == "running", jobs.c.worker == bindparam("who"), jobs.c.cancelling == 1)
 
 
 def add(connection: Connection, *, kind: str, payload: str, key: str | None, priority: int, run_at: float, max_attempts: int) -> str:
     if key is not None and (found := connection.execute(_SAME, {"of_kind": kind, "of_key": key}).scalar()) is not None:
         return str(found)
-    job = f"job_{secrets.token_hex(12)}"
-    values = {
-        "id": job, "kind": kind, "key": key, "payload": payload, "priority": priority, "status": "queued", "attempts": 0,
+    row = _row(kind, payload, key, priority, run_at, max_attempts)
+    connection.execute(_ADD, row)
+    return str(row["id"])
+
+
+def add_all(
+    connection: Connection, *, kind: str, wanted: Sequence[tuple[str, str, int]], run_at: float, max_attempts: int
+) -> None:  # fmt: skip
+    """Many of a kind at once: key, payload and priority of each. One whose key is waiting or running is not added."""
+    keys = [key for key, _, _ in wanted]
+    there: set[str] = set()
+    for at in range(0, len(keys), _SOME):
+        there.update(connection.execute(_SAME_AMONG, {"of_kind": kind, "keys": keys[at : at + _SOME]}).scalars())
+    added = {key: _row(kind, payload, key, priority, run_at, max_attempts) for key, payload, priority in wanted if key not in there}
+    if added:
+        connection.execute(_ADD, list(added.values()))
+
+
+def _row(kind: str, payload: str, key: str | None, priority: int, run_at: float, max_attempts: int) -> dict[str, Any]:
+    return {
+        "id": f"job_{secrets.token_hex(12)}", "kind": kind, "key": key, "payload": payload, "priority": priority, "status": "queued", "attempts": 0,
         "max_attempts": max_attempts, "run_at": run_at, "cancelling": 0, "done": 0.0, "message": "", "created": time.time(),
     }  # fmt: skip
-    connection.execute(_ADD, values)
-    return job
 
 
 def get(connection: Connection, job: str) -> Job:
@@ -148,6 +179,7 @@ def claim(connection: Connection, *, kinds: Sequence[str], worker: str, until: f
     """Take the next jobs, up to so many; none: nothing is due. One whose runners died with every attempt fails here: it may be what kills them."""
     now = time.time()
     taken: list[Job] = []
+    begun: list[dict[str, Any]] = []
     while not taken and (rows := connection.execute(_NEXT, {"kinds": kinds, "now": now, "most": most}).all()):
         for row in rows:
             ended = {"here": row.id, "finished": now, "worker": None, "lease_until": None}
@@ -157,8 +189,10 @@ def claim(connection: Connection, *, kinds: Sequence[str], worker: str, until: f
                 connection.execute(_HERE, {**ended, "status": "failed", "error": f"The process that ran it was killed, {row.attempts} times."})
             else:
                 changed = {"status": "running", "attempts": row.attempts + 1, "started": row.started or now}
-                connection.execute(_HERE, {**changed, "here": row.id, "worker": worker, "lease_until": until})
+                begun.append({"here": row.id, "begun": changed["started"], "who": worker, "until": until})
                 taken.append(replace(_job(row), **changed, cancelling=False))
+    if begun:
+        connection.execute(_TAKE, begun)
     return taken
 
 
@@ -191,6 +225,13 @@ def finish(connection: Connection, job: str, worker: str, status: Status, *, res
     if error is not None:
         ended["error"] = error[:_KEPT_TEXT]
     return _change(connection, job, worker, ended)
+
+
+def finish_all(connection: Connection, ours: Sequence[str], worker: str) -> int:
+    """Many that are done at once, without a result; how many of them were still this worker's."""
+    now = time.time()
+    parts = [ours[at : at + _SOME] for at in range(0, len(ours), _SOME)]
+    return sum(connection.execute(_DONE, {"ours": some, "who": worker, "now": now}).rowcount for some in parts)
 
 
 def retry(connection: Connection, job: str, worker: str, *, run_at: float, error: str) -> bool:

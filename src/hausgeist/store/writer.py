@@ -25,12 +25,14 @@ from sqlalchemy import Connection
 from hausgeist.errors import StoreError
 from hausgeist.store.failures import FOREIGN
 
-__all__ = ["Write", "Writer", "driver_of"]
+__all__ = ["Write", "Writer", "before_commit", "driver_of", "undone"]
 
 _BATCH = 256
 _FLUSH_SECONDS = 1.0
 _BATCH_SECONDS = 0.1
 """After this a batch is committed even if more is waiting: other processes want the lock, too."""
+
+_LAST, _UNDONE = "before commit", "undone"
 
 log = logging.getLogger(__name__)
 
@@ -134,10 +136,14 @@ class Writer:
                     batch.append(write)
                     self._one(connection, raw, write)
                 write = self._more(full) if len(batch) < _BATCH and time.monotonic() - begun < _BATCH_SECONDS else None
+            for last in connection.info.pop(_LAST, {}).values():
+                last()
             raw.execute("COMMIT")
         except Exception as error:
             if write is not None and write not in batch:
                 batch.append(write)
+            connection.info.pop(_LAST, None)
+            connection.info[_UNDONE] = undone(connection) + 1
             self._undo(raw, batch, error)
         else:
             self._unflushed_since = None if full else self._unflushed_since or begun
@@ -169,6 +175,7 @@ class Writer:
             # A full disk, for one, makes SQLite give up the transaction with all that went before in it.
             if not raw.in_transaction:
                 raise StoreError("The transaction was given up.") from error
+            connection.info[_UNDONE] = undone(connection) + 1
             raw.execute("ROLLBACK TO one")
             raw.execute("RELEASE one")
 
@@ -179,10 +186,20 @@ class Writer:
             except sqlite3.Error:
                 log.exception("rollback failed")
         # A write that ended the transaction left its own error; it is the reason for the others, too.
-        cause = batch[-1].error if isinstance(error, StoreError) else self._translate(error)
+        cause = (batch[-1].error or error) if isinstance(error, StoreError) else self._translate(error)
         for write in batch:
             if write.error is None:
                 write.value, write.error = None, cause if isinstance(cause, StoreError) else StoreError("The write was not committed; try again.")
+
+
+def before_commit(connection: Connection, key: object, fn: Callable[[], object]) -> None:
+    """Within a write: call this before its transaction is committed, once for all that ask for one `key`. Where it raises, nothing is written."""
+    connection.info.setdefault(_LAST, {})[key] = fn
+
+
+def undone(connection: Connection) -> int:
+    """How often something that was written was undone: who remembers what was read within a write compares it."""
+    return int(connection.info.get(_UNDONE, 0))
 
 
 def driver_of(connection: Connection) -> sqlite3.Connection:

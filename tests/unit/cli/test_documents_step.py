@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +16,8 @@ from hausgeist.cli.documents.conditions import filters_of, read_attributes, read
 from hausgeist.cli.documents.gathering import Found, machine
 from hausgeist.cli.documents.looking import Eye
 from hausgeist.cli.documents.shelf import Kept
-from hausgeist.cli.documents.step import compare
-from hausgeist.errors import InvalidRequest
+from hausgeist.cli.documents.step import Plan, Step, Work, compare
+from hausgeist.errors import InvalidRequest, TooLarge, Unavailable
 
 
 def kept(path: Path | str, **more: Any) -> Kept:
@@ -162,3 +165,77 @@ def test_attributes_and_filters() -> None:
 def test_languages_of_the_locale() -> None:
     assert wanted_languages({"LANG": "de_DE.UTF-8", "LANGUAGE": "de:fr"}) == ["de", "fr", "en"]
     assert wanted_languages({"LANG": "C.UTF-8"}) == ["en"]
+
+
+class Server:
+    """A shelf that takes its time, and knows how many are sent to it at once."""
+
+    def __init__(self) -> None:
+        self.at_once = self.most = 0
+        self.put_in: list[list[str]] = []
+        self._lock = threading.Lock()
+        self.on_the_way: Callable[[str], None] = lambda name: None
+
+    def bring(self, one: Found, pause: Callable[[], None] = lambda: None) -> str:
+        with self._lock:
+            self.at_once += 1
+            self.most = max(self.most, self.at_once)
+        try:
+            # The later ones are there sooner.
+            time.sleep(0.002 * (12 - int(one.path.stem)))
+            self.on_the_way(one.path.stem)
+            return f"file-{one.path.stem}"
+        finally:
+            with self._lock:
+                self.at_once -= 1
+
+    def put(self, files: Sequence[tuple[str, Mapping[str, object]]]) -> str:
+        self.put_in.append([file for file, _ in files])
+        return "vsfb_1"
+
+
+def papers(folder: Path, number: int) -> list[Work]:
+    made = []
+    for n in range(number):
+        path = folder / f"{n}.txt"
+        path.write_text(f"Number {n}.", "utf-8")
+        made.append(Work(Found(path, path.stat().st_size, path.stat().st_mtime)))
+    return made
+
+
+def test_small_files_are_sent_side_by_side_and_put_in_in_their_order(tmp_path: Path) -> None:
+    server = Server()
+    step = Step(server)  # type: ignore[arg-type]
+    outcome = step.run(Plan(work=papers(tmp_path, 12)), [], wait=False)
+    assert 2 <= server.most <= 4
+    assert [file for some in server.put_in for file in some] == [f"file-{n}" for n in range(12)]
+    assert (outcome.done, outcome.failures) == ({"new": 12}, [])
+    assert set(step.watched) == {f"file-{n}" for n in range(12)}
+
+
+def test_one_that_cannot_be_sent_stops_no_other(tmp_path: Path) -> None:
+    def refuse(name: str) -> None:
+        if name == "3":
+            raise TooLarge("The file is larger than 1 byte, the limit here.")
+
+    server = Server()
+    server.on_the_way = refuse
+    outcome = Step(server).run(Plan(work=papers(tmp_path, 6)), [], wait=False)  # type: ignore[arg-type]
+    assert [file for some in server.put_in for file in some] == [f"file-{n}" for n in (0, 1, 2, 4, 5)]
+    assert [(Path(one.path).name, one.why) for one in outcome.failures] == [("3.txt", "The file is larger than 1 byte, the limit here.")]
+
+
+def test_what_was_sent_is_put_in_when_the_server_goes(tmp_path: Path) -> None:
+    def gone(name: str) -> None:
+        if name in ("4", "5"):
+            raise Unavailable("The server is stopping.")
+
+    server = Server()
+    server.on_the_way = gone
+    step = Step(server)  # type: ignore[arg-type]
+    with pytest.raises(Unavailable):
+        step.run(Plan(work=papers(tmp_path, 12)), [], wait=False)
+    sent = [file for some in server.put_in for file in some]
+    assert sent[:4] == ["file-0", "file-1", "file-2", "file-3"]
+    assert not {"file-4", "file-5"} & set(sent)
+    assert set(step.watched) == set(sent)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import stat
+import threading
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -12,14 +13,15 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from hausgeist.errors import Conflict, DiskFull, NotFound, StoreError, TooLarge
-from hausgeist.files import File, Files, Uploads
+from hausgeist.files import File, Files, Uploads, folder
 from hausgeist.files.folder import Folder
 from hausgeist.files.records import plain_name, plain_type
 from hausgeist.identity import LOCAL_OWNER, Principal
 from hausgeist.store.database import Database
+from hausgeist.store.drafts import Draft
 from hausgeist.store.space import Space
 from hausgeist.workspace.service import Workspace
 
@@ -257,3 +259,76 @@ def test_long_names_keep_their_ending() -> None:
 @pytest.mark.parametrize("said", ["", "text", "text/html\r\nx: y", "a/b/c", "text/html; " + "x" * 200, "textä/html"])
 def test_what_is_no_media_type_is_none(said: str) -> None:
     assert plain_type(said) == ""
+
+
+async def test_files_that_come_together_share_a_flush_of_their_names(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    flushed: list[Path] = []
+    monkeypatch.setattr(folder, "sync_folder", flushed.append)
+    held = threading.Event()
+    waiting = asyncio.create_task(house.database.write(lambda connection: held.wait(10)))
+    coming = [asyncio.create_task(house.file(data=f"Number {n}.".encode(), filename=f"{n}.txt")) for n in range(20)]
+    async with asyncio.timeout(30):
+        while len(house.on_disk) < 20:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)
+        held.set()
+        made = await asyncio.gather(*coming)
+        await waiting
+    assert 1 <= len(flushed) < 20
+    assert house.on_disk == sorted(file.id for file in made)
+    assert [house.files.open(ANN, file.id).read_text() for file in made] == [f"Number {n}." for n in range(20)]
+
+
+async def test_one_of_several_small_files_is_given_up(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full(Draft):
+        def flush(self) -> None:
+            super().flush()
+            if self.size == 3:
+                raise DiskFull("full")
+
+    monkeypatch.setattr(folder, "Draft", Full)
+    coming = [asyncio.create_task(house.file(data=b"x" * size)) for size in (1, 2, 3, 4, 5)]
+    await asyncio.sleep(0)
+    coming[4].cancel()
+    ended = await asyncio.gather(*coming, return_exceptions=True)
+    assert isinstance(ended[2], DiskFull)
+    assert isinstance(ended[4], asyncio.CancelledError)
+    kept = [one for one in ended if isinstance(one, File)]
+    assert [file.bytes for file in kept] == [1, 2, 4]
+    async with asyncio.timeout(10):
+        while len(house.on_disk) > 3:  # that of the one that was given up goes when it is written
+            await asyncio.sleep(0.01)
+    assert house.on_disk == sorted(file.id for file in kept)
+
+
+async def test_what_a_project_has_is_known_exactly_whoever_changes_it(tmp_path: Path) -> None:
+    house = House(tmp_path, quota=100)
+    other = Database.open(tmp_path)
+    first = await house.file(data=b"x" * 40)
+    await house.file(data=b"x" * 40)
+    with pytest.raises(TooLarge):
+        await house.file(data=b"x" * 30)
+    await house.files.delete(ANN, first.id)
+    await house.file(data=b"x" * 30)
+    # What another process does is seen, and what was undone does not count.
+    await other.write(lambda connection: connection.execute(text("DELETE FROM files WHERE bytes = 40")) and None)
+
+    def undone(connection: Connection) -> None:
+        house.files.demand_room_within(connection, ANN.project, 1)
+        draft = house.folder.draft()
+        draft.write(b"x" * 60)
+        draft.flush()
+        house.files.adopt(
+            connection, draft.path, project=ANN.project, user=ANN.user, filename="a", purpose="user_data", size=60, digest=draft.digest
+        )  # fmt: skip
+        draft.discard()
+        raise Conflict("not this time")
+
+    with pytest.raises(Conflict):
+        await house.database.write(undone)
+    await house.file(data=b"x" * 70)
+    with pytest.raises(TooLarge):
+        await house.file(data=b"x")
+    assert sorted(file.bytes for file in house.files.list(ANN)) == [30, 70]
+    other.close()
+    house.database.close()

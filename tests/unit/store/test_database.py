@@ -15,6 +15,7 @@ from sqlalchemy import Connection, text
 
 from hausgeist.errors import Conflict, DiskFull, InvalidRequest, NotFound, StoreError
 from hausgeist.store.database import FILE_NAME, Database
+from hausgeist.store.writer import before_commit, undone
 
 
 @pytest.fixture
@@ -291,3 +292,34 @@ def _timed(fn: Callable[[], object]) -> float:
     begun = time.perf_counter()
     fn()
     return time.perf_counter() - begun
+
+
+async def test_what_is_to_be_done_before_a_commit_is_done_once_and_can_stop_it(database: Database) -> None:
+    called: list[str] = []
+
+    def insert(name: str, last: Callable[[], object]) -> Callable[[Connection], None]:
+        def write(connection: Connection) -> None:
+            put(connection, name)
+            before_commit(connection, "key", last)
+
+        return write
+
+    gate = threading.Event()
+    held = asyncio.create_task(database.write(lambda connection: gate.wait(10)))
+    await asyncio.sleep(0.05)
+    together = asyncio.gather(*(database.write(insert(f"{n}", lambda: called.append("now"))) for n in range(5)))
+    await asyncio.sleep(0.05)
+    gate.set()
+    await asyncio.gather(held, together)
+    assert 1 <= len(called) <= 2
+    assert database.read(count) == 5
+
+    def fails() -> None:
+        raise DiskFull("The disk is full.")
+
+    before = await database.write(undone)
+    with pytest.raises(DiskFull, match="The disk is full"):
+        await database.write(insert("lost", fails))
+    await database.write(lambda connection: put(connection, "after"))
+    assert database.read(count) == 6
+    assert await database.write(undone) == before + 1

@@ -258,3 +258,50 @@ async def test_messages_are_kept_short_and_bad_options_refused(database: Databas
             await jobs.enqueue("work", {}, max_attempts=0)
         with pytest.raises(ValueError, match="handler already"):
             jobs.register("work", work)
+
+
+async def test_who_rests_makes_room_for_others_and_all_are_done_in_one_go(database: Database) -> None:
+    begun: list[int] = []
+    gate = asyncio.Event()
+
+    async def work(task: Task) -> None:
+        begun.append(task.payload["n"])
+        task.rest()
+        task.rest()
+        await gate.wait()
+
+    async with running(database, {"work": work}, at_once=2, resting=3) as jobs:
+        await database.write(lambda c: jobs.add_all(c, "work", [(str(n), {"n": n}, -n) for n in range(8)]))
+        jobs.wake()
+        async with asyncio.timeout(10):
+            while len(begun) < 5:
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0.15)
+        assert begun == [0, 1, 2, 3, 4]
+        gate.set()
+        for job in jobs.list(limit=20):
+            assert (await jobs.wait(job.id, timeout=10)).status == "done"
+        assert begun == list(range(8))
+
+
+async def test_many_are_added_once(database: Database) -> None:
+    jobs = Jobs(database)
+    first = await jobs.enqueue("work", {"n": -1}, key="2")
+    await database.write(lambda c: jobs.add_all(c, "work", [(str(n % 600), {"n": n}, n) for n in range(1200)]))
+    found = jobs.list(limit=2000)
+    assert len(found) == 600
+    assert jobs.get(first).payload == {"n": -1}
+    assert {job.priority for job in found if job.key == "7"} == {607}
+    await database.write(lambda c: jobs.add_all(c, "work", [("7", {}, 0)]))
+    assert len(jobs.list(limit=2000)) == 600
+    with pytest.raises(InvalidRequest):
+        await database.write(lambda c: jobs.add_all(c, "work", [("x", {}, 0)], max_attempts=0))
+
+
+async def test_what_another_took_over_is_not_called_done(database: Database) -> None:
+    jobs = Jobs(database)
+    ids = [await jobs.enqueue("work", {"n": n}) for n in range(3)]
+    await database.write(lambda c: records.claim(c, kinds=["work"], worker="w", until=0, most=2))
+    await database.write(lambda c: records.claim(c, kinds=["work"], worker="other", until=time.time() + 60, most=1))
+    assert await database.write(lambda c: records.finish_all(c, ids, "w")) == 1
+    assert sorted(jobs.get(one).status for one in ids) == ["done", "queued", "running"]

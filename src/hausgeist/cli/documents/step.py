@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +27,10 @@ Change = Literal["new", "changed", "moved", "touched", "again", "gone"]
 _BATCH: Final = 50
 """Files that are put in together, and the seconds after which fewer are: the server reads the first while the last are still on their way."""
 _BATCH_SECONDS: Final = 2.0
+_SIDE_BY_SIDE: Final = 4
+"""Small files that are sent at the same time: while one is on its way, the server flushes another to its disk."""
+_SMALL: Final = 1 << 20
+"""Bytes of one of them."""
 _PAUSE: Final = 0.25
 """Seconds between two questions of how far the reading is; longer while nothing moves."""
 _LONGEST_PAUSE: Final = 2.0
@@ -146,6 +152,9 @@ class Step:
         self._sent: list[tuple[str, Mapping[str, object]]] = []
         self._sent_since = 0.0
         self._pause: Callable[[], None] = lambda: None
+        self._pool: ThreadPoolExecutor | None = None
+        self._coming: deque[tuple[Work, Mapping[str, object], Future[str]]] = deque()
+        """Files that are being sent."""
         self._watched: dict[str, str] = {}
         """Files that the server reads for this step: id -> path."""
         self._counted: dict[str, Change] = {}
@@ -162,16 +171,22 @@ class Step:
         moved: set[str] = set()
         with Patience() as patience:
             self._pause = patience.pause
-            try:
-                for number, work in enumerate(plan.work):
-                    patience.pause()
-                    self._told.looked(number, len(plan.work))
-                    self._one(work, here, moved)
-                    if len(self._sent) >= _BATCH or (self._sent and time.monotonic() - self._sent_since > _BATCH_SECONDS):
-                        self._put()
-            finally:
-                # Also after Ctrl-C: what the server has is read, and is not sent twice.
-                self._put()
+            with ThreadPoolExecutor(_SIDE_BY_SIDE, thread_name_prefix="sending") as self._pool:
+                try:
+                    for number, work in enumerate(plan.work):
+                        patience.pause()
+                        self._told.looked(number, len(plan.work))
+                        self._one(work, here, moved)
+                        self._arrived(_SIDE_BY_SIDE)
+                        if len(self._sent) >= _BATCH or (self._sent and time.monotonic() - self._sent_since > _BATCH_SECONDS):
+                            self._put()
+                    self._arrived(0)
+                finally:
+                    # Also after Ctrl-C: what the server has is read, and is not sent twice.
+                    while self._coming:
+                        with suppress(HausgeistError):
+                            self._arrived(0)
+                    self._put()
         self._told.looked(len(plan.work), len(plan.work))
         for one in plan.again:
             self._shelf.again(one)
@@ -222,9 +237,32 @@ class Step:
                 self._shelf.describe(other, attributes)
                 self._happened("moved", found.key)
                 return
-            file = self._shelf.bring(found, self._pause)
         except (Unreached, InvalidRequest, TooLarge) as error:
             self._fail(Failure(found.key, error.message))
+            return
+        if found.size <= _SMALL:
+            assert self._pool is not None
+            self._coming.append((work, attributes, self._pool.submit(self._shelf.bring, found)))
+            return
+        # A large one keeps the connection busy by itself, and can be broken off between its parts.
+        self._arrived(0)
+        future: Future[str] = Future()
+        try:
+            future.set_result(self._shelf.bring(found, self._pause))
+        except (Unreached, InvalidRequest, TooLarge) as error:
+            future.set_exception(error)
+        self._brought(work, attributes, future)
+
+    def _arrived(self, most: int) -> None:
+        """Take note of what has been sent, in its order, until at most so many are on their way."""
+        while self._coming and (len(self._coming) > most or self._coming[0][2].done()):
+            self._brought(*self._coming.popleft())
+
+    def _brought(self, work: Work, attributes: Mapping[str, object], sent: Future[str]) -> None:
+        try:
+            file = sent.result()
+        except (Unreached, InvalidRequest, TooLarge) as error:
+            self._fail(Failure(work.found.key, error.message))
             return
         if work.before:
             self._replace(file, attributes, work)

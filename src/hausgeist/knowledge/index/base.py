@@ -32,6 +32,8 @@ class TextEntry:
     heading: str = ""
     """The headings above it, joined."""
     filename: str = ""
+    terms: tuple[str, str] | None = None
+    """See `Cut.terms`; `None`: the index makes them itself."""
 
 
 class Found(NamedTuple):

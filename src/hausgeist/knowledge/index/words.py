@@ -18,7 +18,7 @@ import shutil
 import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from itertools import islice
 from math import log
 from pathlib import Path
@@ -28,7 +28,7 @@ from hausgeist.errors import HausgeistError
 from hausgeist.knowledge.index.base import Found, TextEntry
 from hausgeist.knowledge.index.spelling import beginning, meant
 from hausgeist.knowledge.language.detection import UNKNOWN, detect
-from hausgeist.knowledge.language.terms import exact, words
+from hausgeist.knowledge.language.terms import both, exact, words
 
 __all__ = ["FORMAT", "Damaged", "Words", "WordsFound", "open_words"]
 
@@ -145,8 +145,9 @@ class Words:
             document = tantivy.Document()
             document.add_unsigned("id", passage.id)
             document.add_unsigned("entry", passage.entry)
-            document.add_text("terms", " ".join(_terms(passage)))
-            document.add_text("exact", " ".join(exact(passage.text)))
+            terms, written = passage.terms or map(" ".join, both(passage.text, passage.language))
+            document.add_text("terms", " ".join([terms, *_above(passage.heading, passage.filename, passage.language)]))
+            document.add_text("exact", written)
             self._kept(partial(writer.add_document, document))
             self._pending[passage.language] += 1
 
@@ -346,15 +347,14 @@ _FOOTER: Final = (1337).to_bytes(4, "little")
 """With which tantivy ends its files."""
 
 
-def _terms(passage: TextEntry) -> list[str]:
-    """Of the text, its headings and the name of its file. A name stands in every passage of its file, so it says which file but not where in it."""
-    terms = words(passage.text, passage.language)
-    if passage.heading:
-        terms += words(passage.heading, passage.language)
-    if passage.filename:
-        name = passage.filename.rsplit(".", 1)[0] if "." in passage.filename[1:] else passage.filename
-        terms += words(re.sub(r"[_\-.]+", " ", name), passage.language)
-    return terms
+@lru_cache(maxsize=1024)
+def _above(heading: str, filename: str, language: str) -> tuple[str, ...]:
+    """Terms of its headings and of the name of its file. A name stands in every passage of its file, so it says which file but not where in it."""
+    terms: list[str] = words(heading, language) if heading else []
+    if filename:
+        name = filename.rsplit(".", 1)[0] if "." in filename[1:] else filename
+        terms += words(re.sub(r"[_\-.]+", " ", name), language)
+    return tuple(terms)
 
 
 def _idf(searcher: Any, term: str) -> float:

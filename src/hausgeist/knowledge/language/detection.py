@@ -28,6 +28,8 @@ UNKNOWN: Final = "und"
 _READ: Final = 200
 """Characters that are looked at: more do not change the answer, and a passage is asked for each time one is stored."""
 _LATIN: Final = re.compile(r"[\u0000-\u024f\u1e00-\u1eff]*")
+_PLAIN: Final = re.compile(r"[\u0000-\u024f\u1e00-\u1eff\u2000-\u206f\u20a0-\u20cf]*")
+"""Latin letters, and signs that stand beside them."""
 _WORD: Final = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
 _SCRIPTS: Final = (
     ("ja", re.compile(r"[\u3040-\u30ff\u31f0-\u31ff]")),
@@ -82,7 +84,7 @@ class _Profiles:
 def detect(text: str) -> str:
     """ISO 639-1, or "und" for what has no words or could be in many languages."""
     sample = unicodedata.normalize("NFKC", text[: 2 * _READ]).lower()
-    if sample.isascii():
+    if _PLAIN.fullmatch(sample):
         return _among(sample, None)
     run = "".join(letter for letter in sample if letter.isalpha())
     if not run:

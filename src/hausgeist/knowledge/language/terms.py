@@ -9,15 +9,16 @@ from __future__ import annotations
 import re
 import threading
 import unicodedata
-from collections.abc import Callable
-from functools import cache, lru_cache
+from collections.abc import Callable, Sequence
+from functools import cache
+from itertools import chain
 from typing import Final
 
 from hausgeist.knowledge.language.compounds import parts
 from hausgeist.knowledge.language.figures import figures
 from hausgeist.knowledge.language.stopwords import stop_words
 
-__all__ = ["exact", "words"]
+__all__ = ["both", "exact", "words"]
 
 _MARKS: Final = (
     r"\u0300-\u036f\u0483-\u0487\u0591-\u05bd\u0610-\u061a\u064b-\u065f\u0670\u0900-\u0963\u0966-\u0d7f\u0d80-\u0dff"
@@ -30,6 +31,8 @@ _THREES: Final = r"\u0e00-\u0e7f\u0e80-\u0eff\u1000-\u109f\u1780-\u17ff"
 _TOGETHER: Final = re.compile(rf"([{_PAIRS}]+)|([{_THREES}]+)")
 _LONGEST: Final = 64
 """Characters of one term; what is longer is no word (base64, a line of dashes) and is cut."""
+_KEPT: Final = 60_000
+"""Words of a language whose terms are remembered."""
 _SNOWBALL: Final = {
     "ar": "arabic", "ca": "catalan", "da": "danish", "de": "german", "el": "greek", "en": "english", "es": "spanish", "et": "estonian",
     "eu": "basque", "fi": "finnish", "fr": "french", "ga": "irish", "hi": "hindi", "hu": "hungarian", "hy": "armenian", "id": "indonesian",
@@ -45,29 +48,42 @@ def words(text: str, language: str, *, asked_in: str = "") -> list[str]:
     """Search terms in the order of the text, numbers and codes last; empty only for a text without letters and digits. Stop words are kept where
     nothing else is left. `language`: ISO 639-1, or "und": then words stay as they are but for case and accents. `asked_in`: the language of a
     question that is looked for among passages of another: its stop words say nothing there either."""
+    return _terms(plain(text), language, asked_in)
+
+
+def both(text: str, language: str) -> tuple[list[str], list[str]]:
+    """`words` and `exact` of a text, which is gone through once for both."""
     lower = plain(text)
-    stop = stop_words().get(language, frozenset())
-    if asked_in:
-        stop |= stop_words().get(asked_in, frozenset())
-    form = _former(language)
-    terms: list[str] = []
-    left: list[str] = []
-    for word, kind in _cut(lower):
-        if kind:
-            terms.append(word)
-        elif word in stop:
-            left.append(word)
-        else:
-            terms.extend(form(word))
-    terms += figures(lower)
-    if not terms:
-        terms = [one for word in left for one in form(word)]
-    return terms
+    found, together = _cut(lower)
+    return _formed(lower, found, together, language, ""), _short(found)
 
 
 def exact(text: str) -> list[str]:
     """All words as they are written, but for case: what phrases in quotation marks are compared with."""
-    return [word[:_LONGEST] for word, _ in _cut(plain(text))]
+    return _short(_cut(plain(text))[0])
+
+
+def _terms(lower: str, language: str, asked_in: str) -> list[str]:
+    return _formed(lower, *_cut(lower), language, asked_in)
+
+
+def _formed(lower: str, found: Sequence[str], together: frozenset[str], language: str, asked_in: str) -> list[str]:
+    forms = _forms(language, asked_in)
+    if not together:
+        terms = list(chain.from_iterable(map(forms.__getitem__, found)))
+    else:
+        terms = [one for word in found for one in ((word,) if word in together else forms[word])]
+    terms += figures(lower)
+    if not terms:
+        form = _former(language)
+        terms = [one for word in found if word in forms.stop for one in form(word)]
+    return terms
+
+
+def _short(found: list[str]) -> list[str]:
+    if not found or max(map(len, found)) <= _LONGEST:
+        return found
+    return [word[:_LONGEST] for word in found]
 
 
 def plain(text: str) -> str:
@@ -75,33 +91,58 @@ def plain(text: str) -> str:
     return unicodedata.normalize("NFKC", text).replace("\u00ad", "").lower()
 
 
-def _cut(text: str) -> list[tuple[str, bool]]:
-    """The words, and whether they are parts of a run of a script without spaces. Text is normalised and in lower case."""
+def _cut(text: str) -> tuple[list[str], frozenset[str]]:
+    """The words, and those of them that are parts of a run of a script without spaces. Text is normalised and in lower case."""
     if text.isascii():
-        return [(word, False) for word in _ASCII.findall(text)]
-    found: list[tuple[str, bool]] = []
-    for word in _WORD.findall(text):
-        if word.isascii() or _TOGETHER.search(word) is None:
-            found.append((word, False))
-            continue
+        return _ASCII.findall(text), frozenset()
+    words = _WORD.findall(text)
+    if _TOGETHER.search(text) is None:
+        return words, frozenset()
+    found: list[str] = []
+    together: set[str] = set()
+    for word in words:
         position = 0
         for run in _TOGETHER.finditer(word):
             if run.start() > position:
-                found.append((word[position : run.start()], False))
+                found.append(word[position : run.start()])
             size = 2 if run[1] else 3
-            found += [(run[0][index : index + size], True) for index in range(max(1, len(run[0]) - size + 1))]
+            parts_ = [run[0][index : index + size] for index in range(max(1, len(run[0]) - size + 1))]
+            found += parts_
+            together.update(parts_)
             position = run.end()
         if position < len(word):
-            found.append((word[position:], False))
-    return found
+            found.append(word[position:])
+    return found, frozenset(together)
+
+
+class _Forms(dict[str, tuple[str, ...]]):
+    """The terms of words of a language, kept as they are asked for: words come again and again. None for a stop word."""
+
+    def __init__(self, language: str, stop: frozenset[str]) -> None:
+        super().__init__()
+        self.stop = stop
+        self._form = _former(language)
+
+    def __missing__(self, word: str) -> tuple[str, ...]:
+        if len(self) >= _KEPT:
+            self.clear()
+        found = self[word] = () if word in self.stop else self._form(word)
+        return found
+
+
+@cache
+def _forms(language: str, asked_in: str) -> _Forms:
+    stop = stop_words().get(language, frozenset())
+    if asked_in:
+        stop |= stop_words().get(asked_in, frozenset())
+    return _Forms(language, stop)
 
 
 @cache
 def _former(language: str) -> Callable[[str], tuple[str, ...]]:
-    """The terms of one word of a language: its stem, and the parts of a compound. Words come again and again, so answers are kept."""
+    """The terms of one word of a language: its stem, and the parts of a compound."""
     stem = _stemmer(language)
 
-    @lru_cache(maxsize=60_000)
     def form(word: str) -> tuple[str, ...]:
         word = word[:_LONGEST]
         if word.isdecimal():

@@ -20,14 +20,15 @@ import signal
 import sys
 import time
 from asyncio.subprocess import Process
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
-from hausgeist.errors import NotFound, NotSupported, Unavailable
+from hausgeist.errors import HausgeistError, NotFound, NotSupported, Unavailable
 from hausgeist.knowledge.parse.base import Limits, Unreadable
-from hausgeist.knowledge.parse.wire import decode
-from hausgeist.knowledge.parsed import Parsed
+from hausgeist.knowledge.parse.wire import decode, decode_cut
+from hausgeist.knowledge.parsed import Cut, Parsed, Small
 
 __all__ = ["Parsers", "Progress"]
 
@@ -36,7 +37,7 @@ log = logging.getLogger(__name__)
 Progress = Callable[[int, int], None]
 """Called with pages that are done and pages in total, now and then."""
 
-_FILES = 500
+_FILES = 5000
 """After so many files a process is replaced, whatever it has leaked."""
 _GROWN = 768 << 20
 """Bytes that a process may still hold after a file; a larger one is replaced."""
@@ -46,6 +47,10 @@ _LOOK = 0.5
 """Seconds between two looks at what a process has used."""
 _STILL = 60.0
 """Seconds after which a process that does nothing at all is given up."""
+_AHEAD = 4
+"""Small files that a process is told of before it has answered, so that it need not wait for the next."""
+_TURN = 1.0
+"""Seconds after which small files that are read together let others have the process."""
 _AT_ONCE = 16 << 10
 """Bytes of a result that are unpacked faster than they are handed to another thread."""
 _PATIENCE = 10
@@ -60,6 +65,14 @@ _SENTENCE = 2000
 _OURS = re.compile(r"(\d{1,9})-(\d{1,12})-[0-9a-f]{12}")
 _SLOTS_OF_PICTURES = 1
 """Besides the others, so that who looks at a page need not wait for a folder that is being read."""
+
+
+T = TypeVar("T")
+R_co = TypeVar("R_co", covariant=True)
+
+
+class _Unpack(Protocol[R_co]):
+    def __call__(self, data: bytes, /, *, characters: int) -> R_co: ...
 
 
 class _Ended(Exception):
@@ -83,6 +96,8 @@ class Parsers:
         self._idle = idle
         self.processes = max(1, processes if processes is not None else (os.cpu_count() or 2) // 2)
         self._free = asyncio.Semaphore(self.processes)
+        self._awaited = 0
+        """Files that wait for a process by themselves."""
         self._free_for_pictures = asyncio.Semaphore(_SLOTS_OF_PICTURES)
         self._resting: list[_Worker] = []
         self._all: set[_Worker] = set()
@@ -92,14 +107,73 @@ class Parsers:
 
     async def parse(self, path: Path, filename: str, *, progress: Progress | None = None) -> Parsed:
         """Read a file. `filename`: as its owner calls it, a hint to what it is. Raises `Unreadable`, saying why and what would help."""
-        async with self._free:
+        self._awaited += 1
+        try:
+            await self._free.acquire()
+        finally:
+            self._awaited -= 1
+        try:
             data = await self._do({"filename": filename}, path, progress, _RESULT)
+        finally:
+            self._free.release()
+        return await self._unpacked(decode, data)
+
+    async def cut_all(
+        self, files: Sequence[Small], each: Callable[[int, Cut | HausgeistError], Awaitable[None]], *,
+        progress: Callable[[int, int, int], None] | None = None,
+    ) -> None:  # fmt: skip
+        """Read and cut small files of one project in one go. `each`: told of each, by its number, what it says or why it could not be read, as soon
+        as that is known. A file that ends its process costs nothing but itself. `progress`: the number of the file that is being read, and pages."""
+        left = list(enumerate(files))
+        while left:
+            async with self._free:
+                left = await self._turn(left, each, progress)
+
+    async def _turn(
+        self, files: Sequence[tuple[int, Small]], each: Callable[[int, Cut | HausgeistError], Awaitable[None]],
+        progress: Callable[[int, int, int], None] | None,
+    ) -> list[tuple[int, Small]]:  # fmt: skip
+        """Read some of them; those that are left."""
+        worker = await self._take()
+        done = 0
+        try:
+            lent = await asyncio.to_thread(_lend_all, [one for _, one in files], worker.given)
+            jobs = []
+            for (number, one), given in zip(files, lent, strict=True):
+                if isinstance(given, Path):
+                    jobs.append((number, {"filename": one.filename, "path": str(given), "most": one.most, "overlap": one.overlap}))
+                else:
+                    await each(number, given)
+            try:
+                until = time.monotonic() + _TURN
+                over = lambda: self._awaited > 0 and time.monotonic() > until  # noqa: E731
+                async with contextlib.aclosing(worker.go_through(jobs, progress, self._limits, over)) as answers:
+                    async for number, data in answers:
+                        await each(number, await self._cut(data) if isinstance(data, bytes) else data)
+                        done += 1
+            except _Ended as error:
+                if self._closed.is_set():
+                    raise Unavailable("The server is stopping; the file will be read when it runs again.") from error
+                await each(jobs[done][0], Unreadable(f"The file {error}"))
+                done += 1
+        finally:
+            await self._give_back(worker)
+        left = {number for number, _ in jobs[done:]}
+        return [one for one in files if one[0] in left]
+
+    async def _cut(self, data: bytes) -> Cut | HausgeistError:
+        try:
+            return await self._unpacked(decode_cut, data)
+        except Unreadable as error:
+            return error
+
+    async def _unpacked(self, unpack: _Unpack[T], data: bytes) -> T:
         most = 2 * self._limits.characters + (1 << 20)
         try:
             if len(data) <= _AT_ONCE:
-                return decode(data, characters=most)
+                return unpack(data, characters=most)
             # Long documents take a while to unpack; the server has other things to do meanwhile.
-            return await asyncio.to_thread(decode, data, characters=most)
+            return await asyncio.to_thread(unpack, data, characters=most)
         except (ValueError, TypeError, IndexError, KeyError, RecursionError) as error:
             log.warning("a parser sent what no parser says: %s", error)
             raise Unreadable("The file could not be read: its parser did not answer in order.") from error
@@ -133,15 +207,18 @@ class Parsers:
                 raise Unavailable("The server is stopping; the file will be read when it runs again.") from error
             raise Unreadable(f"The file {error}") from error
         finally:
-            # Told to end or tired, or in the middle of something that nobody waits for any more.
-            if worker.ready and worker.files < _FILES and not worker.grown() and not self._closed.is_set():
-                with contextlib.suppress(OSError):
-                    await asyncio.to_thread(_clear, worker)
-                worker.since = time.monotonic()
-                self._resting.append(worker)
-            else:
-                await asyncio.shield(self._end(worker))
+            await self._give_back(worker)
         return data
+
+    async def _give_back(self, worker: _Worker) -> None:
+        # Told to end or tired, or in the middle of something that nobody waits for any more.
+        if worker.ready and worker.files < _FILES and not worker.grown() and not self._closed.is_set():
+            with contextlib.suppress(OSError):
+                await asyncio.to_thread(_clear, worker)
+            worker.since = time.monotonic()
+            self._resting.append(worker)
+        else:
+            await asyncio.shield(self._end(worker))
 
     async def _take(self) -> _Worker:
         if self._closed.is_set():
@@ -270,15 +347,48 @@ class _Worker:
         watch = asyncio.create_task(self._watch(limits))
         try:
             await self._send(job)
-            while True:
-                told = await self._answer()
-                if "done" in told and "total" in told:
-                    if progress is not None:
-                        progress(int(told["done"]), int(told["total"]))
-                    continue
-                return await self._result(told, limits, most)
+            return await self._outcome(progress, limits, most)
         finally:
             watch.cancel()
+
+    async def go_through(
+        self, jobs: Sequence[tuple[int, dict[str, Any]]], progress: Callable[[int, int, int], None] | None, limits: Limits, over: Callable[[], bool]
+    ) -> AsyncGenerator[tuple[int, bytes | HausgeistError]]:
+        """Have files read one after the other, until it is `over` (and one in any case): what is made of each, or why it cannot be
+        read. Raises `_Ended` where the process ends over the first that has not been told of."""
+        sent = done = 0
+        watch = asyncio.create_task(self._watch(limits))
+        try:
+            while done < len(jobs):
+                stop = done > 0 and over()
+                if stop and sent == done:
+                    break
+                self.ready = False
+                more = () if stop else jobs[sent : done + _AHEAD]
+                sent += len(more)
+                await self._send(*(job for _, job in more))
+                number = jobs[done][0]
+                data: bytes | HausgeistError
+                try:
+                    data = await self._outcome(partial(progress, number) if progress is not None else None, limits, _RESULT)
+                except (Unreadable, NotFound, NotSupported) as error:
+                    data = error
+                done += 1
+                self.files += 1
+                self.ready = self.ready and sent == done
+                yield number, data
+        finally:
+            self.ready = self.ready and sent == done
+            watch.cancel()
+
+    async def _outcome(self, progress: Progress | None, limits: Limits, most: int) -> bytes:
+        while True:
+            told = await self._answer()
+            if "done" in told and "total" in told:
+                if progress is not None:
+                    progress(int(told["done"]), int(told["total"]))
+                continue
+            return await self._result(told, limits, most)
 
     async def _result(self, told: dict[str, Any], limits: Limits, most: int) -> bytes:
         if "bytes" in told:
@@ -302,10 +412,19 @@ class _Worker:
         """End it when it takes too long; that it has used enough processor time or none at all for a while is what counts, not the clock alone."""
         began = moved = time.monotonic()
         # Between two files it has no others running, and to look for them takes longer than to read a small file.
-        before = last = _used(self._process.pid, alone=True)
+        last = _used(self._process.pid, alone=True)
+        before: float | None = last
+        files = self.files
         while True:
             await asyncio.sleep(min(_LOOK, limits.seconds / 4))
-            now, used = time.monotonic(), await asyncio.to_thread(_used, self._process.pid)
+            now = time.monotonic()
+            if files != self.files:
+                # Another one is being read by now. It is looked at when it is still there the next time, as to look takes a while.
+                files, began, moved, before = self.files, now, now, None
+                continue
+            used = await asyncio.to_thread(_used, self._process.pid)
+            if before is None:
+                before = last = used
             if used - last > 0.001:
                 last, moved = used, now
             if used - before > limits.seconds or now - began > limits.seconds * _PATIENCE or now - moved > min(_STILL, limits.seconds):
@@ -313,10 +432,12 @@ class _Worker:
                 await self.end()
                 return
 
-    async def _send(self, told: dict[str, Any]) -> None:
+    async def _send(self, *told: dict[str, Any]) -> None:
+        if not told:
+            return
         assert self._process.stdin is not None
         try:
-            self._process.stdin.write(json.dumps(told).encode() + b"\n")
+            self._process.stdin.write(b"".join(json.dumps(one).encode() + b"\n" for one in told))
             await self._process.stdin.drain()
         except ConnectionError:
             raise _Ended(await self._reason()) from None
@@ -414,6 +535,18 @@ def _lend(path: Path, given: Path) -> None:
             shutil.copyfile(path, given)
     except OSError as error:
         raise Unreadable(f"The file could not be read from disk: {error.strerror or error}.") from error
+
+
+def _lend_all(files: Sequence[Small], folder: Path) -> list[Path | Unreadable]:
+    lent: list[Path | Unreadable] = []
+    for one in files:
+        given = folder / secrets.token_hex(8)
+        try:
+            _lend(one.path, given)
+            lent.append(given)
+        except Unreadable as error:
+            lent.append(error)
+    return lent
 
 
 def _clear(worker: _Worker) -> None:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import math
 from array import array
+from collections.abc import Sequence
 from typing import Any, get_args
 
-from hausgeist.knowledge.parsed import Block, Box, Kind, Line, Page, Parsed
+from hausgeist.knowledge.parsed import Block, Box, Cut, Kind, Line, Page, Parsed, Piece
 
-__all__ = ["decode", "encode"]
+__all__ = ["decode", "decode_cut", "encode", "encode_cut"]
 
 _KINDS: tuple[Kind, ...] = get_args(Kind)
 _HEAD = 4
@@ -22,6 +23,10 @@ _PLACES, _SIDES = 3, 4
 _SHORT, _LONG = 300, 2000
 _MOST_WARNINGS, _MOST_PROPERTIES = 200, 200
 _MOST_OF_A_KIND = 20_000_000
+_MOST_TERMS = 64 << 20
+"""Characters of the terms of a passage."""
+_CODE = 8
+"""Letters of the name of a language."""
 
 
 def encode(parsed: Parsed) -> bytes:
@@ -64,6 +69,37 @@ def decode(data: bytes, *, characters: int) -> Parsed:
         properties=_properties(body.get("properties")),
         warnings=tuple(_words(sentence, _LONG) for sentence in _list(body, "warnings")[:_MOST_WARNINGS]),
     )
+
+
+def encode_cut(parsed: Parsed, pieces: Sequence[Piece], terms: Sequence[tuple[str, str]]) -> bytes:
+    """What a file says, the passages of it, and the terms of each."""
+    listed = [
+        [_KINDS.index(one.kind), one.start, one.end, one.page, one.heading, one.tokens, one.language, *its]
+        for one, its in zip(pieces, terms, strict=True)
+    ]
+    head = json.dumps(listed, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+    return len(head).to_bytes(_HEAD, "little") + head + encode(parsed)
+
+
+def decode_cut(data: bytes, *, characters: int) -> Cut:
+    """See `decode`."""
+    length = int.from_bytes(data[:_HEAD], "little")
+    listed = json.loads(data[_HEAD : _HEAD + length].decode("utf-8"))
+    parsed = decode(data[_HEAD + length :], characters=characters)
+    if not isinstance(listed, list) or len(listed) > len(parsed.text):
+        raise ValueError("no passages")
+    size = len(parsed.text)
+    return Cut(parsed, tuple(_piece(one[:-2], size) for one in listed), tuple(_terms(one[-2], one[-1]) for one in listed))
+
+
+def _terms(sought: object, written: object) -> tuple[str, str]:
+    return _words(sought, _MOST_TERMS), _words(written, _MOST_TERMS)
+
+
+def _piece(listed: list[Any], size: int) -> Piece:
+    kind, start, end, page, heading, tokens, language = listed
+    start, end = _span(start, end, size)
+    return Piece(start, end, _whole(page), _KINDS[_whole(kind)], _words(heading, size + _LONG), _whole(tokens), _words(language, _CODE))
 
 
 def _blocks(listed: list[Any], size: int) -> tuple[Block, ...]:

@@ -28,6 +28,8 @@ _NICENESS = 10
 """Whoever waits for an answer goes first."""
 _BETWEEN = 0.25
 """Seconds between two reports of progress."""
+_IN_ONE = 1 << 16
+"""Bytes of a result that go with its announcement in one write."""
 _LARGEST_SCRATCH = 1 << 30
 _SETTINGS = ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime", "fonts", "mime.types")
 _PROCESSES = ("self", "cpuinfo", "meminfo", "stat", "filesystems", "sys/vm")
@@ -102,8 +104,12 @@ def _serve(job: dict[str, Any], config: dict[str, Any], answers: int) -> None:
         where = traceback.extract_tb(error.__traceback__)[-1]
         _tell(answers, {"failed": f"{type(error).__name__} in {Path(where.filename).name}:{where.lineno}"})
     else:
-        _tell(answers, {"bytes": len(result)})
-        _write(answers, result)
+        told = json.dumps({"bytes": len(result)}).encode() + b"\n"
+        if len(result) <= _IN_ONE:
+            _write(answers, told + result)
+        else:
+            _write(answers, told)
+            _write(answers, result)
 
 
 def _work(job: dict[str, Any], config: dict[str, Any], answers: int) -> bytes:
@@ -129,7 +135,16 @@ def _work(job: dict[str, Any], config: dict[str, Any], answers: int) -> bytes:
     progress.listener.set(tell)
     from hausgeist.knowledge.parse.reading import read
 
-    return encode(read(path, job["filename"], limits))
+    parsed = read(path, job["filename"], limits)
+    if "most" not in job:
+        return encode(parsed)
+    from hausgeist.knowledge.language.terms import both
+    from hausgeist.knowledge.parse.wire import encode_cut
+    from hausgeist.knowledge.split import split
+
+    pieces = split(parsed, most=job["most"], overlap=job["overlap"])
+    terms = [both(parsed.text[one.start : one.end], one.language) for one in pieces]
+    return encode_cut(parsed, pieces, [(" ".join(sought), " ".join(written)) for sought, written in terms])
 
 
 def _tell(answers: int, said: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from hausgeist.knowledge.language import detect
-from hausgeist.knowledge.parsed import Block, Kind, Page, Parsed
+from hausgeist.knowledge.parsed import Block, Kind, Page, Parsed, Piece
 from hausgeist.knowledge.split.sentences import sentences
 from hausgeist.knowledge.split.tokens import count
 
@@ -38,24 +38,6 @@ _SURE = {"en": frozenset(_ENGLISH.split()), "de": frozenset(_GERMAN.split())}
 """Words that make up a sixth of nearly any text in the language, and of none in another."""
 _BLANK_LINES = re.compile(r"\n[^\S\n]*\n\s*")
 _SPACE = re.compile(r"\s+")
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """A passage: `start` to `end` (exclusive) of the text."""
-
-    start: int
-    end: int
-    page: int
-    """On which it begins; 1 where the document has no pages."""
-    kind: Kind
-    """Of most of its text."""
-    heading: str
-    """The headings above it, from the highest, joined by " > "; then "columns: ..." for rows that stand without their table's first row."""
-    tokens: int
-    """As `tokens.count` estimates them."""
-    language: str
-    """ISO 639-1; "und" where it is not known."""
 
 
 @dataclass(slots=True)

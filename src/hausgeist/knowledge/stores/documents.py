@@ -6,24 +6,25 @@ from __future__ import annotations
 import asyncio
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection, select
 
-from hausgeist.errors import InvalidRequest, NotFound
+from hausgeist.errors import HausgeistError, InvalidRequest, NotFound
 from hausgeist.files import File, Files
 from hausgeist.files.records import files
 from hausgeist.files.service import seen_by
 from hausgeist.identity import Principal
 from hausgeist.knowledge.hits import Mark, Spot
-from hausgeist.knowledge.parsed import Box, Line, Parsed
+from hausgeist.knowledge.parsed import Box, Cut, Line, Parsed, Small
 from hausgeist.knowledge.records import documents, entries, store_files
 from hausgeist.knowledge.stores import filters as filtering
 from hausgeist.knowledge.stores import rows, texts
 from hausgeist.knowledge.stores.texts import Packed, PageRow, Paper
+from hausgeist.knowledge.stores.values import Chunking
 from hausgeist.store.database import Database
 
 __all__ = ["Documents", "Found", "Parser", "Told"]
@@ -32,13 +33,24 @@ T = TypeVar("T")
 _MAILS = ("message/rfc822", "application/vnd.ms-outlook")
 """Pages of what came with these bear numbers that nobody sees: its name says more."""
 Progress = Callable[[int, int], None]
+Of = Callable[[int, int, int], None]
 
 
 class Parser(Protocol):
     """Reads files in processes of their own."""
 
+    processes: int
+    """At most."""
+
     def parse(self, path: Path, filename: str, *, progress: Progress | None = None) -> Awaitable[Parsed]:
         """Raises `InvalidRequest` for a file that cannot be read, with a sentence for people."""
+        ...
+
+    def cut_all(
+        self, files: Sequence[Small], each: Callable[[int, Cut | HausgeistError], Awaitable[None]], *, progress: Of | None = None
+    ) -> Awaitable[None]:  # fmt: skip
+        """Read and cut small files of one project, one after the other. `each` is told of each, by its number, what it says or why it cannot be
+        read, and waited for; `progress` which one is being read, and how far."""
         ...
 
 
@@ -156,8 +168,38 @@ class Documents:
                 yield Found(parsed, number, None)
                 return
             parsed = await self._parser().parse(self._files.folder.path(file.id), file.filename, progress=progress)
-            packed = await asyncio.to_thread(texts.pack, parsed, parser=self._version())
+            packed = await asyncio.to_thread(self.pack, parsed)
             yield Found(parsed, None, packed)
+
+    @asynccontextmanager
+    async def unread(self, wanted: Sequence[File]) -> AsyncIterator[set[int]]:
+        """Within the block, nobody else reads these: the numbers of those that nobody has read and nobody is reading, each of other bytes."""
+        held: dict[tuple[str, str], int] = {}
+        async with AsyncExitStack() as locks:
+            for number, file in enumerate(wanted):
+                key = (file.project, file.digest)
+                lock = self._locks.setdefault(key, asyncio.Lock())
+                if key not in held and not lock.locked():
+                    await locks.enter_async_context(lock)
+                    held[key] = number
+            there = self._database.read(lambda connection: texts.there(connection, held.keys()))
+            yield {number for key, number in held.items() if key not in there}
+
+    async def cut_all(
+        self, files: Sequence[tuple[File, Chunking]], each: Callable[[int, Cut | HausgeistError], Awaitable[None]], progress: Of
+    ) -> None:
+        """See `Parser.cut_all`."""
+        small = [Small(self._files.folder.path(file.id), file.filename, chunking.most, chunking.overlap) for file, chunking in files]
+        await self._parser().cut_all(small, each, progress=progress)
+
+    @property
+    def readers(self) -> int:
+        """How many files are read at the same time."""
+        return self._parser().processes
+
+    def pack(self, parsed: Parsed) -> Packed:
+        """See `texts.pack`."""
+        return texts.pack(parsed, parser=self._version())
 
     async def all_documents(self, who: Principal, stores: Sequence[str], *, filters: Mapping[str, Any] | None = None) -> AsyncIterator[Told]:
         """Every document of these stores, once each, in the order in which they came: one at a time in memory. Raises as a search does."""

@@ -24,6 +24,7 @@ from hausgeist.knowledge.embed.base import Embedder
 from hausgeist.knowledge.index.base import TextEntry, TextIndex, VectorIndex
 from hausgeist.knowledge.stores import passages
 from hausgeist.knowledge.stores.passages import Row
+from hausgeist.knowledge.stores.prepared import Prepared
 from hausgeist.knowledge.stores.shelf import NEW, WORDS, OpenVectors, OpenWords, Part, exchange, open_part, remove_folder, vectors_name
 from hausgeist.store.database import Database
 from hausgeist.store.threads import to_its_end
@@ -110,6 +111,7 @@ class Indexes:
         self._shelves: OrderedDict[str, _Shelf] = OrderedDict()
         self._opening: dict[str, asyncio.Lock] = {}
         self._tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._prepared = Prepared()
         self._closed = False
 
     # Reading
@@ -158,6 +160,12 @@ class Indexes:
         return self._said.get(store, "") or self._said.get("", "")
 
     # Writing
+
+    def prepare(self, last: int, terms: Sequence[tuple[str, str]]) -> None:
+        """What the words of passages are, the last of which has this number: who parsed them has made that on the way. Without it, or where it is too
+        much, it is made when they are indexed."""
+        for number, one in enumerate(terms, last + 1 - len(terms)):
+            self._prepared.keep(number, one)
 
     async def reach(self, store: str, mark: int) -> None:
         """Returns when all passages up to this number are found. Many may wait at once; one of them does the work of all.
@@ -410,7 +418,7 @@ class Indexes:
             rows = await self._read(partial(passages.above, store=store, mark=low, limit=_ROUND))
             reached = rows[-1].id if rows else max(state.mark, mark)
             if fresh := [row for row in rows if row.id > words.mark]:
-                await to_its_end(words.add, [_entry(row) for row in fresh])
+                await to_its_end(words.add, [_entry(row, self._prepared.pop(row.id)) for row in fresh])
             try:
                 if embedder is not None:
                     await self._embed(dense, embedder, [row for row in rows if row.id > dense.mark])
@@ -524,8 +532,8 @@ async def _left_alone(part: Part[Any]) -> None:
         await asyncio.sleep(0.002)
 
 
-def _entry(row: Row) -> TextEntry:
-    return TextEntry(row.id, row.entry, row.text, row.language, row.heading, row.filename)
+def _entry(row: Row, terms: tuple[str, str] | None = None) -> TextEntry:
+    return TextEntry(row.id, row.entry, row.text, row.language, row.heading, row.filename, terms)
 
 
 def _remove_others(home: Path, kept: set[str], coming: str) -> None:

@@ -2,6 +2,9 @@
 
 file -> document (read once for all files of the same bytes) -> passages -> one transaction -> both indexes -> completed
 
+Small files that wait at the same time go this way together: one parser reads them one after the other, one transaction writes what it made of them,
+and one commit of the indexes has them found. Nothing waits for company: a file that comes alone goes alone.
+
 Whatever is killed when, a job begins again and finds what is done already: the document and its passages are written in one transaction, and the
 indexes know how far they are. A file that cannot be read ends as failed, with a sentence that says why; the others go on.
 """
@@ -13,21 +16,19 @@ import hashlib
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from sqlalchemy import Connection, bindparam, delete, select, update
+from sqlalchemy import Connection
 
-from hausgeist.errors import HausgeistError, InvalidRequest, NotFound, NotSupported, TooLarge
-from hausgeist.files import File
-from hausgeist.files.records import files
-from hausgeist.knowledge.parsed import Parsed
-from hausgeist.knowledge.records import entries, store_files, vector_stores
-from hausgeist.knowledge.stores import passages
-from hausgeist.knowledge.stores.documents import Documents, Found
+from hausgeist.errors import HausgeistError, InvalidRequest, NotFound, NotSupported, TooLarge, Unavailable
+from hausgeist.knowledge.parsed import Cut, Parsed
+from hausgeist.knowledge.stores import keeping
+from hausgeist.knowledge.stores.documents import Documents
 from hausgeist.knowledge.stores.indexes import Indexes
+from hausgeist.knowledge.stores.keeping import Made, Wanted
 from hausgeist.knowledge.stores.values import Chunking, ErrorCode, failed
 from hausgeist.store.database import Database
 from hausgeist.store.jobs import Jobs, Task
@@ -36,10 +37,23 @@ __all__ = ["Ingest", "Piece", "Splitter"]
 
 KIND: Final = "document"
 _ATTEMPTS: Final = 5
-_WAITING: Final = 64
+_WAITING: Final = 96
+"""Files that may wait to be read besides those that are, so that small ones find company."""
+_RESTING: Final = 1024
 """Files that may wait for the indexes together, so that one commit serves them all. Nothing of them is in memory then."""
 _TURN: Final = 20
 """Files of one project that are read before it is somebody else's turn."""
+_TOGETHER: Final = 32
+"""Small files that are read in one go."""
+_SMALL_FILE: Final = 64 << 10
+"""Bytes of one of them."""
+_HELD: Final = 1 << 20
+"""Characters of text that wait to be written together."""
+_COMPANY_SECONDS: Final = 0.25
+_LONGEST_COMPANY: Final = 2.0
+_SHARE: Final = 4
+"""How long what has been read waits for what is being read: so many times what it took the last time to have something found, within these bounds. A
+machine that is busy with other things would otherwise be busy with commits of a file or two."""
 _OF_TEXT: Final = 3
 _OF_PASSAGE: Final = 3000
 """Bytes that an entry takes on the disk for each byte of its text, and for each passage with its vector; rather more than less."""
@@ -75,15 +89,33 @@ class Splitter(Protocol):
     def __call__(self, parsed: Parsed, /, *, most: int = 400, overlap: int = 0) -> Sequence[Piece]: ...
 
 
-@dataclass(frozen=True, slots=True)
-class _Wanted:
-    """A file of a store that is to be taken in."""
+@dataclass(eq=False, slots=True)
+class _Place:
+    """A job in the line."""
 
+    task: Task
     store: str
-    file: File
-    chunking: Chunking
-    replaces: str | None
-    entry: int | None
+    file: str
+    future: asyncio.Future[None]
+    wanted: Wanted | None = None
+    alone: bool = False
+    """It found no company: somebody reads the same bytes, or has read them before."""
+    work: asyncio.Task[None] | None = None
+    """What is being done for it, and for those with it."""
+    company: Sequence[_Place] = field(default_factory=tuple)
+
+    @property
+    def sure(self) -> Wanted:
+        assert self.wanted is not None
+        return self.wanted
+
+    def fail(self, error: BaseException) -> None:
+        if not self.future.done():
+            self.future.set_exception(error)
+
+    def end(self) -> None:
+        if not self.future.done():
+            self.future.set_result(None)
 
 
 class Ingest:
@@ -96,9 +128,13 @@ class Ingest:
         """`at_once`: files that are read side by side; those that only wait for the indexes do not count. `replaced`: called when something has left
         a store. `room`: raises `DiskFull` where so many bytes more do not fit."""
         # A queue of its own: what is read keeps no download waiting, and none keeps it waiting.
-        self.jobs = Jobs(database, at_once=at_once + _WAITING, pause=pause)
+        self.jobs = Jobs(database, at_once=at_once + _WAITING, resting=_RESTING, pause=pause)
         self.jobs.register(KIND, self._work)
-        self._slots = asyncio.Semaphore(at_once)
+        self._free = at_once
+        self._rounds = 0
+        """How often small files are being read together at this moment."""
+        self._line: list[_Place] = []
+        self._calling: asyncio.Handle | None = None
         self._database = database
         self._documents = documents
         self._indexes = indexes
@@ -106,13 +142,17 @@ class Ingest:
         self._replaced = replaced
         self._room = room
         self._running: dict[tuple[str, str], asyncio.Future[None]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
         self._ended: dict[str, deque[float]] = {}
+        self._took = 0.0
+        """Seconds until the last files that had been written were found."""
 
-    def add(self, connection: Connection, store: str, file: str, *, waiting: int = 0) -> None:
-        """Within a transaction: the file, whose row says "in_progress", will be taken in. `jobs.wake` after it makes it begin at once. `waiting`:
+    def add(self, connection: Connection, store: str, files: Sequence[str], *, waiting: int = 0) -> None:
+        """Within a transaction: these files, whose rows say "in_progress", will be taken in. `jobs.wake` after it makes it begin at once. `waiting`:
         how many files of the project wait already; who brings few does not wait for who brings many."""
-        place = -(waiting // _TURN)
-        self.jobs.add(connection, KIND, {"store": store, "file": file}, key=f"{store}/{file}", priority=place, max_attempts=_ATTEMPTS)
+        wanted = [(f"{store}/{file}", {"store": store, "file": file}, -((waiting + number) // _TURN)) for number, file in enumerate(files)]
+        # Once more than they are tried: who finds that the server ended each time says so in the file's row.
+        self.jobs.add_all(connection, KIND, wanted, max_attempts=_ATTEMPTS + 1)
 
     def stop(self, store: str, file: str) -> None:
         """Of a file that is not wanted any more: what is being done for it is broken off."""
@@ -131,164 +171,396 @@ class Ingest:
         return self._indexes.trouble(store)
 
     async def _work(self, task: Task) -> None:
-        store, file = str(task.payload["store"]), str(task.payload["file"])
-        wanted = self._database.read(lambda connection: _wanted(connection, store, file))
-        if wanted is None:
-            return  # it was cancelled, removed, or had been completed when the process was killed
-        if task.job.attempts > task.job.max_attempts:
-            await self._fail(wanted, "server_error", "The server ended each time while this file was read. Its log may say why.")
-            return
-        work = asyncio.ensure_future(self._take_in(wanted))
-        self._running[store, file] = work
+        place = _Place(task, str(task.payload["store"]), str(task.payload["file"]), asyncio.get_running_loop().create_future())
+        place.future.add_done_callback(lambda _: self._abandon(place))
+        self._running[place.store, place.file] = place.future
+        self._line.append(place)
+        self._call()
         try:
-            await asyncio.wait({work})
+            await asyncio.wait({place.future})
         except asyncio.CancelledError:
-            work.cancel()
-            await asyncio.wait({work})
+            place.future.cancel()
+            await self._left_alone(place)
             raise
         finally:
-            self._running.pop((store, file), None)
-        if work.cancelled():
-            return  # somebody has cancelled it, and said so in its row
-        if (error := work.exception()) is not None:
-            await self._after(wanted, error, last=task.job.attempts >= task.job.max_attempts)
+            self._running.pop((place.store, place.file), None)
+        if place.future.cancelled():
+            # Somebody has cancelled it, and said so in its row; or wants it again by now.
+            await self._left_alone(place)
+            if not await self._over(place):
+                await self._work(task)
+        elif (error := place.future.exception()) is not None:
+            if place.wanted is None:
+                raise error  # nobody could even look what it is
+            await self._after(place, error, last=task.job.attempts >= _ATTEMPTS)
+        elif not task.said and not await self._over(place):
+            await self._work(task)
 
-    async def _after(self, wanted: _Wanted, error: BaseException, *, last: bool) -> None:
+    async def _over(self, place: _Place) -> bool:
+        """Whether it is not wanted any more; its job is done then, in the same transaction: who wants it after that makes a new one."""
+
+        def write(connection: Connection) -> bool:
+            if keeping.wanted(connection, [(place.store, place.file)]):
+                return False
+            self.jobs.done_within(connection, [place.task])
+            return True
+
+        place.task.said = await self._database.write(write, flush=False)
+        return place.task.said
+
+    async def _after(self, place: _Place, error: BaseException, *, last: bool) -> None:
+        wanted = place.sure
         match error:
-            case NotFound():
+            case NotFound() if await self._over(place):
                 return  # the file or the store has gone meanwhile
+            case NotFound() if not last:
+                raise Unavailable(error.message) from error
             case NotSupported():
-                await self._fail(wanted, "unsupported_file", error.message)
+                await self._fail(place, "unsupported_file", error.message)
             case InvalidRequest() | TooLarge():
                 code: ErrorCode = "unsupported_file" if getattr(error, "unsupported", False) else "invalid_file"
-                await self._fail(wanted, code, error.message)
+                await self._fail(place, code, error.message)
             case _ if last:
                 said = error.message if isinstance(error, HausgeistError) else "Something went wrong inside; the log has the details."
                 log.error("the file %s could not be taken in", wanted.file.id, exc_info=error)
-                await self._fail(wanted, "server_error", said)
+                await self._fail(place, "server_error", said)
             case _:
                 raise error
 
-    async def _take_in(self, wanted: _Wanted) -> None:
-        entry, mark = await self._read(wanted)
-        await self._indexes.reach(wanted.store, mark)
-        await self._database.write(lambda connection: _complete(connection, wanted, entry), flush=False)
-        if wanted.replaces is not None:
-            self._replaced()
-        self._count(wanted.store)
+    # The line
 
-    async def _read(self, wanted: _Wanted) -> tuple[int, int]:
+    def _call(self) -> None:
+        """Look who is next, once all that come at this moment stand in the line."""
+        if self._calling is None:
+            self._calling = asyncio.get_running_loop().call_soon(self._called)
+
+    def _called(self) -> None:
+        self._calling = None
+        while self._free > 0 and (some := self._next()):
+            slot = self._slot()
+            if len(some) > 1:
+                self._rounds += 1
+                slot.callback(self._round_over)
+            work = self._do(self._alone(some[0], slot) if len(some) == 1 else self._together(some, slot), some)
+            # Also where it is cancelled before it has begun.
+            work.add_done_callback(lambda _, slot=slot: slot.close())  # type: ignore[misc]
+
+    def _slot(self) -> ExitStack:
+        """One of those that read side by side; given back when it is closed."""
+        self._free -= 1
+
+        def back() -> None:
+            self._free += 1
+            self._call()
+
+        slot = ExitStack()
+        slot.callback(back)
+        return slot
+
+    def _round_over(self) -> None:
+        self._rounds -= 1
+
+    def _next(self) -> list[_Place]:
+        """Who is read next: small files of one project together, others alone. Empty: nobody is there."""
+        while True:
+            self._line = sorted((one for one in self._line if one.work is None and not one.future.done()), key=lambda one: -one.task.job.priority)
+            some = self._line[:_TOGETHER]
+            if not some:
+                return []
+            self._look(some)
+            if chosen := self._chosen([one for one in some if not one.future.done() and one.work is None]):
+                if _fits(chosen[0]):
+                    readers = self._documents.readers
+                    if self._rounds > readers:
+                        return []  # one more than are read waits for its turn; the others find more company meanwhile
+                    # Each reader gets its share: small files may take long as well, as scans do.
+                    chosen = chosen[: -(-len(self._line) // max(1, min(self._free, readers - self._rounds)))]
+                gone = set(map(id, chosen))
+                self._line = [one for one in self._line if id(one) not in gone]
+                return chosen
+
+    def _look(self, some: Sequence[_Place]) -> None:
+        """What they stand for; those that are not wanted any more are done, and those that only wait for the indexes go on to them."""
+        try:
+            found = self._database.read(lambda connection: keeping.wanted(connection, ((one.store, one.file) for one in some)))
+            written = [one.entry for one in found.values() if one.entry is not None]
+            marks = self._database.read(lambda connection: keeping.kept(connection, written)) if written else {}
+        except Exception as error:
+            for one in some:
+                one.fail(error)
+            return
+        ready: list[tuple[_Place, int, int]] = []
+        for one in some:
+            one.wanted = found.get((one.store, one.file))
+            if one.wanted is None:
+                one.end()  # it was cancelled, removed, or had been completed when the process was killed
+            elif one.task.job.attempts > _ATTEMPTS:
+                one.fail(HausgeistError("The server ended each time while this file was read. Its log may say why."))
+            elif one.wanted.entry in marks:
+                ready.append((one, one.wanted.entry, marks[one.wanted.entry]))
+        self._go_on(ready)
+
+    def _chosen(self, some: Sequence[_Place]) -> list[_Place]:
+        if not some:
+            return []
+        first = some[0]
+        if not _fits(first):
+            return [first]
+        # What a parser has seen of one project is nothing that it could tell another.
+        return [one for one in some if _fits(one) and one.sure.file.project == first.sure.file.project]
+
+    def _do(self, work: Coroutine[Any, Any, None], some: Sequence[_Place]) -> asyncio.Task[None]:
+        """Begin something for some of the line, which ends with a word on each, or hands them on."""
+        task = asyncio.create_task(work, name="documents")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        for one in some:
+            one.work, one.company = task, some
+        return task
+
+    def _abandon(self, place: _Place) -> None:
+        """What is done for nobody any more is broken off."""
+        if place.future.cancelled() and place.work is not None and all(one.future.done() for one in place.company):
+            place.work.cancel()
+
+    async def _left_alone(self, place: _Place) -> None:
+        """Wait until nothing is done any more for one that was cancelled, unless it is done for others as well."""
+        if place.work is not None and all(one.future.done() for one in place.company):
+            await asyncio.wait({place.work})
+
+    # Together
+
+    async def _together(self, some: Sequence[_Place], slot: ExitStack) -> None:
+        try:
+            with slot:
+                async with self._documents.unread([one.sure.file for one in some]) as fresh:
+                    self._back(one for number, one in enumerate(some) if number not in fresh)
+                    if chosen := [one for number, one in enumerate(some) if number in fresh]:
+                        await _Round(self, chosen, slot).run()
+        except Exception as error:
+            log.warning("files are read one by one, as they could not be read together", exc_info=error)
+        # Of these nothing was said. Whose fault it is shows when each is read for itself.
+        self._back(one for one in some if one.work is asyncio.current_task() and not one.future.done())
+
+    def _back(self, some: Iterable[_Place]) -> None:
+        """Into the line again, to be read alone."""
+        for one in some:
+            one.alone, one.work, one.company = True, None, ()
+            self._line.append(one)
+        self._call()
+
+    def _made(self, wanted: Wanted, cut: Cut, began: float) -> Made:
+        """Raises `InvalidRequest` where there is no text."""
+        rows, size = _rows(cut.parsed, cut.pieces)
+        _demand_text(cut.parsed, rows)
+        return Made(wanted, self._documents.pack(cut.parsed), rows, size, len(cut.parsed.pages), began, cut.terms)
+
+    async def _keep(self, made: Sequence[tuple[_Place, Made]]) -> None:
+        """Write what was made of them, and go on to the indexes. Should one be what cannot be written, only that one fails."""
+        try:
+            self._room(sum(_OF_TEXT * its.size + _OF_PASSAGE * len(its.passages) for _, its in made))
+            places = await self._database.write(lambda connection: keeping.keep_all(connection, [its for _, its in made]))
+        except Exception as error:
+            if len(made) == 1:
+                made[0][0].fail(error)
+                return
+            for alone in made:
+                await self._keep([alone])
+            return
+        ready: list[tuple[_Place, int, int]] = []
+        for (one, what), its in zip(made, places, strict=True):
+            if its is None:
+                one.end()
+            elif not one.future.done():
+                self._indexes.prepare(its[1], what.terms)
+                ready.append((one, *its))
+        self._go_on(ready)
+
+    # To the indexes
+
+    def _go_on(self, ready: Sequence[tuple[_Place, int, int]]) -> None:
+        """Files that are written, with their entries and up to where their passages go: each store has them found together."""
+        stores: dict[str, list[tuple[_Place, int, int]]] = {}
+        for one in ready:
+            one[0].task.rest()
+            stores.setdefault(one[0].store, []).append(one)
+        for store, its in stores.items():
+            self._do(self._reach(store, its), [place for place, _, _ in its])
+
+    async def _reach(self, store: str, ready: Sequence[tuple[_Place, int, int]]) -> None:
+        began = time.monotonic()
+        try:
+            await self._indexes.reach(store, max(mark for _, _, mark in ready))
+            done = [(place.sure, entry) for place, entry, _ in ready]
+
+            def write(connection: Connection) -> None:
+                keeping.complete(connection, done)
+                # Together, so that whoever finds it completed and wants it anew can have a new job for it.
+                self.jobs.done_within(connection, [place.task for place, _, _ in ready])
+
+            await self._database.write(write, flush=False)
+            for place, _, _ in ready:
+                place.task.said = True
+        except Exception as error:
+            for place, _, _ in ready:
+                place.fail(error)
+            return
+        self._took = time.monotonic() - began
+        if any(one.replaces is not None for one, _ in done):
+            self._replaced()
+        for place, _, _ in ready:
+            self._count(store)
+            place.end()
+
+    # Alone
+
+    async def _alone(self, place: _Place, slot: ExitStack) -> None:
+        try:
+            with slot:
+                entry, mark = await self._read(place.sure, slot)
+            place.task.rest()
+            await self._reach(place.store, [(place, entry, mark)])
+        except Exception as error:
+            place.fail(error)
+
+    async def _read(self, wanted: Wanted, slot: ExitStack) -> tuple[int, int]:
         """The entry of a file, and up to where its passages go."""
-        async with AsyncExitStack() as slot:
-            await slot.enter_async_context(self._slots)
-            if wanted.entry is not None and (kept := self._database.read(lambda connection: _kept(connection, wanted))) is not None:
-                return kept
-            began = time.time()
-            # Whoever looks sees what is being read; what is read before anybody could look is not worth a write of its own.
-            telling = asyncio.get_running_loop().call_later(_PROGRESS_SECONDS / 2, self._begun, wanted, began)
-            slot.callback(telling.cancel)
+        began = time.time()
+        # Whoever looks sees what is being read; what is read before anybody could look is not worth a write of its own.
+        telling = asyncio.get_running_loop().call_later(_PROGRESS_SECONDS / 2, self._begun, wanted, began)
+        try:
             async with self._documents.made(wanted.file, progress=self._progress(wanted, began)) as found:
                 made, size = await asyncio.to_thread(self._pieces, found.parsed, wanted.chunking)
-                if not made:
-                    raise InvalidRequest(" ".join(found.parsed.warnings) or "There is no text in this file.")
+                _demand_text(found.parsed, made)
                 self._room(_OF_TEXT * size + _OF_PASSAGE * len(made))
                 pages = len(found.parsed.pages)
                 if len(found.parsed.text) <= _SMALL:
                     # The next is read meanwhile, so that one flush to the disk serves several small files.
-                    await slot.aclose()
-                return await self._database.write(lambda connection: _keep(connection, wanted, found, made, size, pages, began))
+                    slot.close()
+                return await self._database.write(
+                    lambda connection: keeping.keep(connection, wanted, found, made, size=size, pages=pages, began=began)
+                )
+        finally:
+            telling.cancel()
 
-    def _begun(self, wanted: _Wanted, began: float) -> None:
-        self._database.post(lambda connection: connection.execute(_row(wanted).values(started=began)))
+    def _begun(self, wanted: Wanted, began: float) -> None:
+        self._database.post(lambda connection: connection.execute(keeping.of_file(wanted).values(started=began)))
 
-    def _pieces(self, parsed: Parsed, chunking: Chunking) -> tuple[Sequence[Mapping[str, Any]], int]:
-        """Rows of passages, and the bytes of their text."""
-        made, size, words = [], 0, parsed.text
-        for piece in self._split()(parsed, most=chunking.most, overlap=chunking.overlap):
-            text = words[piece.start : piece.end].encode("utf-8", "replace")
-            size += len(text)
-            heading = piece.heading.encode("utf-8", "replace")
-            made.append(
-                {
-                    "start": piece.start, "end": piece.end, "page": piece.page, "kind": piece.kind, "language": piece.language or "und",
-                    "heading": heading.decode(), "tokens": piece.tokens,
-                    "digest": hashlib.blake2b(heading + b"\0" + text, digest_size=16).digest(),
-                }
-            )  # fmt: skip
-        return made, size
+    def _pieces(self, parsed: Parsed, chunking: Chunking) -> tuple[list[dict[str, Any]], int]:
+        return _rows(parsed, self._split()(parsed, most=chunking.most, overlap=chunking.overlap))
 
-    def _progress(self, wanted: _Wanted, began: float) -> Callable[[int, int], None]:
+    def _progress(self, wanted: Wanted, began: float) -> Callable[[int, int], None]:
         told = 0.0
 
         def tell(done: int, total: int) -> None:
             nonlocal told
             if time.monotonic() - told >= _PROGRESS_SECONDS or done >= total:
                 told = time.monotonic()
-                self._database.post(lambda connection: connection.execute(_row(wanted).values(done=done, total=total, started=began)))
+                self._database.post(lambda connection: connection.execute(keeping.of_file(wanted).values(done=done, total=total, started=began)))
 
         return tell
 
-    async def _fail(self, wanted: _Wanted, code: ErrorCode, message: str) -> None:
+    async def _fail(self, place: _Place, code: ErrorCode, message: str) -> None:
         values = {"status": "failed", "error": failed(code, message.encode("utf-8", "replace").decode())}
-        await self._database.write(lambda connection: connection.execute(_row(wanted).values(values)), flush=False)
-        self._count(wanted.store)
+
+        def write(connection: Connection) -> None:
+            connection.execute(keeping.of_file(place.sure).values(values))
+            self.jobs.done_within(connection, [place.task])
+
+        await self._database.write(write, flush=False)
+        place.task.said = True
+        self._count(place.store)
 
     def _count(self, store: str) -> None:
         self._ended.setdefault(store, deque(maxlen=_REMEMBERED)).append(time.monotonic())
 
 
-def _row(wanted: _Wanted) -> Any:
-    mine = (store_files.c.store == wanted.store, store_files.c.file == wanted.file.id, store_files.c.status == "in_progress")
-    return update(store_files).where(*mine)
+class _Round:
+    """Small files that are read together. What was made of them waits for company, but not for long, and not for much."""
+
+    def __init__(self, ingest: Ingest, places: Sequence[_Place], slot: ExitStack) -> None:
+        self._ingest = ingest
+        self._places = places
+        self._slot = slot
+        self._began = time.time()
+        self._held: list[tuple[_Place, Made]] = []
+        self._characters = 0
+        self._waits: asyncio.TimerHandle | None = None
+        self._keeping: list[asyncio.Task[None]] = []
+
+    async def run(self) -> None:
+        """Returns when all that could be read is written. Raises what the parser raises."""
+        telling = [self._ingest._progress(one.sure, self._began) for one in self._places]
+        first = asyncio.get_running_loop().call_later(_PROGRESS_SECONDS / 2, self._ingest._begun, self._places[0].sure, self._began)
+        files = [(one.sure.file, one.sure.chunking) for one in self._places]
+        try:
+            await self._ingest._documents.cut_all(files, self._told, lambda number, done, total: telling[number](done, total))
+        except asyncio.CancelledError:
+            self._held.clear()
+            raise
+        finally:
+            first.cancel()
+            # The next are read meanwhile.
+            self._slot.close()
+            self._keep()
+            if self._keeping:
+                await asyncio.wait(self._keeping)
+
+    async def _told(self, number: int, cut: Cut | HausgeistError) -> None:
+        place = self._places[number]
+        if isinstance(cut, HausgeistError):
+            place.fail(cut)
+            return
+        if place.future.done():
+            return
+        try:
+            made = self._ingest._made(place.sure, cut, self._began)
+        except Exception as error:
+            place.fail(error)
+            return
+        self._held.append((place, made))
+        self._characters += len(cut.parsed.text)
+        if self._characters >= _HELD:
+            self._keep()
+            # No more is read than is written.
+            await asyncio.wait(self._keeping)
+        elif self._waits is None:
+            patience = max(_COMPANY_SECONDS, min(_LONGEST_COMPANY, _SHARE * self._ingest._took))
+            self._waits = asyncio.get_running_loop().call_later(patience, self._keep)
+
+    def _keep(self) -> None:
+        held, self._held, self._characters = [one for one in self._held if not one[0].future.done()], [], 0
+        if self._waits is not None:
+            self._waits.cancel()
+            self._waits = None
+        if held:
+            self._keeping.append(self._ingest._do(self._ingest._keep(held), [place for place, _ in held]))
 
 
-# Made once, as it is asked twice for each file.
-_WANTED: Final = (
-    select(files, store_files.c.chunking, store_files.c.replaces, store_files.c.entry)
-    .join(store_files, store_files.c.file == files.c.id)
-    .join(vector_stores, vector_stores.c.id == store_files.c.store)
-    .where(store_files.c.store == bindparam("store"), store_files.c.file == bindparam("file"))
-    .where(store_files.c.status == "in_progress", vector_stores.c.gone == 0)
-    # A file of another project is in no store; should one ever be, nothing is read of it.
-    .where(vector_stores.c.project == files.c.project)
-)
+def _fits(place: _Place) -> bool:
+    """Whether it is read with others."""
+    wanted = place.sure
+    return not place.alone and wanted.replaces is None and wanted.file.bytes <= _SMALL_FILE
 
 
-def _wanted(connection: Connection, store: str, file: str) -> _Wanted | None:
-    row = connection.execute(_WANTED, {"store": store, "file": file}).one_or_none()
-    if row is None:
-        return None
-    values = row._asdict()
-    chunking, replaces, entry = values.pop("chunking"), values.pop("replaces"), values.pop("entry")
-    return _Wanted(store, File(**values), Chunking.parse(chunking), replaces, entry)
+def _rows(parsed: Parsed, pieces: Sequence[Piece]) -> tuple[list[dict[str, Any]], int]:
+    """Rows of passages, and the bytes of their text."""
+    made, size, words = [], 0, parsed.text
+    for piece in pieces:
+        text = words[piece.start : piece.end].encode("utf-8", "replace")
+        size += len(text)
+        heading = piece.heading.encode("utf-8", "replace")
+        made.append(
+            {
+                "start": piece.start, "end": piece.end, "page": piece.page, "kind": piece.kind, "language": piece.language or "und",
+                "heading": heading.decode(), "tokens": piece.tokens,
+                "digest": hashlib.blake2b(heading + b"\0" + text, digest_size=16).digest(),
+            }
+        )  # fmt: skip
+    return made, size
 
 
-def _kept(connection: Connection, wanted: _Wanted) -> tuple[int, int] | None:
-    """The entry that was written ahead of a crash, and up to where its passages go."""
-    if wanted.entry is None:
-        return None
-    row = connection.execute(select(entries.c.id, entries.c.last).where(entries.c.id == wanted.entry)).one_or_none()
-    return (row.id, row.last) if row is not None else None
-
-
-def _keep(
-    connection: Connection, wanted: _Wanted, found: Found, made: Sequence[Mapping[str, Any]], size: int, pages: int, began: float
-) -> tuple[int, int]:
-    """In one transaction: the document, its passages in this store, and that this file has them."""
-    if _wanted(connection, wanted.store, wanted.file.id) is None:
-        raise NotFound("The file is not wanted any more.")
-    document = found.put(connection, wanted.file.project, wanted.file.digest)
-    twin = None
-    if wanted.replaces is not None:
-        old = select(store_files.c.entry).where(store_files.c.store == wanted.store, store_files.c.file == wanted.replaces)
-        twin = connection.execute(old).scalar()
-    entry, last = passages.remember(connection, wanted.store, document, str(wanted.chunking), made, size=size, twin=twin)
-    connection.execute(_row(wanted).values(entry=entry, done=pages, total=pages, started=began))
-    return entry, last
-
-
-def _complete(connection: Connection, wanted: _Wanted, entry: int) -> None:
-    """It is found from now on; what it replaces leaves the store, with all that is cut from it."""
-    done = connection.execute(_row(wanted).where(store_files.c.entry == entry).values(status="completed"))
-    if done.rowcount and wanted.replaces is not None and wanted.replaces != wanted.file.id:
-        connection.execute(delete(store_files).where(store_files.c.store == wanted.store, store_files.c.file == wanted.replaces))
+def _demand_text(parsed: Parsed, made: Sequence[Mapping[str, Any]]) -> None:
+    """Raises `InvalidRequest`."""
+    if not made:
+        raise InvalidRequest(" ".join(parsed.warnings) or "There is no text in this file.")

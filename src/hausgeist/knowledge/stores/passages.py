@@ -13,12 +13,18 @@ from hausgeist.knowledge.records import entries, forgotten_passages, passages, s
 from hausgeist.knowledge.stores import texts
 from hausgeist.store.prepared import Prepared
 
-__all__ = ["Row", "State", "above", "alive", "forget", "forgotten", "like", "remember", "set_embedder", "state"]
+__all__ = ["Fresh", "Row", "State", "above", "alive", "forget", "forgotten", "like", "remember", "remember_all", "set_embedder", "state"]
 
 _SOME = 500
 _STATE: Final = Prepared(
     select(vector_stores.c.mark, vector_stores.c.embedder).where(vector_stores.c.id == bindparam("store"), vector_stores.c.gone == 0)
 )
+_ABOVE = """
+    SELECT p.id, p.entry, e.document, p.start, p."end", p.heading, p.language, p.digest, e."like" AS twin
+    FROM entries AS e CROSS JOIN passages AS p ON p.id BETWEEN max(e.first, ? + 1) AND e.last AND p.entry = e.id
+    WHERE e.store = ? AND e.last > ? ORDER BY e.last, p.id LIMIT ?
+"""
+_ADD, _ADD_ENTRIES = insert(passages), insert(entries)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +33,18 @@ class State:
 
     mark: int
     embedder: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """A document that is cut for a store. `made`: rows of its passages; `size`: bytes of their text; `twin`: an older version's entry."""
+
+    store: str
+    document: int
+    chunking: str
+    made: Sequence[Mapping[str, object]]
+    size: int
+    twin: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,28 +79,13 @@ def set_embedder(connection: Connection, store: str, embedder: str) -> None:
 
 def above(connection: Connection, store: str, mark: int, limit: int) -> list[Row]:
     """Those with higher numbers than `mark`, the lowest first: up to `limit`."""
-    some = connection.execute(
-        select(entries.c.id, entries.c.document, entries.c.first, entries.c.last, entries.c.like)
-        .where(entries.c.store == store, entries.c.last > mark)
-        .order_by(entries.c.last)
-        .limit(limit)
-    ).all()
-    found: list[tuple[int, int, int, int, int, str, str, bytes, int | None]] = []
-    for entry in some:
-        rows = connection.execute(
-            select(passages)
-            .where(passages.c.entry == entry.id, passages.c.id > mark, passages.c.id <= entry.last)
-            .order_by(passages.c.id)
-            .limit(limit - len(found))
-        )
-        found += [(row.id, entry.id, entry.document, row.start, row.end, row.heading, row.language, row.digest, entry.like) for row in rows]
-        if len(found) >= limit:
-            break
-    words = texts.texts(connection, [(document, start, end) for _, _, document, start, end, *_ in found])
-    names = _filenames(connection, {entry for _, entry, *_ in found})
+    # By hand, and in this order: the entries along their index, of each its stretch of numbers.
+    found = connection.exec_driver_sql(_ABOVE, (mark, store, mark, limit)).all()
+    words = texts.texts(connection, [(row.document, row.start, row.end) for row in found])
+    names = _filenames(connection, {row.entry for row in found})
     return [
-        Row(id_, entry, word, heading, language, names.get(entry, ""), digest, twin)
-        for (id_, entry, _, _, _, heading, language, digest, twin), word in zip(found, words, strict=True)
+        Row(row.id, row.entry, word, row.heading, row.language, names.get(row.entry, ""), row.digest, row.twin)
+        for row, word in zip(found, words, strict=True)
     ]
 
 
@@ -120,15 +123,31 @@ def remember(
     same = select(entries.c.id, entries.c.last).where(entries.c.store == store, entries.c.document == document, entries.c.chunking == chunking)
     if (row := connection.execute(same).one_or_none()) is not None:
         return row.id, row.last
-    values = {"store": store, "document": document, "chunking": chunking, "passages": len(made), "bytes": size, "first": 0, "last": 0, "like": twin}
-    entry = int(connection.execute(insert(entries).values(values).returning(entries.c.id)).scalar_one())
-    if not made:
-        return entry, 0
-    connection.execute(insert(passages), [{"entry": entry, "number": number, **one} for number, one in enumerate(made)])
-    first, last = connection.execute(select(func.min(passages.c.id), func.max(passages.c.id)).where(passages.c.entry == entry)).one()
-    connection.execute(entries.update().where(entries.c.id == entry).values(first=first, last=last))
-    connection.execute(vector_stores.update().where(vector_stores.c.id == store).values(mark=func.max(vector_stores.c.mark, last)))
-    return entry, int(last)
+    return remember_all(connection, [Fresh(store, document, chunking, made, size, twin)])[0]
+
+
+def remember_all(connection: Connection, fresh: Sequence[Fresh]) -> list[tuple[int, int]]:
+    """The same of many that are not there yet, in a few statements for all."""
+    before, last = texts.last_number(connection, "entries"), texts.last_number(connection, "passages")
+    places: list[tuple[int, int]] = []
+    heads, rows, marks = [], [], dict[str, int]()
+    for entry, one in enumerate(fresh, before + 1):
+        first = last + 1
+        rows += [{"id": first + number, "entry": entry, "number": number, **made} for number, made in enumerate(one.made)]
+        last += len(one.made)
+        first, end = (first, last) if one.made else (0, 0)
+        heads.append(
+            {"id": entry, "store": one.store, "document": one.document, "chunking": one.chunking, "passages": len(one.made), "bytes": one.size,
+             "first": first, "last": end, "like": one.twin}
+        )  # fmt: skip
+        marks[one.store] = max(marks.get(one.store, 0), end)
+        places.append((entry, end))
+    connection.execute(_ADD_ENTRIES, heads)
+    if rows:
+        connection.execute(_ADD, rows)
+    for store, mark in marks.items():
+        connection.execute(vector_stores.update().where(vector_stores.c.id == store).values(mark=func.max(vector_stores.c.mark, mark)))
+    return places
 
 
 def _filenames(connection: Connection, wanted: Collection[int]) -> dict[int, str]:

@@ -15,9 +15,10 @@ from hausgeist.knowledge.records import entries, file_batches, store_files, vect
 from hausgeist.knowledge.stores.values import Batch, Chunking, Counts, FileStatus, Page, Store, StoreFile, Trouble
 from hausgeist.store.prepared import Prepared
 
-__all__ = ["Order", "demand_alive", "find_batch", "find_file", "find_store", "list_files", "list_stores", "of_stores"]
+__all__ = ["Order", "demand_alive", "filed", "find_batch", "find_file", "find_store", "list_files", "list_stores", "of_stores"]
 
 Order = Literal["asc", "desc"]
+_SOME = 500
 
 
 def find_store(connection: Connection, who: Principal, store: str) -> Store:
@@ -104,6 +105,16 @@ def find_batch(connection: Connection, who: Principal, store: str, batch: str) -
     )
     counts = {row.status: int(row.n) for row in counted}
     return Batch(id=row.id, store=row.store, created=row.created, cancelled=bool(row.cancelled), counts=Counts(**counts))
+
+
+def filed(connection: Connection, store: str, ids: Sequence[str]) -> dict[str, Row[Any]]:
+    """Of these files, those that are in the store: their status and how they are cut."""
+    found: dict[str, Row[Any]] = {}
+    for at in range(0, len(ids), _SOME):
+        query = select(store_files.c.file, store_files.c.status, store_files.c.chunking)
+        query = query.where(store_files.c.store == store, store_files.c.file.in_(ids[at : at + _SOME]))
+        found.update({row.file: row for row in connection.execute(query)})
+    return found
 
 
 def _ours(who: Principal) -> ColumnElement[bool]:

@@ -13,7 +13,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from hausgeist.errors import InvalidRequest, TooLarge
-from hausgeist.files.service import read_file
+from hausgeist.files.service import demand_files
 from hausgeist.identity import Principal
 from hausgeist.knowledge.records import file_batches, new_id, store_files, vector_stores
 from hausgeist.knowledge.stores import rows
@@ -35,6 +35,10 @@ _TOUCH_SECONDS: Final = 60.0
 """How exactly "last active" is known."""
 _READING: Final = 32
 """Files that are told of as being read."""
+
+
+_ADD_FILES: Final = insert(store_files)
+_KEPT: Final = ("store", "file", "created")
 
 
 class Unset:
@@ -274,31 +278,38 @@ class Stores:
             raise TooLarge(f"The vector stores of this project have {filed:,} files; {_MOST_FILED:,} are the most. Remove some, then try again.")
         if waiting + len(wanted) > _MOST_WAITING:
             raise TooLarge(f"{waiting:,} files of this project wait to be read; {_MOST_WAITING:,} are the most. Try again when some are ready.")
-        for number, one in enumerate(wanted):
-            self._attach_one(connection, who, store, one, batch=batch, waiting=waiting + number)
+        files = list(dict.fromkeys(one.file for one in wanted))
+        demand_files(connection, who, files)
+        there = rows.filed(connection, store, files)
+        added: list[dict[str, Any]] = []
+        begun: list[str] = []
+        for one in {one.file: one for one in wanted}.values():
+            values = self._values(connection, who, store, one, batch=batch)
+            if (old := there.get(one.file)) is None:
+                added.append(values)
+            elif old.status in ("completed", "in_progress") and old.chunking == str(one.chunking) and one.replaces is None:
+                connection.execute(_one(store, one.file).values(attributes=values["attributes"], batch=batch))
+                continue
+            else:
+                connection.execute(_one(store, one.file).values({name: value for name, value in values.items() if name not in _KEPT}))
+            begun.append(one.file)
+        if added:
+            connection.execute(_ADD_FILES, added)
+        self._ingest.add(connection, store, begun, waiting=waiting)
 
-    def _attach_one(
-        self, connection: Connection, who: Principal, store: str, wanted: Attachment, *, batch: str | None, waiting: int
-    ) -> None:  # fmt: skip
-        read_file(connection, who, wanted.file)
+    def _values(
+        self, connection: Connection, who: Principal, store: str, wanted: Attachment, *, batch: str | None
+    ) -> dict[str, Any]:  # fmt: skip
+        """The row of a file that is to be taken in."""
         if wanted.replaces is not None:
             rows.find_file(connection, who, store, wanted.replaces)
             if wanted.replaces == wanted.file:
                 raise InvalidRequest("A file cannot take the place of itself.", param="replaces")
-        values = {"attributes": json.dumps(dict(wanted.attributes)), "batch": batch}
-        there = connection.execute(
-            select(store_files.c.status, store_files.c.chunking).where(store_files.c.store == store, store_files.c.file == wanted.file)
-        ).one_or_none()
-        again = {"status": "in_progress", "error": None, "chunking": str(wanted.chunking), "replaces": wanted.replaces, "entry": None,
-                 "started": None, "done": 0, "total": 0}  # fmt: skip
-        if there is None:
-            connection.execute(insert(store_files).values(store=store, file=wanted.file, created=time.time(), **values, **again))
-        elif there.status in ("completed", "in_progress") and there.chunking == str(wanted.chunking) and wanted.replaces is None:
-            connection.execute(_one(store, wanted.file).values(values))
-            return
-        else:
-            connection.execute(_one(store, wanted.file).values({**values, **again}))
-        self._ingest.add(connection, store, wanted.file, waiting=waiting)
+        return {
+            "store": store, "file": wanted.file, "created": time.time(), "attributes": json.dumps(dict(wanted.attributes)), "batch": batch,
+            "status": "in_progress", "error": None, "chunking": str(wanted.chunking), "replaces": wanted.replaces, "entry": None, "started": None,
+            "done": 0, "total": 0,
+        }  # fmt: skip
 
     def _active(self, connection: Connection, store: str) -> None:
         connection.execute(update(vector_stores).where(vector_stores.c.id == store).values(active=time.time()))

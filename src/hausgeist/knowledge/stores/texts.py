@@ -14,16 +14,37 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
-from sqlalchemy import ColumnElement, Connection, delete, insert, select
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, insert, select
 
 from hausgeist.knowledge.parsed import Block, Box, Kind, Line, Page, Parsed
 from hausgeist.knowledge.records import document_pages, document_parts, documents, entries
 from hausgeist.store.writer import driver_of
 
-__all__ = ["PART", "Packed", "PageRow", "Paper", "add", "find", "lines_between", "pack", "pages", "paper", "parsed", "text", "texts"]
+__all__ = [
+    "PART",
+    "Packed",
+    "PageRow",
+    "Paper",
+    "add",
+    "add_all",
+    "find",
+    "last_number",
+    "lines_between",
+    "pack",
+    "pages",
+    "paper",
+    "parsed",
+    "text",
+    "texts",
+    "there",
+]
 
 PART: Final = 8192
 _FAST: Final = 1
+_ADD, _ADD_PARTS, _ADD_PAGES = insert(documents), insert(document_parts), insert(document_pages)
+_THERE = select(documents.c.digest).where(
+    documents.c.project == bindparam("of_project"), documents.c.digest.in_(bindparam("digests", expanding=True))
+)
 _HALVES: Final = re.compile("[\ud800-\udfff]")
 """Halves of characters, which no encoding can write."""
 
@@ -103,17 +124,44 @@ def add(connection: Connection, project: str, digest: str, packed: Packed) -> in
         if row.parser == packed.document["parser"] or used:
             return int(row.id)
         connection.execute(delete(documents).where(documents.c.id == row.id))
-    made = connection.execute(insert(documents).values(project=project, digest=digest, **packed.document))
-    number = int(cast("Any", made.inserted_primary_key)[0])
-    if packed.parts:
-        connection.execute(insert(document_parts), [{"document": number, **part} for part in packed.parts])
-    if packed.pages:
-        connection.execute(insert(document_pages), [{"document": number, **page} for page in packed.pages])
-    return number
+    return add_all(connection, [(project, digest, packed)])[0]
+
+
+def add_all(connection: Connection, made: Sequence[tuple[str, str, Packed]]) -> list[int]:
+    """Within a transaction: the numbers of documents that are not there yet, in a few statements for all. Raises `IntegrityError` where one is."""
+    first = last_number(connection, "documents") + 1
+    numbered = [(number, project, digest, packed) for number, (project, digest, packed) in enumerate(made, first)]
+    connection.execute(
+        _ADD, [{"id": number, "project": project, "digest": digest, **packed.document} for number, project, digest, packed in numbered]
+    )
+    if parts := [{"document": number, **part} for number, _, _, packed in numbered for part in packed.parts]:
+        connection.execute(_ADD_PARTS, parts)
+    if sheets := [{"document": number, **page} for number, _, _, packed in numbered for page in packed.pages]:
+        connection.execute(_ADD_PAGES, sheets)
+    return [number for number, *_ in numbered]
+
+
+def last_number(connection: Connection, table: str) -> int:
+    """The highest that a row of a table ever had. Within a transaction that writes nobody else makes rows, so those after it are free."""
+    found = connection.exec_driver_sql("SELECT seq FROM sqlite_sequence WHERE name = ?", (table,)).scalar()
+    return int(found or 0)
 
 
 def find(connection: Connection, project: str, digest: str) -> int | None:
     return connection.execute(select(documents.c.id).where(*_same(project, digest))).scalar()
+
+
+def there(connection: Connection, asked: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Of these (project, digest), the documents that are there, whoever made them."""
+    by_project: dict[str, list[str]] = {}
+    for project, digest in asked:
+        by_project.setdefault(project, []).append(digest)
+    return {
+        (project, digest)
+        for project, digests in by_project.items()
+        for at in range(0, len(digests), 500)
+        for digest in connection.execute(_THERE, {"of_project": project, "digests": digests[at : at + 500]}).scalars()
+    }
 
 
 def paper(connection: Connection, document: int) -> Paper:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hausgeist.knowledge.language import words
 from hausgeist.knowledge.language.compounds import parts
 from hausgeist.knowledge.language.figures import figures
-from hausgeist.knowledge.language.terms import exact, plain
+from hausgeist.knowledge.language.terms import both, exact, plain
 
 
 def same(one: str, other: str, language: str) -> bool:
@@ -133,3 +133,26 @@ def test_no_text_takes_long(text: str) -> None:
     began = time.process_time()
     words(text, "de")
     assert time.process_time() - began < 5
+
+
+@given(st.text(max_size=80), st.sampled_from(["en", "de", "ja", "th", "und"]))
+@settings(max_examples=100, deadline=None)
+def test_both_at_once_are_the_same_as_one_after_the_other(text: str, language: str) -> None:
+    assert both(text, language) == (words(text, language), exact(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "terms"),
+    [
+        ("article 12a", "=art12a"),
+        ("§ 7", "=§7"),
+        ("it was 3. mai 2026.", "=2026-05-03"),
+        ("may 3rd, 2026", "=2026-05-03"),
+        ("in march 1999", "=1999-03"),
+        ("2026年5月3日", "=2026-05-03"),
+        ("maybe 5 maids", "=5"),
+        ("000", "=0"),
+    ],
+)
+def test_figures_are_found_whatever_stands_around(text: str, terms: str) -> None:
+    assert terms in figures(plain(text))

@@ -15,10 +15,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from hausgeist.errors import NotFound, NotSupported, Unavailable
+from hausgeist.errors import HausgeistError, NotFound, NotSupported, Unavailable
+from hausgeist.knowledge.language.terms import both
 from hausgeist.knowledge.parse import process
 from hausgeist.knowledge.parse.base import Limits, Unreadable
 from hausgeist.knowledge.parse.process import Parsers
+from hausgeist.knowledge.parsed import Cut, Small
 from tests.pdf import Leaf, pdf
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="Linux only")
@@ -289,6 +291,7 @@ SERVER = """
 import asyncio, sys
 from pathlib import Path
 from hausgeist.knowledge.parse.process import Parsers
+from hausgeist.knowledge.parsed import Cut, Small
 
 async def main():
     parsers = Parsers(Path(sys.argv[2]), processes=1)
@@ -337,3 +340,73 @@ async def test_pages_have_pictures(make: Make, tmp_path: Path) -> None:
     note.write_text("No pages.")
     with pytest.raises(NotSupported):
         await parsers.picture(note, 1, 600)
+
+
+async def cut(parsers: Parsers, paths: list[Path]) -> dict[int, Cut | HausgeistError]:
+    told: dict[int, Cut | HausgeistError] = {}
+
+    async def each(number: int, one: Cut | HausgeistError) -> None:
+        assert number not in told
+        told[number] = one
+
+    await parsers.cut_all([Small(path, path.name, 400, 0) for path in paths], each)
+    return told
+
+
+async def test_small_files_are_read_and_cut_in_one_go(make: Make, tmp_path: Path) -> None:
+    paths = []
+    for number in range(9):
+        path = tmp_path / f"{number}.txt"
+        path.write_text(f"Number {number} is about the contract of 2026-05-0{number + 1}.\n" * 3, "utf-8")
+        paths.append(path)
+    paths[4].write_bytes(b"%PDF-1.7\nno more")
+    paths[6].unlink()
+    told = await cut(make(), paths)
+    assert sorted(told) == list(range(9))
+    assert isinstance(told[4], Unreadable)
+    assert isinstance(told[6], Unreadable)
+    assert "could not be read from disk" in told[6].message
+    for number in (0, 3, 5, 8):
+        one = told[number]
+        assert isinstance(one, Cut)
+        (piece,) = one.pieces
+        assert one.parsed.text[piece.start : piece.end].startswith(f"Number {number} is")
+        assert piece.language == "en"
+        assert [tuple(" ".join(its) for its in both(one.parsed.text[piece.start : piece.end], "en"))] == list(one.terms)
+    assert len(workers()) == 1
+    assert not left(tmp_path)
+
+
+async def test_one_that_ends_the_process_costs_the_others_nothing(make: Make, tmp_path: Path) -> None:
+    parsers = make()
+    paths = [document(tmp_path), document(tmp_path, 400, 50), document(tmp_path, 2), document(tmp_path, 3)]
+    work = asyncio.create_task(cut(parsers, paths))
+    process = await busy(parsers)
+    async with asyncio.timeout(60):
+        while not (worker := next(iter(parsers._all))).files:
+            await asyncio.sleep(0.001)
+    process.send_signal(signal.SIGKILL)
+    told = await work
+    assert isinstance(told[1], Unreadable)
+    assert "memory runs out" in told[1].message
+    assert [len(one.parsed.pages) for one in told.values() if isinstance(one, Cut)] == [1, 2, 3]
+    assert worker not in parsers._all
+    assert not left(tmp_path)
+
+
+async def test_who_comes_alone_need_not_wait_for_all_that_are_read_together(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "_TURN", 0.0)
+    parsers = make()
+    order: list[str] = []
+
+    async def each(number: int, one: Cut | HausgeistError) -> None:
+        order.append(str(number))
+
+    together = asyncio.create_task(parsers.cut_all([Small(document(tmp_path, 30, 40), "a.pdf", 400, 0)] * 12, each))
+    while not order:
+        await asyncio.sleep(0.001)
+    await parsers.parse(document(tmp_path), "b.pdf")
+    order.append("alone")
+    await together
+    assert order.index("alone") < 10
+    assert [one for one in order if one != "alone"] == [str(number) for number in range(12)]

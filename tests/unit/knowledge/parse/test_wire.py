@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hausgeist.knowledge.parse.wire import decode, encode
-from hausgeist.knowledge.parsed import Block, Box, Line, Page, Parsed
+from hausgeist.knowledge.parse.wire import decode, decode_cut, encode, encode_cut
+from hausgeist.knowledge.parsed import Block, Box, Cut, Line, Page, Parsed, Piece
 
 PARSED = Parsed(
     text="Title\n\na\tb\nc\td",
@@ -73,3 +73,34 @@ def test_any_bytes_are_refused_or_read_but_never_more(noise: bytes, place: int) 
         return
     assert len(parsed.text) <= 100
     assert all(0 <= line.start <= line.end <= len(parsed.text) for line in parsed.lines)
+
+
+PIECES = (Piece(0, 5, 1, "title", "", 2, "en"), Piece(7, 14, 1, "table", "Title > columns: a | b", 4, "und"))
+TERMS = (("titl", "title"), ("a b c d", "a b c d"))
+
+
+def test_passages_and_terms_come_back_as_they_were_sent() -> None:
+    assert decode_cut(encode_cut(PARSED, PIECES, TERMS), characters=100) == Cut(PARSED, PIECES, TERMS)
+    assert decode_cut(encode_cut(Parsed(text=""), (), ()), characters=0) == Cut(Parsed(text=""), ())
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [
+        None,
+        [[0, 0, 99, 1, "", 1, "en", "", ""]],
+        [[0, 5, 0, 1, "", 1, "en", "", ""]],
+        [[99, 0, 5, 1, "", 1, "en", "", ""]],
+        [[0, 0, 5, -1, "", 1, "en", "", ""]],
+        [[0, 0, 5, 1, 7, 1, "en", "", ""]],
+        [[0, 0, 5, 1, "", 1, "a language", "", ""]],
+        [[0, 0, 5, 1, "", 1, "en", "", None]],
+        [[0, 0, 5, 1, "", 1, "en"]],
+        [[]],
+        [[0, 0, 1, 1, "", 1, "en", "", ""]] * 15,
+    ],
+)
+def test_passages_that_no_parser_would_send_are_refused(listed: object) -> None:
+    head = json.dumps(listed).encode()
+    with pytest.raises((ValueError, TypeError, IndexError)):
+        decode_cut(len(head).to_bytes(4, "little") + head + encode(PARSED), characters=100)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection
 
 from hausgeist.errors import DiskFull, InvalidRequest, NotFound, TooLarge
 from hausgeist.identity import LOCAL_OWNER as WHO
-from hausgeist.knowledge.stores import ingest, service
+from hausgeist.knowledge.parsed import Parsed
+from hausgeist.knowledge.stores import ingest, keeping, service
 from hausgeist.knowledge.stores.ingest import Ingest
+from hausgeist.knowledge.stores.keeping import Made
 from hausgeist.knowledge.stores.service import Stores
 from hausgeist.knowledge.stores.values import Attachment, Chunking
 from hausgeist.workspace.service import Workspace
@@ -246,3 +251,158 @@ async def test_what_is_kept_is_for_nobody_else(tmp_path: Path) -> None:
     folders = [path for path in (tmp_path / "indexes", *(tmp_path / "indexes").rglob("*")) if path.is_dir()]
     assert len(folders) == 4
     assert {path.stat().st_mode & 0o777 for path in folders} == {0o700}
+
+
+async def many(bench: Bench, count: int, *, start: int = 0) -> list[Attachment]:
+    return [Attachment(file=await bench.bring(f"Number {n} about the topic{n}.", f"{n}.txt")) for n in range(start, start + count)]
+
+
+async def test_small_files_are_read_and_written_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[int] = []
+    keep_all = keeping.keep_all
+    monkeypatch.setattr(keeping, "keep_all", lambda connection, made: written.append(len(made)) or keep_all(connection, made))
+    bench = Bench(tmp_path, at_once=2)
+    store = await bench.stores.create(WHO, files=await many(bench, 70))
+    async with bench:
+        assert {one.status for one in await bench.settled(store.id)} == {"completed"}
+        assert [name for one in bench.parser.rounds for name in one] == [f"{n}.txt" for n in range(70)]
+        assert [len(one) for one in bench.parser.rounds] == [32, 32, 6]
+        assert written == [32, 32, 6]
+        assert [rows(bench, table) for table in ("documents", "entries", "passages")] == [70, 70, 70]
+        for n in (0, 31, 32, 69):
+            (hit, *_) = await bench.search.search(WHO, [store.id], [f"topic{n}"])
+            assert hit.filename == f"{n}.txt"
+        assert {one.status for one in bench.ingest.jobs.list(limit=100)} == {"done"}
+
+
+async def test_what_cannot_be_written_fails_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keep_all = keeping.keep_all
+
+    def refused(connection: Connection, made: Sequence[Made]) -> list[tuple[int, int] | None]:
+        kept = keep_all(connection, made)
+        if any(one.wanted.file.filename == "3.txt" for one in made):
+            raise InvalidRequest("This text cannot be kept.")
+        return kept
+
+    monkeypatch.setattr(keeping, "keep_all", refused)
+    bench = Bench(tmp_path)
+    store = await bench.stores.create(WHO, files=await many(bench, 8))
+    async with bench:
+        done = {one.filename: one for one in await bench.settled(store.id)}
+        assert {name for name, one in done.items() if one.status == "failed"} == {"3.txt"}
+        assert done["3.txt"].error is not None
+        assert done["3.txt"].error.message == "This text cannot be kept."
+        assert rows(bench, "entries") == rows(bench, "documents") == 7
+
+
+async def test_a_batch_is_cut_by_its_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[int] = []
+    keep_all = keeping.keep_all
+    monkeypatch.setattr(keeping, "keep_all", lambda connection, made: written.append(len(made)) or keep_all(connection, made))
+    monkeypatch.setattr(ingest, "_HELD", 70)
+    bench = Bench(tmp_path, at_once=1)
+    store = await bench.stores.create(WHO, files=await many(bench, 9))
+    async with bench:
+        assert {one.status for one in await bench.settled(store.id)} == {"completed"}
+    assert written == [3, 3, 3]
+
+
+async def test_what_has_been_read_does_not_wait_for_what_takes_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ingest, "_COMPANY_SECONDS", 0.02)
+    gate = asyncio.Event()
+
+    class Slow(PlainParser):
+        async def parse(self, path: Path, filename: str, *, progress: Callable[[int, int], None] | None = None) -> Parsed:
+            if filename == "2.txt":
+                await gate.wait()
+            return await super().parse(path, filename, progress=progress)
+
+    bench = Bench(tmp_path, parser=Slow(), at_once=1)
+    store = await bench.stores.create(WHO, files=await many(bench, 4))
+    async with bench, asyncio.timeout(30):
+        while bench.stores.get(WHO, store.id).counts.completed < 2:
+            await asyncio.sleep(0.01)
+        (hit, *_) = await bench.search.search(WHO, [store.id], ["topic1"])
+        assert hit.filename == "1.txt"
+        gate.set()
+        assert {one.status for one in await bench.settled(store.id)} == {"completed"}
+
+
+async def test_one_of_those_that_are_read_together_is_taken_out(tmp_path: Path) -> None:
+    gate = asyncio.Event()
+
+    class Slow(PlainParser):
+        async def parse(self, path: Path, filename: str, *, progress: Callable[[int, int], None] | None = None) -> Parsed:
+            await gate.wait()
+            return await super().parse(path, filename, progress=progress)
+
+    async with Bench(tmp_path, parser=Slow(), at_once=1) as bench:
+        files = await many(bench, 5)
+        store = await bench.stores.create(WHO, files=files)
+        while not bench.parser.rounds:
+            await asyncio.sleep(0.01)
+        await bench.stores.detach(WHO, store.id, files[2].file)
+        await bench.files.delete(WHO, files[3].file)
+        gate.set()
+        done = await bench.settled(store.id)
+        assert [(one.filename, one.status) for one in done] == [(f"{n}.txt", "completed") for n in (0, 1, 4)]
+        await bench.upkeep.settle()
+        assert rows(bench, "entries") == 3
+        # Stopped in the middle of it, all are done after the next start.
+        gate.clear()
+        await bench.stores.create_batch(WHO, store.id, await many(bench, 5, start=10))
+        while len(bench.parser.rounds) < 2:
+            await asyncio.sleep(0.01)
+    assert all(task.done() for task in bench.ingest._tasks)
+    async with Bench(tmp_path) as again:
+        assert len(await again.settled(store.id)) == 8
+        assert rows(again, "entries") == 8
+
+
+async def test_files_of_two_projects_are_never_read_together(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, at_once=1)
+    project = await Workspace(bench.database).create_project("moon")
+    other = replace(WHO, project=project.id)
+    ours = await bench.stores.create(WHO, files=await many(bench, 6))
+    theirs = await bench.stores.create(other, files=[Attachment(file=await bench.bring(f"Moon {n}.", f"moon {n}.txt", other)) for n in range(6)])
+    async with bench:
+        await bench.settled(ours.id)
+        await bench.settled(theirs.id, other)
+    assert sorted(map(len, bench.parser.rounds)) == [6, 6]
+    assert all(len({name.startswith("moon") for name in one}) == 1 for one in bench.parser.rounds)
+
+
+async def test_a_file_over_which_the_server_ended_each_time_says_so(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    store = await bench.stores.create(WHO, files=await many(bench, 2))
+    killed = "UPDATE jobs SET attempts = 5 WHERE key LIKE '%' || (SELECT id FROM files WHERE filename = '0.txt')"
+    await bench.database.write(lambda connection: connection.exec_driver_sql(killed))
+    async with bench:
+        (first, second) = await bench.settled(store.id)
+    assert (first.status, second.status) == ("failed", "completed")
+    assert first.error is not None
+    assert "ended each time" in first.error.message
+
+
+async def test_what_is_wanted_anew_as_soon_as_it_is_there_is_done_anew(tmp_path: Path) -> None:
+    async with Bench(tmp_path) as bench, asyncio.timeout(60):
+        file = await bench.bring("One paragraph about owls.\n\nAnother about larks.")
+        store = await bench.stores.create(WHO)
+        for n in range(20):
+            await bench.stores.attach(WHO, store.id, Attachment(file=file, chunking=Chunking(100 + n, 0)))
+            while bench.stores.file(WHO, store.id, file).status != "completed":
+                await asyncio.sleep(0)
+            if n % 3 == 0:
+                await bench.stores.attach(WHO, store.id, Attachment(file=file, chunking=Chunking(300 + n, 0)))
+                await bench.stores.detach(WHO, store.id, file)
+        (done,) = await bench.settled(store.id)
+        assert done.chunking == Chunking(119, 0)
+
+
+async def test_few_files_are_shared_among_those_who_read(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, at_once=4)
+    bench.parser.processes = 4
+    store = await bench.stores.create(WHO, files=await many(bench, 10))
+    async with bench:
+        assert {one.status for one in await bench.settled(store.id)} == {"completed"}
+    assert sorted(map(len, bench.parser.rounds)) == [2, 2, 3, 3]
