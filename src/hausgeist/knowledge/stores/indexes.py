@@ -24,8 +24,8 @@ from hausgeist.knowledge.embed.base import Embedder
 from hausgeist.knowledge.index.base import TextEntry, TextIndex, VectorIndex
 from hausgeist.knowledge.stores import passages
 from hausgeist.knowledge.stores.passages import Row
-from hausgeist.knowledge.stores.prepared import Prepared
 from hausgeist.knowledge.stores.shelf import NEW, WORDS, OpenVectors, OpenWords, Part, exchange, open_part, remove_folder, vectors_name
+from hausgeist.knowledge.stores.terms import KeptTerms
 from hausgeist.store.database import Database
 from hausgeist.store.threads import to_its_end
 
@@ -111,7 +111,7 @@ class Indexes:
         self._shelves: OrderedDict[str, _Shelf] = OrderedDict()
         self._opening: dict[str, asyncio.Lock] = {}
         self._tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
-        self._prepared = Prepared()
+        self._prepared = KeptTerms()
         self._closed = False
 
     # Reading

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from hausgeist.knowledge.stores.prepared import Prepared
+from hausgeist.knowledge.stores.terms import KeptTerms
 
 
 def test_what_is_kept_is_fetched_once() -> None:
-    prepared = Prepared()
+    prepared = KeptTerms()
     prepared.keep(7, ("one", "two"))
     assert prepared.pop(8) is None
     assert prepared.pop(7) == ("one", "two")
@@ -15,7 +15,7 @@ def test_what_is_kept_is_fetched_once() -> None:
 
 
 def test_what_nobody_fetches_is_forgotten_oldest_first() -> None:
-    prepared = Prepared(most=10)
+    prepared = KeptTerms(most=10)
     for number in range(5):
         prepared.keep(number, ("ab", "cd"))
     assert (len(prepared), prepared.pop(2), prepared.pop(3)) == (2, None, ("ab", "cd"))

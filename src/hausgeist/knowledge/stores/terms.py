@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["Prepared"]
+__all__ = ["KeptTerms"]
 
 _MOST: Final = 32 << 20
 """Characters that are kept. What nobody has fetched then, oldest first, is forgotten, and made again by whoever wants it."""
 
 
-class Prepared:
+class KeptTerms:
     def __init__(self, most: int = _MOST) -> None:
         self._most = most
         self._kept: dict[int, tuple[str, str]] = {}
