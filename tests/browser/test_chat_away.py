@@ -119,3 +119,19 @@ def test_who_only_reads_asks(context: BrowserContext, server: ServerProcess) -> 
     page.get_by_role("button", name="Attach").click()
     expect(page.get_by_role("menuitem", name="Ask documents")).to_be_visible()
     expect(page.get_by_role("menuitem", name="File", exact=True)).to_have_count(0)
+
+
+def test_a_slow_network(context: BrowserContext, server: ServerProcess) -> None:
+    """Fifty kilobytes a second and .3 s each way: the page says what it does, the answer comes, and nothing is asked twice."""
+    page, _ = signed_in(context, server, "member")
+    wire = context.new_cdp_session(page)
+    slow = {"offline": False, "latency": 300, "downloadThroughput": 50_000, "uploadThroughput": 20_000}
+    wire.send("Network.emulateNetworkConditions", slow)
+    ask(page, "Tell me a story", "fake:long.jsonl@200")
+    # The question is shown at once, long before the server can have said anything.
+    expect(page.locator(".question")).to_have_count(1)
+    answered(page)
+    assert page.locator(".answer .prose").inner_text() == LONG
+    page.reload()
+    expect(page.locator(".answer .prose")).to_have_text(LONG)
+    expect(page.locator(".question")).to_have_count(1)
