@@ -59,8 +59,9 @@ class Watch:
         assert not self.strangers, f"the page asked elsewhere: {self.strangers[:5]}"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """For one file of tests: while Playwright is there, its event loop runs in this thread, and other files have tests with loops of their own."""
     if CHROMIUM is None:
         reason = "chromium is not installed (Debian, Ubuntu: apt install chromium)"
         if os.environ.get("CI") == "true":
