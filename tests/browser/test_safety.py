@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -231,3 +232,55 @@ def test_addresses(watched: Page) -> None:
         watched.goto(f"/plan?model={text}&gpu={text}&country={text}#{text}")
         watched.wait_for_timeout(300)
         harmless(watched)
+
+
+ENDLESS = {
+    "quotations": "> " * 20_000, "lists": "- " * 20_000 + "x", "numbers": "1. " * 10_000 + "x", "dollars": "$" * 60_000, "brackets": "\\[\n" * 20_000,
+    "pictures": "![" * 20_000, "cells": "a|" * 1000 + "\n" + "-|" * 1000 + "\n" + "a|\n" * 20_000, "definitions": "[\n" * 30_000,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ENDLESS)
+def test_a_text_without_end_is_shown_as_it_was_written(watched: Page, server: ServerProcess, kind: str) -> None:
+    """What nests without end, or takes for ever to read, neither stops the page nor hides what else was said."""
+    messages = [{"role": "assistant", "content": ENDLESS[kind]}, {"role": "user", "content": "Still here?"}]
+    with server.client() as client:
+        chat = client.post("/house/v1/chats", json={"title": kind, "messages": messages}).raise_for_status().json()["id"]
+    watched.goto(f"/chat/{chat}")
+    expect(watched.locator("#turns").get_by_text("Still here?")).to_be_visible()
+    expect(watched.locator(".turn.answer .prose")).not_to_be_empty()
+
+
+def test_a_chat_whose_parts_are_none(watched: Page, server: ServerProcess) -> None:
+    """A file from elsewhere may say anything; its chat can be opened all the same."""
+    odd = [
+        {"id": "a", "type": "file_search_call", "queries": "x", "results": {"a": 1}, "status": "completed"},
+        {"id": "b", "type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "An answer", "annotations": 5}]},
+        {"id": "c", "type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Another", "annotations": [None, 1]}]},
+        {"id": "d", "type": "message", "role": "user", "content": [{"type": "input_text", "text": "Still here?"}]},
+    ]
+    parents = [None, "a", "b", "c"]
+    items = [{"item": item, "created": 1.0, "parent": parent} for item, parent in zip(odd, parents, strict=True)]
+    now = time.time()
+    file = {"object": "hausgeist.chat", "version": 1, "id": "odd", "title": "odd", "created": now, "changed": now, "head": "d", "items": items}
+    with server.client() as client:
+        assert client.post("/house/v1/chats/import", content=json.dumps([file])).raise_for_status().json()["chats"] == 1
+        chat = next(one for one in client.get("/house/v1/chats").json()["data"] if one["title"] == "odd")
+    watched.goto(f"/chat/{chat['id']}")
+    for text in ("An answer", "Another", "Still here?"):
+        expect(watched.locator("#turns").get_by_text(text)).to_be_visible()
+
+
+def test_attributes_of_a_file_are_no_address(watched: Page, server: ServerProcess) -> None:
+    """Members write them; what the page of an owner removes for them is a file, and never a person or a project."""
+    with server.client() as client:
+        project = client.post("/house/v1/projects", json={"name": "kept"}).raise_for_status().json()["id"]
+        store = client.post("/v1/vector_stores", json={"name": "attributes"}).raise_for_status().json()["id"]
+        file = client.post("/v1/files", data={"purpose": "user_data"}, files={"file": ("a.txt", b"The lease ends in May.")}).json()["id"]
+        attributes = {"replaces": f"../../house/v1/projects/{project}"}
+        client.post(f"/v1/vector_stores/{store}/files", json={"file_id": file, "attributes": attributes}).raise_for_status()
+        read = lambda: client.get(f"/v1/vector_stores/{store}/files/{file}").json()  # noqa: E731
+        until(lambda: read()["status"] == "completed", 60, "the file is read")
+        watched.goto(f"/documents/{store}")
+        until(lambda: watched.evaluate("1") and "replaces" not in read()["attributes"], 15, "the attribute is cleared away")
+        assert client.get(f"/house/v1/projects/{project}").status_code == 200

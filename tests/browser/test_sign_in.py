@@ -38,7 +38,9 @@ def test_a_page_leads_to_signing_in_and_back(page: Page, server: ServerProcess, 
     expect(page).to_have_url(f"{server.url}/models?x=1")
 
 
-@pytest.mark.parametrize(("elsewhere"), ["https://example.org/", "//example.org/", "javascript:alert(1)"])
+@pytest.mark.parametrize(
+    "elsewhere", ["https://example.org/", "//example.org/", "/.//example.org/", "/%5Cexample.org", "http://[", "javascript:alert(1)"]
+)
 def test_nobody_is_led_elsewhere(page: Page, server: ServerProcess, owner_key: str, elsewhere: str) -> None:
     page.goto(f"/sign-in?next={elsewhere}")
     page.get_by_role("button", name="API key instead").click()
@@ -103,3 +105,26 @@ def owner_key(server: ServerProcess) -> str:
     token = json.loads((server.home / "run" / "server.json").read_text())["token"]
     with httpx.Client(base_url=server.url, headers={"authorization": f"Bearer {token}"}, trust_env=False) as client:
         return str(client.post("/house/v1/keys", json={"name": "pages", "role": "owner"}).raise_for_status().json()["key"])
+
+
+def test_what_somebody_began_to_write_is_not_the_next_ones(page: Page, server: ServerProcess) -> None:
+    def enter(name: str) -> None:
+        page.goto("/sign-in")
+        page.get_by_label("Name").fill(name)
+        page.get_by_label("Password", exact=True).fill(PASSWORD)
+        page.get_by_role("button", name="Sign in", exact=True).click()
+        page.wait_for_url(f"{server.url}/")
+
+    token = json.loads((server.home / "run" / "server.json").read_text())["token"]
+    with httpx.Client(base_url=server.url, headers={"authorization": f"Bearer {token}"}, trust_env=False) as client:
+        for name in ("first", "second"):
+            client.post("/house/v1/users", json={"name": name, "password": PASSWORD}).raise_for_status()
+    for name, found in (("first", ""), ("second", ""), ("first", "of first")):
+        enter(name)
+        box = page.get_by_role("textbox", name="Message")
+        expect(box).to_have_value(found)
+        box.fill(f"of {name}")
+        page.wait_for_timeout(500)
+        page.get_by_role("button", name=name).click()
+        page.get_by_role("menuitem", name="Sign out").click()
+        page.wait_for_url("**/sign-in")

@@ -10,12 +10,15 @@ import { highlight } from "./highlight.js";
 import { draw } from "./math.js";
 import { t } from "./text.js";
 
+/** How deep lists and quotations lie in one another, how many cells a table has, and for how long a text is read: what is beyond stays as it was written. */
+const DEEPEST = 50, MOST_CELLS = 50000, LONGEST_MS = 1500;
 const PICTURE = /^data:image\/(png|jpeg|gif|webp);base64,[A-Za-z0-9+/=\s]+$/;
 
 const blockMath = {
   name: "blockMath", level: "block",
-  start: source => { const at = source.search(/\$\$|\\\[/); return at < 0 ? undefined : at; },
+  start: source => { inTime(); const at = source.search(/\$\$|\\\[/); return at < 0 ? undefined : at; },
   tokenizer(source) {
+    inTime();
     const found = /^\$\$([^$]{1,4000}?)\$\$(?:\s*(?:\n|$))/.exec(source) ?? /^\\\[([\s\S]{1,4000}?)\\\](?:\s*(?:\n|$))/.exec(source);
     return found ? { type: "blockMath", raw: found[0], text: found[1].trim() } : undefined;
   },
@@ -23,15 +26,41 @@ const blockMath = {
 
 const inlineMath = {
   name: "inlineMath", level: "inline",
-  start: source => { const at = source.search(/\$|\\\(|\\\[/); return at < 0 ? undefined : at; },
+  start: source => { inTime(); const at = source.search(/\$|\\\(|\\\[/); return at < 0 ? undefined : at; },
   tokenizer(source) {
+    inTime();
     // "$5 and $6" is money: a formula neither begins nor ends with a space, and no digit follows it.
     const found = /^\$\$([^$\n]{1,1000}?)\$\$/.exec(source) ?? /^\\\(([\s\S]{1,1000}?)\\\)/.exec(source) ?? /^\\\[([\s\S]{1,1000}?)\\\]/.exec(source) ?? /^\$(?!\s)([^$\n]{1,400}?)(?<![\s\\])\$(?!\d)/.exec(source);
     return found ? { type: "inlineMath", raw: found[0], text: found[1].trim(), display: found[0].startsWith("$$") || found[0].startsWith("\\[") } : undefined;
   },
 };
 
-const marked = new Marked({ gfm: true, breaks: false, async: false }, { extensions: [blockMath, inlineMath] });
+/** Short rows are filled up: a few kilobytes could be millions of cells. `false`: the lexer's own rule decides. */
+function table(source) {
+  const columns = source.slice(0, source.search(/\n|$/)).split("|").length;
+  if (columns < 3) return false;
+  const end = source.indexOf("\n\n"), rows = (end < 0 ? source : source.slice(0, end)).split("\n").length;
+  return columns * rows > MOST_CELLS ? undefined : false;
+}
+
+const marked = new Marked({ gfm: true, breaks: false, async: false }, { extensions: [blockMath, inlineMath], tokenizer: { table } });
+let until = Infinity;
+
+/** The lexer asks for formulas at every step. Raises `RangeError` where a text was made to take for ever. */
+function inTime() {
+  if (performance.now() > until) throw new RangeError("the text takes too long to read");
+}
+
+/** The tokens of a text; of one that cannot be read in time, or nests without end, one that shows it as it was written. */
+function read(text) {
+  until = performance.now() + LONGEST_MS;
+  try {
+    return marked.lexer(text);
+  } catch (error) {
+    console.warn("a text is shown as it was written", error);
+    return [{ type: "html", raw: text, text }];
+  }
+}
 
 /** An address that may be a link; null for all others (javascript:, data:, file:, relative ones). */
 export function safeLink(text) {
@@ -53,6 +82,7 @@ class Maker {
     this.reference = reference;
     this.anchor = anchor;
     this.live = live;
+    this.depth = 0;
   }
 
   blocks(tokens) {
@@ -60,6 +90,14 @@ class Maker {
   }
 
   block(token) {
+    if (this.depth > DEEPEST) return h("p", {}, token.raw);
+    this.depth += 1;
+    const made = this.made(token);
+    this.depth -= 1;
+    return made;
+  }
+
+  made(token) {
     switch (token.type) {
       case "space": case "def": return null;
       case "heading": return h(`h${Math.min(6, token.depth + 1)}`, {}, this.inline(token.tokens));
@@ -109,6 +147,14 @@ class Maker {
   }
 
   inline(tokens = []) {
+    if (this.depth > DEEPEST) return tokens.map(token => token.raw);
+    this.depth += 1;
+    const made = this.words(tokens);
+    this.depth -= 1;
+    return made;
+  }
+
+  words(tokens) {
     return tokens.flatMap(token => {
       switch (token.type) {
         case "text": case "escape": return token.tokens ? this.inline(token.tokens) : this.text(plain(token));
@@ -153,7 +199,7 @@ const NAMED = { amp: "&", lt: "<", gt: ">", quot: '"', apos: "'", nbsp: "\u00a0"
 /** A text with its entities read: the lexer leaves them to a browser that reads markup, which none does here. */
 function plain({ text }) {
   return text.replace(/&(?:#(\d{1,7})|#x([0-9a-f]{1,6})|([a-z]{2,8}));/gi, (whole, decimal, hex, name) => {
-    if (name) return NAMED[name] ?? whole;
+    if (name) return Object.hasOwn(NAMED, name) ? NAMED[name] : whole;
     const code = decimal ? Number(decimal) : parseInt(hex, 16);
     return code > 0 && code <= 0x10ffff && !(code >= 0xd800 && code < 0xe000) ? String.fromCodePoint(code) : "\ufffd";
   });
@@ -178,7 +224,7 @@ async function copyText(text, control) {
 
 /** A whole text as elements. */
 export function markdown(text, options = {}) {
-  return new Maker(options).blocks(marked.lexer(text));
+  return new Maker(options).blocks(read(text));
 }
 
 /**
@@ -220,7 +266,7 @@ export class Growing {
 
   #show() {
     const rest = this.text.slice(this.settled);
-    const tokens = marked.lexer(rest);
+    const tokens = read(rest);
     if (this.#grow(tokens)) return this.onShown();
     let from = 0, kept = 0;
     // All but the last block with what surrounds it are settled: nothing that comes can change them, but for definitions of links.
@@ -251,7 +297,7 @@ export class Growing {
   end() {
     this.ended = true;
     for (const node of this.tail) node.remove();
-    const again = /^ {0,3}\[[^\]]+\]:/m.test(this.text);
+    const again = /^ {0,3}\[[^\]]{1,999}\]:/m.test(this.text);
     if (again) this.element.replaceChildren(...markdown(this.text, this.options));
     else this.element.append(...markdown(this.text.slice(this.settled), this.options));
     this.tail = [];

@@ -1,5 +1,7 @@
 /** What this browser keeps of a person's choices. Language, theme and project are cookies, so that the server makes pages in them at once. */
 
+import { me } from "./told.js";
+
 const PREFIX = "hausgeist.";
 
 /** Read a choice, or make one ("" forgets it). Browsers that keep nothing are lived with. */
@@ -12,6 +14,9 @@ export function preference(name, value) {
   }
   return value ?? null;
 }
+
+/** Under which name what somebody has begun to write to a chat is kept: whoever signs in next in this browser does not read it. */
+export const draftOf = chat => `draft.${me === null || me.kind === "local" ? "" : `${me.user}.`}${chat || "new"}`;
 
 /** A choice that the server reads; "" forgets it. */
 export function cookie(name, value) {

@@ -1,11 +1,10 @@
 /** Where questions are written: grows with them, keeps what is not sent yet, sends on Enter. */
 
 import { find } from "../dom.js";
-import { preference } from "../preferences.js";
+import { draftOf, preference } from "../preferences.js";
 import { Attachments } from "./attachments.js";
 
 const HIGHEST = .4;
-const draftOf = id => `draft.${id || "new"}`;
 
 export class Composer {
   /** `page`: send(content), stop(), editLast(), leaf(direction) through the thread, prompts: opens and steers the library, sees() whether the model can look at pictures, extra() chips of the chat. */

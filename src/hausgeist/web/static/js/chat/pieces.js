@@ -3,7 +3,7 @@
 import { h, icon } from "../dom.js";
 import { Growing, markdown } from "../markdown.js";
 import { number, t } from "../text.js";
-import { numbered } from "./said.js";
+import { listed, numbered } from "./said.js";
 
 /** A number that leads to the place that it cites. `cite`: {annotation, response, place}. */
 export function citeMark(place, cite, open) {
@@ -57,7 +57,7 @@ export function toolPiece(item, { going = false, decide = null } = {}) {
 function described(item, going) {
   switch (item.type) {
     case "file_search_call": {
-      const results = item.results ?? [], words = (item.queries ?? []).join(" · ");
+      const results = listed(item.results), words = Array.isArray(item.queries) ? item.queries.map(String).join(" · ") : "";
       const label = going ? t("chat.searching") : item.results ? t("chat.searched", { n: results.length }) : t("chat.searched_documents");
       const found = results.map(one => h("li", {}, h("p", { class: "small" }, h("bdi", {}, one.filename), h("span", { class: "faint" }, ` · ${number(one.score, 2)}`)), h("blockquote", { class: "small" }, one.text)));
       return ["documents", label, [words ? h("p", { class: "small soft" }, words) : null, found.length ? h("ol", { class: "passages" }, found) : null]];
@@ -65,7 +65,7 @@ function described(item, going) {
     case "mcp_call":
       return ["tool", t(item.error ? "chat.tool_failed" : going ? "chat.tool_calling" : "chat.tool_called", { name: item.name }), [labelled(t("chat.called_with"), pretty(item.arguments)), labelled(t("chat.tool_said"), item.error ? pretty(JSON.stringify(item.error)) : pretty(item.output))]];
     case "mcp_list_tools":
-      return ["tool", t("chat.tools_listed", { server: item.server_label ?? "" }), h("p", { class: "small" }, (item.tools ?? []).map(tool => tool.name).join(", "))];
+      return ["tool", t("chat.tools_listed", { server: item.server_label ?? "" }), h("p", { class: "small" }, listed(item.tools).map(tool => tool.name).join(", "))];
     case "mcp_approval_request": case "mcp_approval_response":
       return ["shield", t(item.type === "mcp_approval_request" ? "chat.asked_leave" : item.approve ? "chat.allowed" : "chat.refused", { name: item.name ?? "" }), labelled(t("chat.called_with"), pretty(item.arguments))];
     default:

@@ -3,6 +3,9 @@
 const isAnswer = item => item.type !== "message" || item.role === "assistant";
 const isText = item => item.type === "message" && item.role === "assistant";
 
+/** Those of a list that are objects, whatever stands there instead: chats are brought from anywhere. */
+export const listed = value => (Array.isArray(value) ? value.filter(one => one !== null && typeof one === "object") : []);
+
 /** Whether an answer was cut off with these items, and the next text goes on in the middle of it. */
 const wasCut = items => { const last = items.at(-1)?.item; return last !== undefined && isText(last) && last.status === "incomplete"; };
 
@@ -39,8 +42,8 @@ function sum(first, second) {
 
 /** The text of a question, and what came with it. */
 export function asked(entry) {
-  const content = entry.items[0].item.content ?? [];
-  const parts = typeof content === "string" ? [{ type: "input_text", text: content }] : content;
+  const { content } = entry.items[0].item;
+  const parts = typeof content === "string" ? [{ type: "input_text", text: content }] : listed(content);
   return {
     role: entry.items[0].item.role,
     text: parts.filter(part => typeof part.text === "string").map(part => part.text).join("\n\n"),
@@ -76,7 +79,7 @@ export function piecesOf(entry) {
   let cut = false;
   for (const { item, response } of entry.items) {
     if (item.type === "reasoning") {
-      const text = [...(item.summary ?? []), ...(item.content ?? [])].map(part => part.text).join("\n\n");
+      const text = [...listed(item.summary), ...listed(item.content)].map(part => part.text).join("\n\n");
       if (text) pieces.push({ kind: "thought", text, id: item.id });
       continue;
     }
@@ -84,12 +87,12 @@ export function piecesOf(entry) {
       pieces.push({ kind: "tool", item, id: item.id });
       continue;
     }
-    for (const part of item.content ?? []) {
-      const text = part.text ?? part.refusal ?? "";
+    for (const part of listed(item.content)) {
+      const text = String(part.text ?? part.refusal ?? "");
       const last = pieces.at(-1), joined = cut && last?.kind === "text";
       const target = joined ? last : { kind: "text", text: "", cites: [], id: item.id };
       if (!joined) pieces.push(target);
-      for (const annotation of part.annotations ?? []) {
+      for (const annotation of listed(part.annotations)) {
         if (annotation.type !== "file_citation") continue;
         const place = places.get(response) ?? 0;
         places.set(response, place + 1);

@@ -30,7 +30,7 @@ class Turn {
     if (words !== this.words) {
       const same = this.words !== undefined && this.saysTheSame(entry);
       this.words = words;
-      if (this.filled && !same) this.draw();
+      if (this.filled && !same) this.#draw();
       this.element.style.containIntrinsicSize = `auto ${guess(this.length())}px`;
     }
     const signature = JSON.stringify([entry.beside, entry.made, last, entry.cut, this.page.reading]);
@@ -44,8 +44,18 @@ class Turn {
   fill() {
     if (this.filled) return;
     this.filled = true;
-    this.draw();
+    this.#draw();
     this.drawFoot();
+  }
+
+  /** One that cannot be drawn is shown as it is kept, and does not hide the others. */
+  #draw() {
+    try {
+      this.draw();
+    } catch (error) {
+      console.warn("a turn is shown as it is kept", error);
+      this.bare(JSON.stringify(this.entry.items.map(one => one.item), null, 1).slice(0, 20000));
+    }
   }
 
   branches() {
@@ -71,6 +81,10 @@ export class Question extends Turn {
 
   length() {
     return asked(this.entry).text;
+  }
+
+  bare(kept) {
+    put(this.bubble, h("p", { class: "plain" }, kept));
   }
 
   saysTheSame(entry) {
@@ -110,6 +124,10 @@ export class Answer extends Turn {
 
   length() {
     return wordsOf(this.entry);
+  }
+
+  bare(kept) {
+    put(this.parts, h("pre", { class: "folded-code" }, kept));
   }
 
   saysTheSame(entry) {

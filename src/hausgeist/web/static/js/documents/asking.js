@@ -83,7 +83,8 @@ export async function passages(store, text, { signal } = {}) {
 /** The answers asked for in this browser about a collection, newest first: {id, at}. What was asked stays on the server, for those who may read it. */
 export function asked(store) {
   try {
-    return JSON.parse(preference(`asked.${store}`) ?? "[]");
+    const kept = JSON.parse(preference(`asked.${store}`) ?? "[]");
+    return Array.isArray(kept) ? kept.filter(one => typeof one?.id === "string") : [];
   } catch {
     return [];
   }

@@ -21,6 +21,8 @@ const BATCH = 500;
 const VIEWS = ["ask", "files"];
 const FIRST = 200;
 const LEAST_PAUSE = 2000;
+/** Attributes are whatever a member of the project wrote: only an id may become part of an address. */
+const FILE = /^file-[A-Za-z0-9_-]{1,100}$/;
 
 export class StorePage {
   constructor(id) {
@@ -158,7 +160,7 @@ export class StorePage {
     for (const one of this.files.filter(file => file.status === "completed" && file.attributes.replaces && !file.attributes.machine)) {
       const { replaces, ...attributes } = one.attributes;
       try {
-        await remove(`/v1/files/${replaces}`).catch(error => { if (error.status !== 404) throw error; });
+        if (FILE.test(replaces)) await remove(`/v1/files/${replaces}`).catch(error => { if (error.status !== 404) throw error; });
         await post(`/v1/vector_stores/${this.id}/files/${one.id}`, { attributes });
         one.attributes = attributes;
       } catch (error) {

@@ -11,11 +11,12 @@ const link = location.hash.slice(1);
 const SHORTEST = 8;
 let way = link ? "link" : "password";
 
-/** Where to go on: a path of this server, whatever the address says. */
+/** Where to go on: an address of this server, whatever is asked for. All of it: the path of "/.//elsewhere" alone, "//elsewhere", would lead there. */
 function next() {
   const wanted = new URLSearchParams(location.search).get("next") ?? "/";
+  if (!wanted.startsWith("/") || !URL.canParse(wanted, location.origin)) return "/";
   const address = new URL(wanted, location.origin);
-  return address.origin === location.origin && wanted.startsWith("/") ? address.pathname + address.search : "/";
+  return address.origin === location.origin ? address.href : "/";
 }
 
 function show(wanted) {

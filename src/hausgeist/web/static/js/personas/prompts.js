@@ -2,13 +2,11 @@
 
 import { field, form } from "../dialog.js";
 import { h, put } from "../dom.js";
-import { preference } from "../preferences.js";
+import { draftOf, preference } from "../preferences.js";
 import { t } from "../text.js";
 
 const GAP = /\{\{\s*([^{}]+?)\s*\}\}/g;
 const LONGEST = 32768;
-/** Where the chat keeps what is not sent yet. */
-const DRAFT = "draft.new";
 
 const gaps = text => [...new Set([...text.matchAll(GAP)].map(found => found[1]))];
 const badges = names => names.map(name => h("span", { class: "badge gap" }, name));
@@ -30,8 +28,8 @@ async function run(one) {
     if (!values) return;
     text = one.text.replace(GAP, (whole, name) => values[`gap-${names.indexOf(name)}`] || whole);
   }
-  const before = preference(DRAFT);
-  preference(DRAFT, before ? `${before}\n\n${text}` : text);
+  const before = preference(draftOf(""));
+  preference(draftOf(""), before ? `${before}\n\n${text}` : text);
   location.assign("/");
 }
 
