@@ -140,3 +140,9 @@ def test_a_script_brings_all_that_it_imports() -> None:
     graph = Assets().graph("js/pages/sign-in.js")
     assert graph[0] == "js/pages/sign-in.js"
     assert {"js/dom.js", "js/text.js", "js/told.js"} <= set(graph)
+
+
+def test_who_signed_out_leaves_no_page_behind(rendering: Rendering) -> None:
+    who = SimpleNamespace(kind="user", id="u", name="Anna", user="u", role="member", house_role="member", project="p")
+    assert rendering.page(asked(), PAGES["chat"], who=who).headers["cache-control"] == "private, no-store"  # type: ignore[arg-type]
+    assert rendering.page(asked(), PAGES["chat"], who=LOCAL_OWNER).headers["cache-control"] == "private, no-cache"

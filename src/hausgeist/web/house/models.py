@@ -367,7 +367,7 @@ def _history(one: History, *, paths: bool = True) -> dict[str, Any]:
         "stored": model.removable,
         "licence": model.licence,
         "source": model.source if paths else _called(model.source),
-        "reference": public(model.reference),
+        "reference": public(model.reference) if paths else _called(public(model.reference)),
         "version": model.version,
         "pinned": one.state.pinned,
         "answered": one.state.answered == model.digest,

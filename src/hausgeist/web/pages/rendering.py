@@ -103,6 +103,9 @@ class Rendering:
             **values,
         )
         content, headers = html.encode(), dict(_HEADERS)
+        if who is not None and who.kind != "local":
+            # After signing out, "back" shows nobody the page of somebody else.
+            headers["cache-control"] = "private, no-store"
         if unpacks(request):
             content, headers["content-encoding"] = gzip.compress(content, 6, mtime=0), "gzip"
         return Response(content, status, media_type="text/html; charset=utf-8", headers=headers)
