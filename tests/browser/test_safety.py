@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -158,7 +159,7 @@ def test_what_a_model_says(watched: Page, server: ServerProcess) -> None:
             # Opened while it streams: replayed, followed, then read again at its end.
             watched.goto(f"/chat/{chat}")
             until(lambda chat=chat: not client.get(f"/house/v1/chats/{chat}").json()["running"], 60, "the answer ends")
-            watched.wait_for_timeout(500)
+            expect(watched.locator(".answer").first).to_contain_text(re.compile(r"hit\(\)|evil"))
             harmless(watched)
 
 
@@ -179,10 +180,11 @@ def test_names_and_contents_of_files(watched: Page, server: ServerProcess) -> No
     watched.goto(f"/documents/{store}")
     watched.wait_for_timeout(1000)
     harmless(watched)
+    watched.locator("select.small-select").first.select_option("extractive")
     box = watched.get_by_role("textbox").first
     box.fill("How often is the drum bearing number 7 greased? <img src=x onerror=hit()>")
     box.press("Enter")
-    watched.wait_for_timeout(3000)
+    expect(watched.locator("#main")).to_contain_text("is greased every 7 hours", timeout=30_000)
     harmless(watched)
 
 
@@ -195,11 +197,16 @@ def test_names_of_models(watched: Page) -> None:
 
 PLACES = ("/server", "/server/people", "/server/keys", "/server/projects", "/server/usage", "/server/audit", "/server/settings", "/personas")
 
+NAMING = ("/server/people", "/server/keys", "/server/projects", "/server/audit", "/personas")
+"""Those that show the names themselves: where they did not, nothing would be shown by this."""
+
 
 @pytest.mark.parametrize("path", PLACES)
 def test_names_that_people_give(watched: Page, server: ServerProcess, named: None, path: str) -> None:
     watched.goto(path)
-    watched.wait_for_timeout(1500)
+    if path in NAMING:
+        expect(watched.locator("#main")).to_contain_text("hit()")
+    watched.wait_for_timeout(1000)
     harmless(watched)
 
 
