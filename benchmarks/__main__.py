@@ -55,7 +55,7 @@ async def _measure(part: str, *, rival: bool, folders: Sequence[Path] = (), size
         if not large.exists():
             write_shaped(large, "qwen2.5-0.5b", "Q8_0")
         return await gateway.measure(tiny, large, rival=rival)
-    given: Sequence[object] = {"fidelity": folders, "retrieval_scale": sizes}.get(part, ())
+    given: Sequence[object] = {"fidelity": folders, "parsing": folders, "retrieval_scale": sizes}.get(part, ())
     figures = import_module(f"benchmarks.{part}").measure(*given)
     return list(await figures if inspect.isawaitable(figures) else figures)
 

@@ -10,15 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 __all__ = ["Block", "Box", "Cut", "Kind", "Line", "Page", "Parsed", "Piece", "Small"]
 
 Kind = Literal["title", "heading", "paragraph", "list", "table", "code", "caption", "note", "furniture"]
 
 
-@dataclass(frozen=True, slots=True)
-class Box:
+class Box(NamedTuple):
     """A rectangle on a page."""
 
     left: float
@@ -27,8 +26,7 @@ class Box:
     bottom: float
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """A line of text as it stands on a page. A word that is divided at its end belongs to both lines: its first part here."""
 
     start: int

@@ -43,8 +43,8 @@ def encode(parsed: Parsed) -> bytes:
         "properties": {name[:_SHORT]: value[:_LONG] for name, value in list(parsed.properties.items())[:_MOST_PROPERTIES]},
         "warnings": [sentence[:_LONG] for sentence in parsed.warnings[:_MOST_WARNINGS]],
     }
-    places = array("q", [place for line in parsed.lines for place in (line.start, line.end, line.page)])
-    boxes = array("f", [side for line in parsed.lines for side in (line.box.left, line.box.top, line.box.right, line.box.bottom)])
+    places = array("q", [place for start, end, page, _ in parsed.lines for place in (start, end, page)])
+    boxes = array("f", [side for *_, box in parsed.lines for side in box])
     # Half of a surrogate pair cannot be written; a reader that lets one through shall not lose its file for it.
     head = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
     return len(head).to_bytes(_HEAD, "little") + head + places.tobytes() + boxes.tobytes()
@@ -148,7 +148,8 @@ def _lines(data: bytes, count: int, size: int) -> tuple[Line, ...]:
         raise ValueError("a line outside of the text")
     if not all(map(math.isfinite, boxes)):
         raise ValueError("a box without a place")
-    return tuple(map(Line, starts, ends, pages, map(Box, boxes[0::4], boxes[1::4], boxes[2::4], boxes[3::4])))
+    sides = zip(boxes[0::4], boxes[1::4], boxes[2::4], boxes[3::4], strict=True)
+    return tuple(map(Line._make, zip(starts, ends, pages, map(Box._make, sides), strict=True)))
 
 
 def _list(body: dict[str, Any], name: str) -> list[Any]:

@@ -273,3 +273,28 @@ def test_captions_and_code_are_told_apart(tmp_path: Path) -> None:
     leaf.lines(72, y + 40, ["def rent():", "    return 700"], font="F3")
     parsed = parse(tmp_path, [leaf])
     assert [block.kind for block in parsed.blocks] == ["paragraph", "caption", "code"]
+
+
+def test_lines_of_hundreds_of_pieces_on_a_page_of_hundreds_of_lines(tmp_path: Path) -> None:
+    leaf = Leaf()
+    words = ("mwwmwm " * 46).strip()
+    for place, letter in enumerate(words):  # each drawn by itself
+        if letter != " ":
+            leaf.text(40 + place * 1.44, 20, letter, size=2.4, font="F3")
+    for row in range(270):
+        leaf.text(40, 60 + row * 2.8, f"Line {row} of many", size=2.4)
+    parsed = parse(tmp_path, [leaf])
+    lines = {parsed.text[line.start : line.end]: line.box for line in parsed.lines}
+    assert lines.keys() == {words, *(f"Line {row} of many" for row in range(270))}
+    assert abs(lines[words].right - lines[words].left - 1.44 * len(words)) < 2
+
+
+def test_cells_are_cut_where_pieces_begin_within_words_too(tmp_path: Path) -> None:
+    leaf = Leaf()
+    for row in range(4):
+        y = 100 + row * 15
+        # "Re" and "ntal" are drawn one after the other, without a space between them.
+        leaf.text(60, y, "Re").text(74.7, y, f"ntal fee {row}").text(250, y, "120").text(400, y, "EUR net")
+    parsed = parse(tmp_path, [leaf])
+    table = next(block for block in parsed.blocks if block.kind == "table")
+    assert [parsed.text[start:end].split("\t") for start, end in table.rows] == [[f"Rental fee {row}", "120", "EUR net"] for row in range(4)]

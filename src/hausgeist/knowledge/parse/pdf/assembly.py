@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from hausgeist.knowledge.parse.pdf.rows import Row
 from hausgeist.knowledge.parse.pdf.structure import Part
@@ -12,9 +12,11 @@ from hausgeist.knowledge.parsed import Block, Box, Line
 __all__ = ["Writer", "joined"]
 
 _TERMINAL = re.compile(r"[.!?:;。！？][\"'”’»)\]]*$")
+_DASHES = ("-", "\u2010")
 _HYPHEN = re.compile(r"[^\W\d_][-\u2010]$")
 _SOLID = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uff60\u3000-\u303f]")
 """Scripts that put no space between words."""
+_FIRST_SOLID = "\u3000"
 
 
 def joined(listed: Sequence[Part]) -> list[Part]:
@@ -29,7 +31,8 @@ def joined(listed: Sequence[Part]) -> list[Part]:
             and last.flow != part.flow
             and _goes_on(last.rows[-1], part.rows[0])
         ):
-            found[-1] = Part(last.kind, last.rows + part.rows, last.page, flow=part.flow)
+            last.rows += part.rows
+            last.flow = part.flow
         else:
             found.append(part)
     return found
@@ -98,9 +101,20 @@ class Writer:
         self.blocks.append(Block("table", begin, self.length, rows=tuple(places), header=header))
 
     def _rows(self, rows: Sequence[Row], between: str) -> None:
-        for row, text, joint in _jointed(rows, between):
-            self._row(row, text)
-            self._put(joint)
+        pieces, lines, start = self._pieces, self.lines, self.length
+        before = None
+        for row in rows:
+            if before is not None:
+                text, joint = _jointed(before, row, between)
+                end = start + len(text)
+                lines.append(Line(start, end, before.page, Box(before.left, before.top, before.right, before.bottom)))
+                pieces.append(text)
+                pieces.append(joint)
+                start = end + len(joint)
+            before = row
+        if before is not None:
+            self.length = start
+            self._row(before, f"{before.text}-" if before.hyphen else before.text)
 
     def _row(self, row: Row, text: str) -> None:
         start = self.length
@@ -117,17 +131,15 @@ class Writer:
         self.full = self.length >= self.most
 
 
-def _jointed(rows: Sequence[Row], between: str) -> Iterator[tuple[Row, str, str]]:
-    """Each row with its text and what comes between it and the next."""
-    for row, following in zip(rows, [*rows[1:], None], strict=True):
-        text = row.text
-        if following is None:
-            yield row, text + ("-" if row.hyphen else ""), ""
-        elif row.hyphen:
-            yield row, text + ("" if following.text[:1].islower() else "-"), ""
-        elif between == " " and _HYPHEN.search(text[-3:]):
-            yield row, text[:-1] if following.text[:1].islower() else text, ""
-        elif between == " " and _SOLID.match(text[-1:]) and _SOLID.match(following.text[:1]):
-            yield row, text, ""
-        else:
-            yield row, text, between
+def _jointed(row: Row, following: Row, between: str) -> tuple[str, str]:
+    """A row's text, and what comes between it and the next."""
+    text = row.text
+    if row.hyphen:
+        return text if following.text[:1].islower() else f"{text}-", ""
+    if between == " ":
+        last = text[-1:]
+        if last in _DASHES and _HYPHEN.search(text[-3:]):
+            return text[:-1] if following.text[:1].islower() else text, ""
+        if last >= _FIRST_SOLID and _SOLID.match(last) and _SOLID.match(following.text[:1]):
+            return text, ""
+    return text, between

@@ -63,9 +63,11 @@ def _spans(sheets: list[Sheet], writer: Writer, end: int) -> tuple[Page, ...]:
     """Where the text of each page begins and ends; a page without text stands where it would."""
     starts: dict[int, int] = {}
     ends: dict[int, int] = {}
-    for line in writer.lines:
-        starts[line.page] = min(starts.get(line.page, line.start), line.start)
-        ends[line.page] = max(ends.get(line.page, line.end), line.end)
+    for start, beyond, number, _ in writer.lines:
+        if starts.setdefault(number, start) > start:
+            starts[number] = start
+        if ends.setdefault(number, beyond) < beyond:
+            ends[number] = beyond
     pages = []
     last = 0
     for sheet in sheets:

@@ -10,7 +10,9 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from heapq import heapify, heappop, heappush
 from itertools import pairwise
+from math import inf
 from statistics import median
 
 from hausgeist.knowledge.parse.pdf.rows import Cell, Row
@@ -49,8 +51,11 @@ class Flow:
 
     def take(self, row: Row) -> None:
         self.rows.append(row)
-        self.left, self.right = min(self.left, row.left), max(self.right, row.right)
-        self.top, self.bottom = min(self.top, row.top), max(self.bottom, row.bottom)
+        # Comparing is several times as fast as min and max, and pages have many rows.
+        self.left = min(self.left, row.left)
+        self.right = max(self.right, row.right)
+        self.top = min(self.top, row.top)
+        self.bottom = max(self.bottom, row.bottom)
 
 
 def flows(rows: Sequence[Row]) -> list[Flow]:
@@ -62,19 +67,22 @@ def flows(rows: Sequence[Row]) -> list[Flow]:
             found.append(part)
             latest = []
             continue
-        flow = next((one for one in reversed(latest) if _follows(one.rows[-1], part, one)), None)
-        if flow is None:
-            flow = _flow([part])
-            found.append(flow)
+        for flow in reversed(latest):
+            if _follows(flow.rows[-1], part, flow):
+                flow.take(part)
+                if flow is not latest[-1]:
+                    latest.remove(flow)
+                    latest.append(flow)
+                break
         else:
-            latest.remove(flow)
-            flow.take(part)
-        latest.append(flow)
-        del latest[:-_OPEN]
+            flow = Flow([part], part.left, part.top, part.right, part.bottom)
+            found.append(flow)
+            latest.append(flow)
+            del latest[:-_OPEN]
     return found if _in_order(found) else _sorted(found)
 
 
-def _flow(rows: list[Row], grid: Grid | None = None) -> Flow:
+def _table(rows: list[Row], grid: Grid) -> Flow:
     return Flow(
         rows, min(row.left for row in rows), min(row.top for row in rows), max(row.right for row in rows), max(row.bottom for row in rows), grid
     )
@@ -83,14 +91,16 @@ def _flow(rows: list[Row], grid: Grid | None = None) -> Flow:
 def _mended(rows: Sequence[Row]) -> list[Row]:
     """Rows of one line made one: PDFium breaks where a raised number or a word in another font begins."""
     mended: list[Row] = []
+    last = None
     for row in rows:
-        if mended and (last := mended[-1]).upright and row.upright and _same_line(last, row):
+        if last is not None and row.top < last.bottom and row.bottom > last.top and last.upright and row.upright and _same_line(last, row):
             size = max(last.size, row.size)
             gap = row.left - last.right
             if -0.3 * size <= gap <= 1.0 * size:
                 _join(last, row, "" if gap < 0.12 * size or last.hyphen else " ")
                 continue
         mended.append(row)
+        last = row
     return mended
 
 
@@ -118,27 +128,25 @@ def _tables(rows: Sequence[Row]) -> list[Row | Flow]:
     parts: list[Row | Flow] = []
     position = 0
     while position < len(rows):
-        run = _run(rows, position)
-        if len(run) < 2:
-            row = rows[position]
+        row = rows[position]
+        if not row.cells or len(run := _run(rows, position)) < 2:
             parts.append(row)
             position += 1
             continue
         position += len(run)
         gapped = [row for row in run if row.cells]
-        words = sum(len(cell.text.split()) for row in gapped for cell in row.cells) / max(1, sum(len(row.cells) for row in gapped))
+        cells = [cell.text for row in gapped for cell in row.cells]
+        words = (len(cells) + sum([text.count(" ") for text in cells])) / max(1, len(cells))
         if words >= _PROSE and max(len(row.cells) for row in gapped) <= 3:
             parts += _columns(run)
         else:
             grid = _grid(run)
-            parts += [_flow(list(run), grid)] if grid is not None else list(run)
+            parts += [_table(list(run), grid)] if grid is not None else list(run)
     return parts
 
 
 def _run(rows: Sequence[Row], position: int) -> Sequence[Row]:
-    """Rows from here that could be a table or columns: with gaps, each below the one before; a few without gaps in between."""
-    if not rows[position].cells:
-        return ()
+    """Rows from here, which has gaps, that could be a table or columns: each below the one before; a few without gaps in between."""
     end = position + 1
     last_gapped = end
     while end < len(rows):
@@ -188,11 +196,14 @@ def _grid(run: Sequence[Row]) -> Grid | None:
     most = max(len(cells) for cells in listed)
     spans: list[list[float]] = []
     # A cell that lies over several columns tells nothing about them, so those of full rows count first.
-    for cell in sorted((cell for cells in listed if len(cells) * 2 > most for cell in cells), key=lambda cell: cell.left):
-        if spans and cell.left < spans[-1][1] - 1:
-            spans[-1][1] = max(spans[-1][1], cell.right)
+    border = -inf
+    for left, right in sorted([(cell.left, cell.right) for cells in listed if len(cells) * 2 > most for cell in cells]):
+        if left < border - 1:
+            if right > border:
+                spans[-1][1] = border = right
         else:
-            spans.append([cell.left, cell.right])
+            spans.append([left, right])
+            border = right
     if len(spans) < 2:
         return None
     grid = Grid()
@@ -201,7 +212,7 @@ def _grid(run: Sequence[Row]) -> Grid | None:
         texts = [""] * len(spans)
         for cell in cells:
             best = max(0, bisect_right(lefts, (cell.left + cell.right) / 2) - 1)
-            texts[best] = f"{texts[best]} {cell.text}".strip()
+            texts[best] = f"{texts[best]} {cell.text}".strip() if texts[best] else cell.text
         grid.rows.append((row, texts))
     return grid
 
@@ -210,14 +221,16 @@ def _follows(before: Row, row: Row, flow: Flow) -> bool:
     """Whether a row goes on with a flow: it is the next one below, in the same column."""
     if before.upright != row.upright or flow.grid is not None:
         return False
-    size = max(before.size, row.size)
     if not before.upright:
         return True
-    if not -0.2 * size < row.top - before.top <= _STEP * size:
+    size = before.size if before.size > row.size else row.size
+    distance = row.top - before.top
+    if not -0.2 * size < distance <= _STEP * size:
         return False
-    if row.top - before.top < 0.3 * size:  # beside, not below
+    if distance < 0.3 * size:  # beside, not below
         return 0 <= row.left - before.right < 3 * size
-    return min(flow.right, row.right) - max(flow.left, row.left) > 0
+    # They share a part of the column.
+    return flow.left < flow.right and row.left < row.right and row.left < flow.right and flow.left < row.right
 
 
 def _share(one: Flow, other: Flow) -> bool:
@@ -237,44 +250,58 @@ def _in_order(found: Sequence[Flow]) -> bool:
 def _sorted(found: list[Flow]) -> list[Flow]:
     if len(found) > _MOST_FLOWS:
         return sorted(found, key=lambda flow: (round(flow.top), flow.left))
-    count = len(found)
-    after: list[set[int]] = [set() for _ in found]
-    for one in range(count):
-        for other in range(one):
-            if _before(found, one, other):
-                after[one].add(other)
-            elif _before(found, other, one):
-                after[other].add(one)
-    waits = [0] * count
+    after = _orders(found)
+    waits = [0] * len(found)
     for following in after:
         for index in following:
             waits[index] += 1
     order: list[Flow] = []
-    left = set(range(count))
+    left = dict(enumerate(found))
+    ready = [(flow.top, flow.left, index) for index, flow in left.items() if not waits[index]]
+    heapify(ready)
     while left:
-        # Contradictions are possible; then the uppermost goes first.
-        index = min(left, key=lambda one: (waits[one], found[one].top, found[one].left))
-        left.remove(index)
-        order.append(found[index])
-        for following_index in after[index]:
-            waits[following_index] -= 1
+        # Contradictions are possible; then the one that waits for the fewest goes first, the uppermost of them.
+        index = heappop(ready)[2] if ready else min(left, key=lambda one: (waits[one], found[one].top, found[one].left))
+        order.append(left.pop(index))
+        for later in after[index]:
+            waits[later] -= 1
+            if not waits[later] and later in left:
+                heappush(ready, (found[later].top, found[later].left, later))
     return order
 
 
-def _before(found: Sequence[Flow], one: int, other: int) -> bool:
+def _orders(found: Sequence[Flow]) -> list[list[int]]:
+    """For each flow those that go after it."""
+    after: list[list[int]] = [[] for _ in found]
+    places = [(flow.left, flow.top, flow.right, flow.bottom) for flow in found]
+    for one, (left, top, right, bottom) in enumerate(places):
+        for other, (begin, upper, beyond, lower) in enumerate(places[:one]):
+            if right - begin > 1.0 and beyond - left > 1.0:  # both stand in one column
+                middle, another = top + bottom, upper + lower
+                if middle < another:
+                    after[one].append(other)
+                elif another < middle:
+                    after[other].append(one)
+            elif right <= begin + 1:
+                if not _spanned(found, one, other):
+                    after[one].append(other)
+                elif beyond <= left + 1 and not _spanned(found, other, one):
+                    after[other].append(one)
+            elif beyond <= left + 1 and not _spanned(found, other, one):
+                after[other].append(one)
+    return after
+
+
+def _spanned(found: Sequence[Flow], one: int, other: int) -> bool:
+    """Whether something between the two, from top to bottom, spans the columns of both."""
     first, second = found[one], found[other]
-    if _share(first, second):
-        return (first.top + first.bottom) < (second.top + second.bottom)
-    if first.right > second.left + 1:
-        return False
-    # Left of it: unless something between the two, from top to bottom, spans both columns.
     upper, lower = min(first.bottom, second.bottom), max(first.top, second.top)
     if upper >= lower:
-        return True
-    return not any(_share(flow, first) and _share(flow, second) and flow.top >= upper - 1 and flow.bottom <= lower + 1 for flow in found)
+        return False
+    return any(flow.top >= upper - 1 and flow.bottom <= lower + 1 and _share(flow, first) and _share(flow, second) for flow in found)
 
 
 def step(rows: Sequence[Row]) -> float:
     """How far apart the rows of a text are, from top to top; 0 for a single one."""
-    steps = [below.top - above.top for above, below in pairwise(rows) if below.top > above.top + 0.3 * above.size]
+    steps = [distance for above, below in pairwise(rows) if (distance := below.top - above.top) > 0.3 * above.size]
     return median(steps) if steps else 0.0

@@ -14,7 +14,7 @@ from hausgeist.knowledge.parse import ocr, progress
 from hausgeist.knowledge.parse.base import Limits, Unreadable
 from hausgeist.knowledge.parse.pdf.document import written
 from hausgeist.knowledge.parse.pdf.drawing import drawn
-from hausgeist.knowledge.parse.pdf.letters import Letters
+from hausgeist.knowledge.parse.pdf.letters import letters
 from hausgeist.knowledge.parse.pdf.opening import opened, placed
 from hausgeist.knowledge.parse.pdf.recognised import rows as rows_of
 from hausgeist.knowledge.parse.pdf.rows import Sheet
@@ -64,7 +64,7 @@ class _Reader:
         self._raw = raw
         self._document = document
         self._limits = limits
-        self._letters = Letters(raw)
+        self._letters = letters(raw)
         self._left = limits.characters
         self._scans_without: list[int] = []
         self.warnings: list[str] = []

@@ -52,8 +52,9 @@ def _at_the_edge(sheet: Sheet) -> list[Row]:
     if sheet.height <= 0:
         return []
     border = sheet.height * _EDGE
+    under = sheet.height - border
     top = [row for row in sheet.rows if row.bottom <= border and row.upright and len(row.text) <= _LONGEST]
-    bottom = [row for row in sheet.rows if row.top >= sheet.height - border and row.upright and len(row.text) <= _LONGEST]
+    bottom = [row for row in sheet.rows if row.top >= under and row.upright and len(row.text) <= _LONGEST]
     return sorted(top, key=lambda row: row.top)[:_OUTERMOST] + sorted(bottom, key=lambda row: -row.bottom)[:_OUTERMOST]
 
 

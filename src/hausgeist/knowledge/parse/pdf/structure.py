@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -19,6 +19,7 @@ _NAMED = re.compile(
     r"(?:[A-Z]?\d+|[IVX]+\b)[.\d-]*(?:\s*[.:–—|-]|\s*$|\s+[A-ZÄÖÜ])"
 )
 _NOTE = re.compile(r"(?:\d{1,3}|[*†‡§¹²³⁴⁵⁶⁷⁸⁹]+)\)?\s*\S")
+_LAST = frozenset(".!?:;。！？\"'”’»)]")
 _ENDS = re.compile(r"[.!?:;。！？][\"'”’»)\]]*$")
 _NUMBERED = re.compile(r"(\d{1,2}(?:\.\d{1,3}){0,5})\.?\s+\S")
 _SENTENCE_END = re.compile(r"[.,;!?]$")
@@ -57,21 +58,26 @@ class Part:
 
 def body_size(rows: Iterable[Row]) -> float:
     """The size in which most of the text is set; in half points."""
-    sizes: Counter[float] = Counter()
+    exact: defaultdict[float, int] = defaultdict(int)
     for row in rows:
-        sizes[round(row.size * 2) / 2] += len(row.text)
+        exact[row.size] += len(row.text)
+    sizes: defaultdict[float, int] = defaultdict(int)
+    for size, letters in exact.items():
+        sizes[round(size * 2) / 2] += letters
     return max(sizes, key=lambda size: (sizes[size], -size)) if sizes else 0.0
 
 
 def emphasise(rows: Iterable[Row]) -> None:
     """Counts as bold what is set in a font that little of the text is set in: weights are not always told."""
     listed = list(rows)
-    letters: Counter[int] = Counter()
+    letters: defaultdict[int, int] = defaultdict(int)
     for row in listed:
         letters[row.font] += len(row.text)
-    rare = {font for font, count in letters.items() if count < _RARE * letters.total()}
-    for row in listed:
-        row.bold = row.bold or (row.font in rare and not row.fixed)
+    total = sum(letters.values())
+    rare = {font for font, count in letters.items() if count < _RARE * total}
+    if rare:
+        for row in listed:
+            row.bold = row.bold or (row.font in rare and not row.fixed)
 
 
 def parts(flow: Flow, page: int, number: int) -> list[Part]:
@@ -80,41 +86,44 @@ def parts(flow: Flow, page: int, number: int) -> list[Part]:
         return [Part("table", flow.rows, page, grid=flow.grid, flow=number)]
     usual = step(flow.rows)
     found: list[Part] = []
-    for index, row in enumerate(flow.rows):
-        if index == 0 or _breaks(flow, flow.rows[index - 1], row, usual, found[-1]):
+    before = None
+    for row in flow.rows:
+        if before is None or _breaks(flow, before, row, usual, found[-1]):
             found.append(Part("list" if _MARK.match(row.text) else "paragraph", [row], page, flow=number))
         else:
             found[-1].rows.append(row)
+        before = row
     for part in found:
-        if len(part.rows) > 1 and all(row.fixed for row in part.rows):
+        first = part.rows[0]
+        if first.fixed and len(part.rows) > 1 and all(row.fixed for row in part.rows):
             part.kind = "code"
-        elif _NAMED.match(part.rows[0].text) and len(part.rows) <= 8:
+        elif len(part.rows) <= 8 and _NAMED.match(first.text):
             part.kind = "caption"
     return found
 
 
 def _breaks(flow: Flow, before: Row, row: Row, usual: float, part: Part) -> bool:
     """Whether a new part begins with this row."""
-    size = max(before.size, row.size)
+    larger = before.size if before.size > row.size else row.size
     distance = row.top - before.top
     if before.fixed and row.fixed:
-        return distance > 2.2 * size
-    if usual and distance > _DISTANCE * usual and distance > 1.25 * size:
+        return distance > 2.2 * larger
+    if usual and distance > _DISTANCE * usual and distance > 1.25 * larger:
         return True
-    if size > _OTHER_SIZE * min(before.size, row.size) and min(len(row.text), len(before.text)) > 2:
+    if before.size != row.size and larger > _OTHER_SIZE * min(before.size, row.size) and min(len(row.text), len(before.text)) > 2:
         return True
     if row.bold and before.bold and row.font != before.font:
         return True
     if row.bold != before.bold and (_short(before, flow) or _ENDS.search(before.text[-6:])):
         return True
-    if _MARK.match(row.text) and (part.kind == "list" or _ENDS.search(before.text[-6:]) or _short(before, flow)) and not before.hyphen:
+    ends, short = before.text[-1:] in _LAST and _ENDS.search(before.text[-6:]) is not None, _short(before, flow)
+    if (ends or short or part.kind == "list") and not before.hyphen and _MARK.match(row.text):
         return True
     if part.kind == "list":
         return row.left < part.rows[0].left - 0.5 * row.size
-    first = part.rows[0]
     if row.left > before.left + _INDENTED * row.size and abs(before.left - flow.left) < 0.5 * row.size and len(part.rows) > 1:
-        return row.left < flow.left + 4 * row.size and (first is not before)
-    return _short(before, flow) and _ENDS.search(before.text[-6:]) is not None
+        return row.left < flow.left + 4 * row.size
+    return short and ends
 
 
 def _short(row: Row, flow: Flow) -> bool:
@@ -126,13 +135,19 @@ def with_headings(listed: Sequence[Part], body: float, heights: dict[int, float]
     for position, part in enumerate(listed):
         if part.kind not in {"paragraph", "list"}:
             continue
-        text = " ".join(row.text for row in part.rows)
-        size = max(row.size for row in part.rows)
-        letters = sum(map(str.isalpha, text))
-        following = next((later for later in listed[position + 1 : position + 2]), None)
-        if letters >= 2 and len(part.rows) <= _ROWS_OF_A_HEADING and not part.rows[-1].hyphen and _is_heading(part, text, size, body, following):
-            part.kind = "heading"
-        elif part.kind == "paragraph" and size < _SMALLER * body and part.rows[0].top > 0.6 * heights.get(part.page, 0.0) > 0 and _NOTE.match(text):
+        size = max([row.size for row in part.rows])
+        if len(part.rows) <= _ROWS_OF_A_HEADING and not part.rows[-1].hyphen:
+            text = " ".join([row.text for row in part.rows])
+            following = listed[position + 1] if position + 1 < len(listed) else None
+            if _is_heading(part, text, size, body, following) and sum(map(str.isalpha, text)) >= 2:
+                part.kind = "heading"
+                continue
+        if (
+            part.kind == "paragraph"
+            and size < _SMALLER * body
+            and part.rows[0].top > 0.6 * heights.get(part.page, 0.0) > 0
+            and _NOTE.match(" ".join([row.text for row in part.rows]))
+        ):
             part.kind = "note"
 
 
