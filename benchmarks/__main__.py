@@ -39,6 +39,7 @@ TITLES = {
     "planning": "How long a plan takes",
     "speed": "Speed: predicted against what others published",
     "speed_fit": "Speed: what was fitted, and devices left out of the fit",
+    "demo": "The demo: do its questions find their answers",
     "fidelity": "Documents: how much of their text is read",
     "calibrated": "Speed: predicted against measured, on this machine",
 }

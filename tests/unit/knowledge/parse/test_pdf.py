@@ -298,3 +298,55 @@ def test_cells_are_cut_where_pieces_begin_within_words_too(tmp_path: Path) -> No
     parsed = parse(tmp_path, [leaf])
     table = next(block for block in parsed.blocks if block.kind == "table")
     assert [parsed.text[start:end].split("\t") for start, end in table.rows] == [[f"Rental fee {row}", "120", "EUR net"] for row in range(4)]
+
+
+ERRORS = [
+    (["E03"], ["No flame after three", "attempts"], ["Check the gas tap and the pres-", "sure at the inlet"]),
+    (["E07"], ["Drum motor", "overloaded"], ["Let the drum cool, look for", "beans between the drum and", "the front plate"]),
+    (["E11"], ["Bean sensor broken"], ["Replace the sensor (part", "15-0218)"]),
+    (["E14"], ["Exhaust blocked"], ["Clean the chaff collector"]),
+]
+
+
+@pytest.mark.parametrize("by_row", [False, True], ids=["drawn by cell", "drawn by line"])
+def test_lines_of_a_cell_are_one(tmp_path: Path, by_row: bool) -> None:
+    leaf = Leaf()
+    for x, title in zip((72, 130, 260), ("Code", "Meaning", "Remedy"), strict=True):
+        leaf.text(x, 100, title, size=9, font="F2")
+    y = 116.0
+    for row in ERRORS:
+        drawn = [(x, y + line * 10.5, words) for x, cell in zip((72, 130, 260), row, strict=True) for line, words in enumerate(cell)]
+        for x, top, words in sorted(drawn, key=lambda one: one[1]) if by_row else drawn:
+            leaf.text(x, top, words, size=9)
+        y += 10.5 * max(map(len, row)) + 5
+    leaf.lines(72, y + 20, wrapped(PROSE, 450))
+    parsed = parse(tmp_path, [leaf])
+    assert [block.kind for block in parsed.blocks] == ["table", "paragraph"]
+    rows = [parsed.text[start:end].split("\t") for start, end in parsed.blocks[0].rows]
+    assert rows[0] == ["Code", "Meaning", "Remedy"]
+    assert rows[1] == ["E03", "No flame after three attempts", "Check the gas tap and the pressure at the inlet"]
+    assert rows[2:] == [[" ".join(cell) for cell in row] for row in ERRORS[1:]]
+    # The place of a row is all of it.
+    box = next(line.box for line in parsed.lines if parsed.text[line.start : line.end].startswith("E07"))
+    assert 28 < box.bottom - box.top < 34
+
+
+def test_rows_without_a_first_cell_stay_rows_where_all_are_as_far_apart(tmp_path: Path) -> None:
+    leaf = Leaf()
+    rows = [("North", "2024", "110"), ("", "2025", "120"), ("South", "2024", "90"), ("", "2025", "95")]
+    for index, row in enumerate(rows):
+        for x, cell in zip((72, 200, 300), row, strict=True):
+            if cell:
+                leaf.text(x, 100 + index * 14, cell)
+    parsed = parse(tmp_path, [leaf])
+    assert [parsed.text[start:end].split("\t") for start, end in parsed.blocks[0].rows] == [list(row) for row in rows]
+
+
+def test_items_with_wide_gaps_are_no_table(tmp_path: Path) -> None:
+    leaf = Leaf()
+    y = 100.0
+    for number in range(1, 5):
+        leaf.text(72, y, f"({number})").lines(110, y, wrapped(PROSE, 380))
+        y += 14 * len(wrapped(PROSE, 380)) + 8
+    parsed = parse(tmp_path, [leaf])
+    assert not texts(parsed, "table")

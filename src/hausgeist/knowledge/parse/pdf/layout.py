@@ -7,35 +7,21 @@ document layout analysis", 2003): above goes before below where both share a col
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from itertools import pairwise
-from math import inf
 from statistics import median
 
 from hausgeist.knowledge.parse.pdf.rows import Cell, Row
+from hausgeist.knowledge.parse.pdf.tables import STEP, Grid, parted, same_line
 
-__all__ = ["Flow", "Grid", "flows", "step"]
+__all__ = ["Flow", "flows", "step"]
 
-_SAME_LINE = 0.5
-"""Of the lower of two rows: how much they must overlap to be of one line."""
-_STEP = 2.6
-"""Font sizes from the top of one row to that of the next, at most, within a flow."""
 _OPEN = 6
 """Flows that a row may go on with; columns of a page that was written row by row."""
 _MOST_FLOWS = 400
 """Above, flows are sorted by place alone: the rules cost the third power."""
-_PROSE = 4.0
-"""Words in a cell, on average, from which two columns are columns of text rather than a table."""
-
-
-@dataclass(slots=True)
-class Grid:
-    """A table: rows of cells, each as text, with the row that they stand in."""
-
-    rows: list[tuple[Row, list[str]]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -51,20 +37,19 @@ class Flow:
 
     def take(self, row: Row) -> None:
         self.rows.append(row)
-        # Comparing is several times as fast as min and max, and pages have many rows.
-        self.left = min(self.left, row.left)
-        self.right = max(self.right, row.right)
-        self.top = min(self.top, row.top)
         self.bottom = max(self.bottom, row.bottom)
+        # Mostly none of these, and pages have many rows.
+        if row.left < self.left or row.right > self.right or row.top < self.top:
+            self.left, self.right, self.top = min(self.left, row.left), max(self.right, row.right), min(self.top, row.top)
 
 
 def flows(rows: Sequence[Row]) -> list[Flow]:
     """The parts of a page in reading order."""
     found: list[Flow] = []
     latest: list[Flow] = []
-    for part in _tables(_mended(rows)):
-        if isinstance(part, Flow):
-            found.append(part)
+    for part in parted(_mended(rows)):
+        if isinstance(part, Grid):
+            found.append(_table(part))
             latest = []
             continue
         for flow in reversed(latest):
@@ -82,7 +67,8 @@ def flows(rows: Sequence[Row]) -> list[Flow]:
     return found if _in_order(found) else _sorted(found)
 
 
-def _table(rows: list[Row], grid: Grid) -> Flow:
+def _table(grid: Grid) -> Flow:
+    rows = [row for row, _ in grid.rows]
     return Flow(
         rows, min(row.left for row in rows), min(row.top for row in rows), max(row.right for row in rows), max(row.bottom for row in rows), grid
     )
@@ -93,7 +79,7 @@ def _mended(rows: Sequence[Row]) -> list[Row]:
     mended: list[Row] = []
     last = None
     for row in rows:
-        if last is not None and row.top < last.bottom and row.bottom > last.top and last.upright and row.upright and _same_line(last, row):
+        if last is not None and row.top < last.bottom and row.bottom > last.top and last.upright and row.upright and same_line(last, row):
             size = max(last.size, row.size)
             gap = row.left - last.right
             if -0.3 * size <= gap <= 1.0 * size:
@@ -102,11 +88,6 @@ def _mended(rows: Sequence[Row]) -> list[Row]:
         mended.append(row)
         last = row
     return mended
-
-
-def _same_line(one: Row, other: Row) -> bool:
-    overlap = min(one.bottom, other.bottom) - max(one.top, other.top)
-    return overlap > _SAME_LINE * min(one.height, other.height)
 
 
 def _join(row: Row, other: Row, between: str) -> None:
@@ -123,100 +104,6 @@ def _join(row: Row, other: Row, between: str) -> None:
     row.left, row.right = min(row.left, other.left), max(row.right, other.right)
 
 
-def _tables(rows: Sequence[Row]) -> list[Row | Flow]:
-    """Rows with gaps as tables, or as rows of columns, or as they are."""
-    parts: list[Row | Flow] = []
-    position = 0
-    while position < len(rows):
-        row = rows[position]
-        if not row.cells or len(run := _run(rows, position)) < 2:
-            parts.append(row)
-            position += 1
-            continue
-        position += len(run)
-        gapped = [row for row in run if row.cells]
-        cells = [cell.text for row in gapped for cell in row.cells]
-        words = (len(cells) + sum([text.count(" ") for text in cells])) / max(1, len(cells))
-        if words >= _PROSE and max(len(row.cells) for row in gapped) <= 3:
-            parts += _columns(run)
-        else:
-            grid = _grid(run)
-            parts += [_table(list(run), grid)] if grid is not None else list(run)
-    return parts
-
-
-def _run(rows: Sequence[Row], position: int) -> Sequence[Row]:
-    """Rows from here, which has gaps, that could be a table or columns: each below the one before; a few without gaps in between."""
-    end = position + 1
-    last_gapped = end
-    while end < len(rows):
-        row, before = rows[end], rows[end - 1]
-        if not row.upright or not -0.5 * before.size < row.top - before.top <= _STEP * 1.4 * max(row.size, before.size):
-            break
-        if row.cells:
-            last_gapped = end + 1
-        elif end - last_gapped >= 1 or (len(row.text) > 60 and not _within_a_cell(row, rows[position:end])):
-            break
-        end += 1
-    return rows[position:last_gapped]
-
-
-def _within_a_cell(row: Row, above: Sequence[Row]) -> bool:
-    return any(abs(cell.left - row.left) < row.size for one in above[-3:] for cell in one.cells)
-
-
-def _columns(run: Sequence[Row]) -> list[Row]:
-    """Rows that hold lines of several columns of text, as rows of their own."""
-    apart: list[Row] = []
-    for row in run:
-        cells = row.cells or [Cell(row.text, row.left, row.right)]
-        for number, cell in enumerate(cells):
-            last = number == len(cells) - 1
-            apart.append(
-                Row(
-                    cell.text,
-                    cell.left,
-                    row.top,
-                    cell.right,
-                    row.bottom,
-                    row.size,
-                    row.bold,
-                    row.fixed,
-                    hyphen=row.hyphen and last,
-                    page=row.page,
-                    font=row.font,
-                )
-            )
-    return apart
-
-
-def _grid(run: Sequence[Row]) -> Grid | None:
-    """Cells put into columns: those whose places overlap are of one. Nothing, where there is only one column in the end."""
-    listed = [list(row.cells) or [Cell(row.text, row.left, row.right)] for row in run]
-    most = max(len(cells) for cells in listed)
-    spans: list[list[float]] = []
-    # A cell that lies over several columns tells nothing about them, so those of full rows count first.
-    border = -inf
-    for left, right in sorted([(cell.left, cell.right) for cells in listed if len(cells) * 2 > most for cell in cells]):
-        if left < border - 1:
-            if right > border:
-                spans[-1][1] = border = right
-        else:
-            spans.append([left, right])
-            border = right
-    if len(spans) < 2:
-        return None
-    grid = Grid()
-    lefts = [span[0] for span in spans]
-    for row, cells in zip(run, listed, strict=True):
-        texts = [""] * len(spans)
-        for cell in cells:
-            best = max(0, bisect_right(lefts, (cell.left + cell.right) / 2) - 1)
-            texts[best] = f"{texts[best]} {cell.text}".strip() if texts[best] else cell.text
-        grid.rows.append((row, texts))
-    return grid
-
-
 def _follows(before: Row, row: Row, flow: Flow) -> bool:
     """Whether a row goes on with a flow: it is the next one below, in the same column."""
     if before.upright != row.upright or flow.grid is not None:
@@ -225,7 +112,7 @@ def _follows(before: Row, row: Row, flow: Flow) -> bool:
         return True
     size = before.size if before.size > row.size else row.size
     distance = row.top - before.top
-    if not -0.2 * size < distance <= _STEP * size:
+    if not -0.2 * size < distance <= STEP * size:
         return False
     if distance < 0.3 * size:  # beside, not below
         return 0 <= row.left - before.right < 3 * size

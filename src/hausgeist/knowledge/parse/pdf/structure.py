@@ -7,8 +7,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from hausgeist.knowledge.parse.pdf.layout import Flow, Grid, step
+from hausgeist.knowledge.parse.pdf.layout import Flow, step
 from hausgeist.knowledge.parse.pdf.rows import Row
+from hausgeist.knowledge.parse.pdf.tables import Grid
 from hausgeist.knowledge.parsed import Kind
 
 __all__ = ["Part", "body_size", "emphasise", "levels", "parts", "with_headings"]
