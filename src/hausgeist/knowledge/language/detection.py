@@ -13,13 +13,10 @@ import unicodedata
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import TYPE_CHECKING, Final
+from struct import unpack
+from typing import Final
 
 from hausgeist.knowledge.language.stopwords import stop_words
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 __all__ = ["UNKNOWN", "detect"]
 
@@ -59,8 +56,10 @@ _SHARED: Final = (
     (re.compile(r"[\u0600-\u06ff\u0750-\u077f]"), ("ar", "fa", "ur")),
     (re.compile(r"[\u0900-\u097f]"), ("hi", "mr", "ne")),
 )
-_UNSEEN: Final = -16.5
-"""log2 of the share that a trigram has in a language whose profile lacks it; the profiles end at about 2^-13."""
+_UNSEEN: Final = 33
+"""The level of a trigram in a language whose profile lacks it; the profiles end at about 26."""
+_FIELD: Final = 16
+"""Bits of a number in which the levels of a text for one language are summed up: 200 trigrams of at most 33 need 13."""
 _STOP_WORD: Final = 11.0
 """What a stop word adds to its languages, divided by how many languages have it: about two trigrams' worth."""
 _SURE: Final = 3.0
@@ -75,10 +74,10 @@ _MAKING: Final = threading.Lock()
 @dataclass(frozen=True, slots=True)
 class _Profiles:
     languages: tuple[str, ...]
-    rows: dict[str, int]
-    weights: NDArray[np.float32]
-    """One row for each trigram, one column for each language: log2 of its share there."""
-    words: dict[str, dict[int, float]]
+    grams: dict[str, int]
+    """Of each trigram by how many levels each language is above `_UNSEEN`: one number, with a field for each language. Numbers are added at once,
+    whatever number of languages they speak of, and need no library for it: a process that reads one document begins no slower for it."""
+    words: dict[str, tuple[tuple[int, float], ...]]
 
 
 def detect(text: str) -> str:
@@ -106,16 +105,17 @@ def _among(sample: str, only: tuple[str, ...] | None) -> str:
     profiles = _profiles()
     words = _WORD.findall(sample)
     joined = f" {' '.join(words)[:_READ]} "
-    rows = profiles.rows
-    found = [row for index in range(len(joined) - 2) if (row := rows.get(joined[index : index + 3])) is not None]
+    found = list(filter(None, map(profiles.grams.get, map("".join, zip(joined, joined[1:], joined[2:], strict=False)))))
     if not found:
         return UNKNOWN
-    scores: list[float] = profiles.weights[found].sum(axis=0).tolist()
-    for word in words[:40]:
-        for column, bonus in profiles.words.get(word, {}).items():
+    size = len(profiles.languages)
+    above = unpack(f"<{size}H", sum(found).to_bytes(size * _FIELD // 8, "little"))
+    least = -_UNSEEN / 2 * len(found)
+    scores = [least + one / 2 for one in above]
+    for columns in filter(None, map(profiles.words.get, words[:40])):
+        for column, bonus in columns:
             scores[column] += bonus
-    columns = _columns(only)
-    ranked = sorted(((scores[column] + _FAVOURED.get(language, 0.0), language) for language, column in columns.items()), reverse=True)
+    ranked = sorted([(scores[column] + favour, language) for language, column, favour in _columns(only)], reverse=True)
     # Few letters prove little: names and codes are in no language. Text of some length always is in the likeliest.
     if only is None and len(joined) < 60 and ranked[0][0] - ranked[1][0] < _SURE:
         return UNKNOWN
@@ -123,9 +123,14 @@ def _among(sample: str, only: tuple[str, ...] | None) -> str:
 
 
 @cache
-def _columns(only: tuple[str, ...] | None) -> dict[str, int]:
+def _columns(only: tuple[str, ...] | None) -> list[tuple[str, int, float]]:
+    """Language, column, and how much it is favoured."""
     shared = {language for _, languages in _SHARED for language in languages}
-    return {language: column for column, language in enumerate(_profiles().languages) if (language in only if only else language not in shared)}
+    return [
+        (language, column, _FAVOURED.get(language, 0.0))
+        for column, language in enumerate(_profiles().languages)
+        if (language in only if only else language not in shared)
+    ]
 
 
 def _profiles() -> _Profiles:
@@ -136,25 +141,20 @@ def _profiles() -> _Profiles:
 
 @cache
 def _made() -> _Profiles:
-    import numpy as np
-
     text = lzma.decompress(resources.files(__package__).joinpath("data/profiles.xz").read_bytes()).decode("utf-8")
     parts = [part.split("\n") for part in text.split("\n\n")]
     languages = tuple(part[0] for part in parts)
-    rows: dict[str, int] = {}
-    found: list[tuple[int, int, float]] = []
+    grams: dict[str, int] = {}
+    known = grams.get
     for column, part in enumerate(parts):
         for line in part[1:]:
-            level, _, grams = line.partition("\t")
-            for index in range(0, len(grams), 3):
-                row = rows.setdefault(grams[index : index + 3], len(rows))
-                found.append((row, column, -int(level) / 2))
-    weights = np.full((len(rows), len(languages)), _UNSEEN, dtype=np.float32)
-    for row, column, weight in found:
-        weights[row, column] = weight
+            level, _, run = line.partition("\t")
+            above = (_UNSEEN - int(level)) << (_FIELD * column)
+            for gram in map("".join, zip(run[::3], run[1::3], run[2::3], strict=False)):
+                grams[gram] = known(gram, 0) + above
     lists = stop_words()
     holders: dict[str, list[int]] = {}
     for column, language in enumerate(languages):
         for word in lists.get(language, ()):
             holders.setdefault(word, []).append(column)
-    return _Profiles(languages, rows, weights, {word: dict.fromkeys(columns, _STOP_WORD / len(columns)) for word, columns in holders.items()})
+    return _Profiles(languages, grams, {word: tuple((column, _STOP_WORD / len(columns)) for column in columns) for word, columns in holders.items()})

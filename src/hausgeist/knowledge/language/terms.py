@@ -18,14 +18,20 @@ from hausgeist.knowledge.language.compounds import parts
 from hausgeist.knowledge.language.figures import figures
 from hausgeist.knowledge.language.stopwords import stop_words
 
-__all__ = ["both", "exact", "words"]
+__all__ = ["both", "exact", "joined", "words"]
 
 _MARKS: Final = (
     r"\u0300-\u036f\u0483-\u0487\u0591-\u05bd\u0610-\u061a\u064b-\u065f\u0670\u0900-\u0963\u0966-\u0d7f\u0d80-\u0dff"
     r"\u0e31-\u0e4e\u0eb1-\u0ece\u102b-\u1049\u17b4-\u17d3"
 )
-_ASCII: Final = re.compile(r"[a-z0-9]+")
-_WORD: Final = re.compile(rf"(?:[^\W_]|[{_MARKS}])+")
+_APART: Final = bytes(byte if byte > 127 or chr(byte).isalnum() else ord(" ") for byte in range(256))
+"""What of ASCII stands between words becomes a space; bytes of other characters stay."""
+_ASCII: Final = bytes(range(128))
+_SIGN: Final = re.compile(rf"[^\w{_MARKS}]")
+"""What stands between words, of what is not ASCII."""
+_WORD: Final = re.compile(rf"[\w{_MARKS}]+")
+_FEW: Final = 8
+"""Signs that are taken out one after the other. Texts with more are gone through by an expression, so that none of them takes long."""
 _PAIRS: Final = r"\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uac00-\ud7af\U00020000-\U0003fffd"
 _THREES: Final = r"\u0e00-\u0e7f\u0e80-\u0eff\u1000-\u109f\u1780-\u17ff"
 _TOGETHER: Final = re.compile(rf"([{_PAIRS}]+)|([{_THREES}]+)")
@@ -56,6 +62,18 @@ def both(text: str, language: str) -> tuple[list[str], list[str]]:
     lower = plain(text)
     found, together = _cut(lower)
     return _formed(lower, found, together, language, ""), _short(found)
+
+
+def joined(text: str, language: str) -> tuple[str, str]:
+    """What `both` gives, with spaces between: as the index of words takes it, and quicker to make than the lists."""
+    lower = plain(text)
+    found, together = _cut(lower)
+    written = " ".join(_short(found))
+    if not together:
+        sought = " ".join(chain(filter(None, map(_forms(language, "").joined.__getitem__, found)), figures(lower)))
+        if sought:
+            return sought, written
+    return " ".join(_formed(lower, found, together, language, "")), written
 
 
 def exact(text: str) -> list[str]:
@@ -93,10 +111,19 @@ def plain(text: str) -> str:
 
 def _cut(text: str) -> tuple[list[str], frozenset[str]]:
     """The words, and those of them that are parts of a run of a script without spaces. Text is normalised and in lower case."""
+    data = text.encode("utf-8", "surrogatepass")
+    spaced = data.translate(_APART).decode("utf-8", "surrogatepass")
     if text.isascii():
-        return _ASCII.findall(text), frozenset()
-    words = _WORD.findall(text)
-    if _TOGETHER.search(text) is None:
+        return spaced.split(), frozenset()
+    letters = "".join(set(data.translate(None, _ASCII).decode("utf-8", "surrogatepass")))
+    signs = _SIGN.findall(letters)
+    if len(signs) <= _FEW:
+        for sign in signs:
+            spaced = spaced.replace(sign, " ")
+        words = spaced.split()
+    else:
+        words = _WORD.findall(spaced)
+    if _TOGETHER.search(letters) is None:
         return words, frozenset()
     found: list[str] = []
     together: set[str] = set()
@@ -121,12 +148,27 @@ class _Forms(dict[str, tuple[str, ...]]):
     def __init__(self, language: str, stop: frozenset[str]) -> None:
         super().__init__()
         self.stop = stop
+        self.joined = _Joined(self)
         self._form = _former(language)
 
     def __missing__(self, word: str) -> tuple[str, ...]:
         if len(self) >= _KEPT:
             self.clear()
         found = self[word] = () if word in self.stop else self._form(word)
+        return found
+
+
+class _Joined(dict[str, str]):
+    """The same with spaces between the terms of a word."""
+
+    def __init__(self, forms: _Forms) -> None:
+        super().__init__()
+        self._forms = forms
+
+    def __missing__(self, word: str) -> str:
+        if len(self) >= _KEPT:
+            self.clear()
+        found = self[word] = " ".join(self._forms[word])
         return found
 
 

@@ -12,9 +12,10 @@ from hausgeist.knowledge.parse.base import Limits, Source, Unreadable
 from hausgeist.knowledge.parse.encoding import decode, is_binary
 from hausgeist.knowledge.parse.formats import READERS, SUFFIXES
 
-__all__ = ["detect"]
+__all__ = ["HEAD", "detect", "head_of"]
 
-_HEAD = 1 << 16
+HEAD = 1 << 16
+"""Bytes that a file is known by."""
 
 _PICTURES = (
     (b"\x89PNG\r\n\x1a\n", "image/png"),
@@ -49,6 +50,8 @@ _FOREIGN = (
     (b"\xd7\xcd\xc6\x9a", "a drawing (WMF); export it as PDF"),
 )
 
+_FOREIGN_STARTS = tuple(signature for signature, _ in _FOREIGN)
+
 _ZIPPED = (
     ("wordprocessingml", "application/vnd.openxmlformats-officedocument.wordprocessingml.document"),
     ("ms-word.document", "application/vnd.openxmlformats-officedocument.wordprocessingml.document"),
@@ -76,7 +79,7 @@ _HEADING = re.compile(r"^#{1,6} \S", re.MULTILINE)
 
 def detect(source: Source, filename: str, limits: Limits) -> str:
     """The media type, one of `READERS`. Raises `Unreadable`, saying what the file is, for what no reader knows."""
-    head = source[:_HEAD] if isinstance(source, bytes) else _head(source)
+    head = source[:HEAD] if isinstance(source, bytes) else head_of(source)
     if not head:
         raise Unreadable("The file is empty.")
     found = _by_signature(source, head, limits)
@@ -90,10 +93,11 @@ def detect(source: Source, filename: str, limits: Limits) -> str:
     return found
 
 
-def _head(path: Path) -> bytes:
+def head_of(path: Path) -> bytes:
+    """The first `HEAD` bytes of a file. Raises `Unreadable` where the disk does not give them."""
     try:
         with path.open("rb") as file:
-            return file.read(_HEAD)
+            return file.read(HEAD)
     except OSError as error:
         raise Unreadable(f"The file could not be read from disk: {error.strerror or error}.") from error
 
@@ -130,6 +134,8 @@ def _foreign(head: bytes) -> str | None:
         return "a film or sound recording, and those are not transcribed"
     if head.startswith(b"bplist"):
         return "a property list of Apple's"
+    if not head.startswith(_FOREIGN_STARTS):
+        return None
     # A text may begin with the letters of a signature; a program, archive or film has zeros soon.
     sure = b"\x00" in head[:512] or is_binary(head)
     known = (kind for signature, kind in _FOREIGN if head.startswith(signature) and (sure or signature == b"%!PS" or not signature.isascii()))
@@ -237,7 +243,7 @@ def _html_within(start: str) -> bool:
 
 def _data(text: str, start: str, named: str) -> str | None:
     lines = [line for line in text.splitlines()[:20] if line.strip()]
-    whole = len(text) < _HEAD // 4
+    whole = len(text) < HEAD // 4
     if not whole:
         lines = lines[:-1] or lines
     if len(lines) > 1 and all(_is_json(line) and line.lstrip()[0] in "{[" for line in lines):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from functools import lru_cache
 
 __all__ = ["decode", "guess", "is_binary"]
 
@@ -28,7 +29,13 @@ def is_binary(data: bytes) -> bool:
     head = data[:_SAMPLE]
     if any(head.startswith(mark) for mark, _ in _MARKS) or _wide(head):
         return False
-    return b"\x00" in head or len(head) - len(head.translate(None, _CONTROLS)) > len(head) // 100
+    return b"\x00" in head or _controls(head) > len(head) // 100
+
+
+@lru_cache(maxsize=1)
+def _controls(data: bytes) -> int:
+    """How many characters of control there are. One file is asked about more than once, in a row."""
+    return len(data) - len(data.translate(None, _CONTROLS))
 
 
 def decode(data: bytes, declared: str | None = None) -> str:
@@ -110,9 +117,10 @@ def _wide(sample: bytes) -> str | None:
 
 def _wide_letters(sample: bytes) -> str | None:
     """UTF-16 of a script whose letters have no zero byte. Chance alone gives halves of characters and unassigned ones soon."""
-    sample = sample[: len(sample) & ~1]
-    if len(sample) < 16 or len(sample) - len(sample.translate(None, _CONTROLS)) < len(sample) // 100 + 1:
+    odd = len(sample) % 2
+    if len(sample) < 16 or _controls(sample) - (odd and sample[-1] in _CONTROLS) < (len(sample) - odd) // 100 + 1:
         return None
+    sample = sample[: len(sample) - odd]
     for encoding in ("utf-16-le", "utf-16-be"):
         try:
             text = sample.decode(encoding)

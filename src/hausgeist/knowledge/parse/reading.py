@@ -12,7 +12,7 @@ from typing import cast
 
 from hausgeist.errors import shown
 from hausgeist.knowledge.parse.base import Limits, Source, Unreadable
-from hausgeist.knowledge.parse.detect import detect
+from hausgeist.knowledge.parse.detect import HEAD, detect, head_of
 from hausgeist.knowledge.parse.formats import READERS
 from hausgeist.knowledge.parsed import Parsed
 
@@ -35,7 +35,10 @@ def read(path: Source, filename: str, limits: Limits) -> Parsed:
     Raises `Unreadable`, with a sentence that says why and what to do, and nothing else.
     """
     filename = PurePath(filename.replace("\\", "/")).name
-    media_type = detect(path, filename, limits)
+    source: Source = path
+    if isinstance(path, Path) and len(head := head_of(path)) < HEAD <= limits.file:
+        source = head  # It is all of the file, which is read once then.
+    media_type = detect(source, filename, limits)
     module, _, function = READERS[media_type].partition(":")
     try:
         reader = cast(_Reader, getattr(import_module(module), function))
@@ -45,7 +48,7 @@ def read(path: Source, filename: str, limits: Limits) -> Parsed:
         if isinstance(path, bytes) and media_type.startswith(_ON_DISK):
             parsed = _from_disk(reader, path, filename, limits)
         else:
-            parsed = reader(path, filename, limits)
+            parsed = reader(path if media_type.startswith(_ON_DISK) else source, filename, limits)
     except Unreadable:
         raise
     except (MemoryError, RecursionError) as error:

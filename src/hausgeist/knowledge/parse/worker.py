@@ -138,13 +138,12 @@ def _work(job: dict[str, Any], config: dict[str, Any], answers: int) -> bytes:
     parsed = read(path, job["filename"], limits)
     if "most" not in job:
         return encode(parsed)
-    from hausgeist.knowledge.language.terms import both
+    from hausgeist.knowledge.language.terms import joined
     from hausgeist.knowledge.parse.wire import encode_cut
     from hausgeist.knowledge.split import split
 
     pieces = split(parsed, most=job["most"], overlap=job["overlap"])
-    terms = [both(parsed.text[one.start : one.end], one.language) for one in pieces]
-    return encode_cut(parsed, pieces, [(" ".join(sought), " ".join(written)) for sought, written in terms])
+    return encode_cut(parsed, pieces, [joined(parsed.text[one.start : one.end], one.language) for one in pieces])
 
 
 def _tell(answers: int, said: dict[str, Any]) -> None:

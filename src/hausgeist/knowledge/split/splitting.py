@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from hausgeist.knowledge.language import detect
+from hausgeist.knowledge.language.running import Running
 from hausgeist.knowledge.parsed import Block, Kind, Page, Parsed, Piece
 from hausgeist.knowledge.split.sentences import sentences
-from hausgeist.knowledge.split.tokens import count
+from hausgeist.knowledge.split.tokens import count, weigh
 
 __all__ = ["Piece", "split"]
 
@@ -29,13 +30,7 @@ _TOLD = 300
 """Characters of a table's column titles or of a list's introducing line that are told in `heading`."""
 _APART = ("presentation", "powerpoint", "spreadsheet", "excel", "message/", "mbox", "outlook")
 """Parts of the media types whose pages are documents of their own."""
-_ENGLISH = "the of and to is that for with as was by are be it shall this or not"
-_GERMAN = (
-    "der die und das ist nicht für auf dem den ein eine einer einen von mit zu zum zur des werden wurde sich wird im durch oder aus bei als nach "
-    "auch sind war vom dass"
-)
-_SURE = {"en": frozenset(_ENGLISH.split()), "de": frozenset(_GERMAN.split())}
-"""Words that make up a sixth of nearly any text in the language, and of none in another."""
+_LEADING: frozenset[Kind] = frozenset(("heading", "title"))
 _BLANK_LINES = re.compile(r"\n[^\S\n]*\n\s*")
 _SPACE = re.compile(r"\s+")
 
@@ -68,7 +63,7 @@ def split(parsed: Parsed, *, most: int = 400, overlap: int = 0, detect: Callable
 
     `most`: tokens of a passage, at least 1 (the API allows 100 to 4,096); a sentence or row of more stands alone. `overlap`: tokens of whole
     sentences or rows at the end of a passage that are repeated at the beginning of the next where a text had to be cut, at most half of `most`.
-    `detect`: tells the language of a text (ISO 639-1).
+    `detect`: tells the language of a text (ISO 639-1) where its words alone do not, see `Running`.
     """
     cutter = _Cutter(parsed.text, most, min(overlap, most // 2), parsed.pages, detect)
     for section in _sections(parsed, most):
@@ -95,7 +90,7 @@ def _sections(parsed: Parsed, most: int) -> Iterator[_Section]:
                 if section.units:
                     yield section
                 page, path, section = here, [], _Section(())
-        if block.kind in ("heading", "title"):
+        if block.kind in _LEADING:
             level = block.level or 1
             while path and path[-1][0] >= level:
                 path.pop()
@@ -131,18 +126,20 @@ def _shared(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
 
 def _blocks(parsed: Parsed) -> Iterator[Block]:
     """As the parser gave them; text that stands in none is paragraphs, divided by blank lines."""
+    text = parsed.text
     done = 0
     for block in parsed.blocks:
-        yield from _loose(parsed.text, done, block.start)
-        if block.end > max(done, block.start):
-            yield block
-        done = max(done, block.end)
-    yield from _loose(parsed.text, done, len(parsed.text))
+        start, end = block.start, block.end
+        if start > done and not text[done:start].isspace():
+            yield from _loose(text, done, start)
+        if end > done:
+            if end > start:
+                yield block
+            done = end
+    yield from _loose(text, done, len(text))
 
 
 def _loose(text: str, start: int, end: int) -> Iterator[Block]:
-    if end - start <= 4 and not text[start:end].strip():
-        return
     for first, last in _parted(text, start, end, _BLANK_LINES):
         yield Block("paragraph", first, last)
 
@@ -169,23 +166,23 @@ def _trimmed(text: str, start: int, end: int) -> tuple[int, int] | None:
     return start, start + len(bare)
 
 
-def _units(text: str, block: Block, before: _Unit | None) -> Iterator[_Unit]:
+def _units(text: str, block: Block, before: _Unit | None) -> Iterable[_Unit]:
     kind = block.kind
     if kind == "table" and block.rows:
-        yield from _table(text, block)
-    elif kind in ("list", "code"):
+        return _table(text, block)
+    if kind in ("list", "code"):
         told = ""
         if kind == "list" and before is not None:
             introduced = before.leads and before.kind == "paragraph" and before.end - before.start <= _TOLD
             told = " ".join(text[before.start : before.end].split()) if introduced else before.told if before.kind == "list" else ""
-        for start, end in _lines(text, block.start, block.end):
-            yield _Unit(start, end, count(text[start:end]), kind, joined=True, told=told)
-    else:
-        place = _trimmed(text, block.start, block.end)
-        if place:
-            start, end = place
-            leads = kind in ("heading", "title") or (text[end - 1] in ":：" and end - start < 600) or (kind == "caption" and end - start < 600)
-            yield _Unit(start, end, count(text[start:end]), kind, leads)
+        return [_Unit(start, end, count(text[start:end]), kind, joined=True, told=told) for start, end in _lines(text, block.start, block.end)]
+    part = text[block.start : block.end]
+    bare = part.strip()
+    if not bare:
+        return ()
+    start = block.start if len(bare) == len(part) else block.start + len(part) - len(part.lstrip())
+    leads = kind in _LEADING or (bare[-1] in ":：" and len(bare) < 600) or (kind == "caption" and len(bare) < 600)
+    return (_Unit(start, start + len(bare), count(bare), kind, leads),)
 
 
 def _lines(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
@@ -221,24 +218,13 @@ class _Cutter:
         self.text = text
         self.most = most
         self.overlap = overlap
-        self.detect = detect
-        self._spoken = ""
+        self._languages = Running(detect)
         self.pieces: list[Piece] = []
         self._page_starts = [page.start for page in pages]
         self._page_numbers = [page.number for page in pages]
         self._path: tuple[str, ...] = ()
         self._held: list[_Unit] = []
         self._size = 0
-
-    def _language(self, start: int, end: int) -> str:
-        """Mostly that of the passage before, which is quicker to see than to find out."""
-        sure = _SURE.get(self._spoken)
-        if sure:
-            words = self.text[start : min(end, start + 400)].lower().split()
-            if len(words) >= 12 and sum(word in sure for word in words) * 6 >= len(words):
-                return self._spoken
-        self._spoken = self.detect(self.text[start : min(end, start + 1000)])
-        return self._spoken
 
     def cut(self, section: _Section) -> None:
         self._path = section.path
@@ -297,7 +283,7 @@ class _Cutter:
             places = [(unit.start, unit.end)]
         else:
             part = self.text[unit.start : unit.end]
-            places = [(unit.start + start, unit.start + end) for start, end in sentences(part, self._language(unit.start, unit.end))]
+            places = [(unit.start + start, unit.start + end) for start, end in sentences(part, self._languages.of(self.text, unit.start, unit.end))]
         parts: list[_Unit] = []
         for start, end in places:
             tokens = count(self.text[start:end])
@@ -315,11 +301,15 @@ class _Cutter:
                 start = white.end()  # A page of nothing else is passed over at once.
                 continue
             last = min(end, start + room)
-            while last < end and count(self.text[start:last]) < self.most // 2:
-                last = min(end, last + room)
+            weight = weigh(self.text[start:last])
+            while last < end and (weight + 99) // 100 < self.most // 2:
+                before, last = last, min(end, last + room)
+                weight += weigh(self.text[before:last])
             if last < end:
-                spaces = [match.start() for match in _SPACE.finditer(self.text, start + 1, last)]
-                last = spaces[-1] if spaces else last
+                bare = self.text[start:last].rstrip()
+                if len(bare) == last - start:
+                    bare = bare.rsplit(None, 1)[0]
+                last = start + len(bare)
             place = _trimmed(self.text, start, last)
             if place:
                 yield _Unit(*place, count(self.text[place[0] : place[1]]), unit.kind, joined=True, told=unit.told)
@@ -355,18 +345,22 @@ class _Cutter:
         return kept
 
     def _emit(self, held: Sequence[_Unit]) -> None:
-        start, end = held[0].start, held[-1].end
-        sizes: dict[Kind, int] = {}
-        for unit in held:
-            sizes[unit.kind] = sizes.get(unit.kind, 0) + unit.tokens
-        kind = max(sizes, key=lambda one: sizes[one])
-        path = [*self._path, held[0].told] if held[0].told else self._path
+        first = held[0]
+        start, end = first.start, held[-1].end
+        kind, tokens = first.kind, first.tokens
+        if len(held) > 1:
+            tokens = count(self.text[start:end])
+            if any(unit.kind != kind for unit in held):
+                sizes: dict[Kind, int] = {}
+                for unit in held:
+                    sizes[unit.kind] = sizes.get(unit.kind, 0) + unit.tokens
+                kind = max(sizes, key=sizes.__getitem__)
+        path = [*self._path, first.told] if first.told else self._path
         page = bisect_right(self._page_starts, start)
         number = self._page_numbers[max(0, page - 1)] if self._page_numbers else 1
-        body = self.text[start:end]
         before = self.pieces[-1] if self.pieces else None
-        if before and kind == before.kind == "table" and held[0].told and before.heading.startswith(_BETWEEN.join(self._path)):
+        if before and kind == before.kind == "table" and first.told and before.heading.startswith(_BETWEEN.join(self._path)):
             language = before.language  # One table is in one language.
         else:
-            language = self._language(start, end)
-        self.pieces.append(Piece(start, end, number, kind, _BETWEEN.join(path), count(body), language))
+            language = self._languages.of(self.text, start, end)
+        self.pieces.append(Piece(start, end, number, kind, _BETWEEN.join(path), tokens, language))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 
 import pytest
@@ -59,3 +61,10 @@ def test_it_is_quick_however_long_a_text_is() -> None:
     for _ in range(20):
         assert detect(text) == "en"
     assert (time.process_time() - began) / 20 < 0.01
+
+
+def test_nothing_heavy_is_loaded_to_know_a_language() -> None:
+    """A process that reads documents needs it for the first of them."""
+    code = "import sys; from hausgeist.knowledge.language import detect; print(detect('délai de préavis pour le bail'), 'numpy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["fr", "False"]

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import re
+from collections import Counter
+from pathlib import Path
+from random import Random
+
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from hausgeist.knowledge.language import figures as figures_module
 from hausgeist.knowledge.language import words
 from hausgeist.knowledge.language.compounds import parts
 from hausgeist.knowledge.language.figures import figures
-from hausgeist.knowledge.language.terms import both, exact, plain
+from hausgeist.knowledge.language.terms import both, exact, joined, plain
+
+DATA = Path(__file__).parents[3] / "data"
 
 
 def same(one: str, other: str, language: str) -> bool:
@@ -139,6 +149,16 @@ def test_no_text_takes_long(text: str) -> None:
 @settings(max_examples=100, deadline=None)
 def test_both_at_once_are_the_same_as_one_after_the_other(text: str, language: str) -> None:
     assert both(text, language) == (words(text, language), exact(text))
+    assert joined(text, language) == (" ".join(words(text, language)), " ".join(exact(text)))
+
+
+@pytest.mark.parametrize(
+    "text", ["to be or not to be", "", "?!", "the 5 of it", "der Vertrag von 2010", "日本語 and English", "x" * 200, "Mietvertrag 3.5.2026"]
+)
+@pytest.mark.parametrize("language", ["en", "de", "und", "ja"])
+def test_terms_with_spaces_between_are_those_of_the_lists(text: str, language: str) -> None:
+    for _ in range(2):
+        assert joined(text, language) == (" ".join(words(text, language)), " ".join(exact(text)))
 
 
 @pytest.mark.parametrize(
@@ -156,3 +176,59 @@ def test_both_at_once_are_the_same_as_one_after_the_other(text: str, language: s
 )
 def test_figures_are_found_whatever_stands_around(text: str, terms: str) -> None:
     assert terms in figures(plain(text))
+
+
+@pytest.mark.parametrize(
+    ("language", "digest"),
+    [("en", "fbce92709b3b0d42"), ("de", "4381d245f4688d74")],
+)
+def test_terms_are_those_that_indexes_were_made_with(language: str, digest: str) -> None:
+    """Where they change, `FORMAT` of the index of words must change with them: what was indexed before would not be found."""
+    made = hashlib.sha256()
+    for article in json.loads((DATA / "xquad" / f"xquad.{language}.json").read_text("utf-8"))["data"]:
+        for paragraph in article["paragraphs"]:
+            for text in (paragraph["context"], *(one["question"] for one in paragraph["qas"])):
+                sought, written = both(text, language)
+                made.update("\n".join((*sorted(sought), "", *written, "")).encode())
+    assert made.hexdigest()[:16] == digest
+
+
+_SIGNS = "abzAZ09 _-.,'’“”–—…\n\t\x00\x1c\x85\u00a0\u00ad\u3000éßıİſﬁ²½١٣ⅧΑΩσςДж日本語のカ한국ไทยက្កक्षिּבا٠\u0301\u0483😀𝐀\ud800"
+
+
+@given(st.one_of(st.text(max_size=200), st.text(alphabet=_SIGNS, max_size=200)))
+@example("".join(map(chr, range(0x2000, 0x2100))))
+@settings(max_examples=150, deadline=None)
+def test_words_are_set_apart_as_their_definition_says(text: str) -> None:
+    """Letters, digits and the marks that belong to them, one word as long as they go on; here by looking at each character."""
+    from hausgeist.knowledge.language.terms import _MARKS, _cut
+
+    lower = plain(text)
+    whole = re.findall(rf"(?:[^\W_]|[{_MARKS}])+", lower)
+    found, together = _cut(lower)
+    if together:
+        assert set("".join(whole)) == set("".join(found))
+    else:
+        assert found == whole
+
+
+_PIECES = """
+the in of de mai may mar märz october 10 5 2010 1 12 123 1234 2,000 1.5 3rd 5th 03 art. art § §§ section no. nr. nr ab a-12 iso iso-9001 de12 x bc
+- +49 it's (may (5) 50% 1990–2000 12. 10, 1950s st 年 ٣ é до 1'000 12/3 3/ 2010-05-03 3. 2026 03.05.2026 5:30 _5 a_5 5_ $5 “5” 5; 5: artikel v2 0
+1234567890123456 may. (art. 5年3月2日 2026年5月3日 e.g. u.s. c++ 5+ – 1.2.3 5,105,768 0x1f 005th 007
+"""
+
+
+def test_numbers_that_stand_alone_are_those_that_a_closer_look_finds() -> None:
+    """The short way for numbers with nothing beside them gives what the long way gives for all."""
+    chance = Random(5)
+    pieces = _PIECES.split()
+    short = 0
+    for _ in range(4_000):
+        between = [chance.choice((" ", " ", " ", "\n", "", ", ", ". ", "  ")) for _ in range(12)]
+        text = "".join(chance.choice(pieces) + one for one in between[: chance.choice((1, 2, 3, 4, 12))])
+        places = [found.span() for found in re.finditer("[0-9]+", text)]
+        slow = figures_module._written(figures_module._around(text, places)) if places else []
+        assert Counter(figures(text)) == Counter(slow), text
+        short += bool(places) and bool(figures_module._parted(text, places)[0])
+    assert short > 200

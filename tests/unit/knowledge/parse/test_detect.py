@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from hausgeist.knowledge.parse.base import Limits, Unreadable
-from hausgeist.knowledge.parse.detect import detect
+from hausgeist.knowledge.parse.detect import HEAD, detect
 from hausgeist.knowledge.parse.encoding import decode
 from hausgeist.knowledge.parse.formats import READERS, SUFFIXES
+from hausgeist.knowledge.parse.reading import read
 from tests.unit.knowledge.parse.making import docx, odf, pptx, xlsx, zipped
 
 GERMAN = "Die Kündigung muss schriftlich erfolgen; sie wird zum Monatsende wirksam. Größere Änderungen bedürfen der Schriftform."
@@ -111,3 +112,25 @@ def test_a_broken_byte_among_good_ones_does_not_change_the_encoding() -> None:
 def test_every_suffix_leads_to_a_reader() -> None:
     assert set(SUFFIXES.values()) <= set(READERS)
     assert all(suffix.startswith(".") and suffix == suffix.lower() for suffix in SUFFIXES)
+
+
+@pytest.mark.parametrize("size", [20, HEAD - 1, HEAD, HEAD + 1, 3 * HEAD])
+def test_a_file_is_read_whole_whether_or_not_it_is_known_by_all_of_it(tmp_path: Path, size: int) -> None:
+    path = tmp_path / "given"
+    path.write_bytes(b"word " * ((size - 4) // 5) + b"x" * ((size - 4) % 5) + b" end")
+    assert path.stat().st_size == size
+    text = read(path, "notes.txt", Limits()).text
+    assert len(text) == size
+    assert text.endswith(" end")
+
+
+def test_a_small_file_over_the_limit_is_refused_all_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "given"
+    path.write_bytes(b"word " * 1_000)
+    with pytest.raises(Unreadable, match="more than 0 MiB"):
+        read(path, "notes.txt", Limits(file=4_000))
+
+
+@pytest.mark.parametrize("last", [b"", b"\x01"])
+def test_one_control_at_the_end_makes_no_other_encoding(last: bytes) -> None:
+    assert decode(b"abcdefghijklmnop" + last) == "abcdefghijklmnop" + last.decode()

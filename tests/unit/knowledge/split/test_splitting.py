@@ -133,6 +133,20 @@ def test_what_is_no_language_is_cut_all_the_same(giant: str) -> None:
     assert max(piece.tokens for piece in pieces) <= 200
 
 
+def test_what_is_no_language_is_cut_at_white_space_where_there_is_some() -> None:
+    random = Random(3)
+    giant = "".join(
+        random.choice(("abcdefgh", "0123456789", "日本語", "é")) + random.choice((" ", "  ", "\t", "\u00a0", "-")) for _ in range(6_000)
+    ).strip()
+    parsed = document(("paragraph", giant))
+    pieces = split(parsed, most=50)
+    assert len(pieces) > 100
+    for earlier, later in pairwise(pieces):
+        between = parsed.text[earlier.end : later.start]
+        assert between
+        assert between.isspace()
+
+
 def test_text_without_blocks_is_paragraphs_and_nothing_gives_nothing() -> None:
     assert [(piece.start, piece.end) for piece in split(Parsed(text="  One.\n\nTwo.\n"))] == [(2, 12)]
     assert split(Parsed(text=" \n ")) == []

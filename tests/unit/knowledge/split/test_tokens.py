@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hausgeist.knowledge.split.tokens import count
+from hausgeist.knowledge.split.tokens import _WEIGHT, count, weigh
 
 # Texts, and the geometric mean of the tokens that the vocabularies of Qwen 2, Llama 3 and Gemma 4 make of them.
 KNOWN = [
@@ -31,3 +31,9 @@ def test_nothing_and_white_space_are_nothing() -> None:
 @given(st.text(), st.text())
 def test_parts_are_never_fewer_than_the_whole(one: str, other: str) -> None:
     assert max(count(one), count(other)) <= count(one + other) <= count(one) + count(other)
+
+
+@given(st.text(st.characters(), max_size=200), st.text(max_size=50))
+def test_a_text_weighs_what_its_bytes_weigh(one: str, other: str) -> None:
+    assert weigh(one) == sum(_WEIGHT.get(byte, 0) for byte in one.encode("utf-8", "surrogatepass"))
+    assert weigh(one + other) == weigh(one) + weigh(other)

@@ -38,7 +38,9 @@ def read(source: Source, filename: str, limits: Limits) -> Parsed:
 
 def add_text(draft: Draft, text: str) -> None:
     """Feed a draft with text as people type it."""
-    lines = [line.rstrip() for line in re.split(r"\r\n?|\n", text)]
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    lines = map(str.rstrip, text.split("\n"))
     group: list[str] = []
     for line in [*lines, ""]:
         if draft.full:
