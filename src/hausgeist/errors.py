@@ -16,7 +16,8 @@ HausgeistError
 │   ├── NotEnoughMemory     a model does not fit beside what is loaded and in use
 │   ├── LoadFailed          the engine could not load the model
 │   ├── EngineCrashed       the worker died while it answered
-│   └── EngineFailed        the worker answered with an error of its own
+│   ├── EngineFailed        the worker answered with an error of its own
+│   └── Unresolved          no name server knows the host
 ├── EgressRefused           an outbound connection that the settings do not allow
 └── StoreError              the home folder or database cannot be used
     ├── SchemaTooNew        written by a newer Hausgeist
@@ -47,6 +48,7 @@ __all__ = [
     "StoreError",
     "TooLarge",
     "Unavailable",
+    "Unresolved",
     "shown",
 ]
 
@@ -148,6 +150,10 @@ class EngineCrashed(Unavailable):
 
 class EngineFailed(Unavailable):
     """The engine answered with an error."""
+
+
+class Unresolved(Unavailable):
+    """The name of a host is not known here; is this machine connected to the network?"""
 
 
 class EgressRefused(HausgeistError):

@@ -104,6 +104,19 @@ def test_an_answer_with_everything_in_it(page: Page) -> None:
     expect(page.locator(".answer table td").nth(1)).to_have_text("36")
 
 
+def test_a_formula_ends_a_paragraph_at_the_beginning_of_a_line_only(page: Page) -> None:
+    """`$$` within a line is text, or a formula in the line; the line stays in one piece."""
+    open_new(page, "fake:echo")
+    ask(page, "Costs $$ or so, \\[ at most.\nGiven $$x^2$$ here, and\n$$ unfinished\n\nBefore\n$$y^2$$\nAfter\n\\[z^2\\]\nEnd")
+    answered(page)
+    answer = page.locator(".answer.last")
+    expect(answer.locator("p", has_text="Costs $$ or so, [ at most.")).to_contain_text("$$ unfinished")
+    expect(answer.locator("p", has_text="Costs").locator("math")).to_have_count(1)
+    for text in ("Before", "After", "End"):
+        expect(answer.get_by_text(text, exact=True)).to_be_visible()
+    expect(answer.locator("math")).to_have_count(3)
+
+
 def test_edit_make_again_and_branches(page: Page) -> None:
     open_new(page, "fake:echo")
     ask(page, "first question")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from hausgeist.engines.specimen import write_specimen
 from tests.acceptance.support import ServerProcess
@@ -251,6 +252,36 @@ def test_who_only_reads_sees_no_button_that_is_not_theirs(open_browser: Callable
     page.get_by_role("link", name="Installed", exact=True).click()
     row(page, "guide").get_by_role("button", name="More for guide").click()
     expect(page.get_by_role("menuitem")).to_have_text(["Details"])
+    assert not violations(page)
+
+
+def test_the_list_in_the_chat_says_what_fits(page: Page, server: ServerProcess) -> None:
+    token = json.loads((server.home / "run" / "server.json").read_text())["token"]
+    with httpx.Client(base_url=server.url, headers={"authorization": f"Bearer {token}"}, trust_env=False) as client:
+        for _ in range(200):
+            pull = client.post("/house/v1/models/pulls", json={"model": "qwen3.5:4b"}).raise_for_status().json()
+            if client.get(f"/house/v1/models/pulls/{pull['id']}").json()["status"] == "done":
+                break
+            time.sleep(0.05)
+    page.goto("/")
+    page.locator("#model").click()
+    one = page.get_by_role("option", name="qwen3.5:4b")
+    expect(one).to_contain_text("fits ·")
+    page.keyboard.press("Escape")
+
+    def too_large(route: Route) -> None:
+        answer = route.fetch()
+        said = answer.json()
+        for found in said["data"]:
+            found["fits"] = False
+        route.fulfill(response=answer, json=said)
+
+    page.evaluate("sessionStorage.clear()")
+    page.route("**/house/v1/models/fits?*", too_large)
+    page.reload()
+    page.locator("#model").click()
+    expect(one).to_contain_text("too large for this machine ·")
+    expect(page.get_by_role("option", name="guide")).not_to_contain_text("fits")
     assert not violations(page)
 
 

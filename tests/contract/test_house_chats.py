@@ -309,12 +309,15 @@ def test_erasing_reaches_the_memory_of_the_engine(server: Live, people: People) 
 
 def test_a_project_is_removed_with_all_that_was_said_in_it(server: Live, people: People) -> None:
     begin(people.abroad, "said abroad")
-    ok(people.owner.delete(f"/house/v1/projects/{people.project}"), 204)
+    answer = ok(people.owner.delete(f"/house/v1/projects/{people.project}"))
+    assert answer["id"] == people.project
+    receipt = answer["erasure"]
+    assert (receipt["project"], receipt["user"], receipt["erased"]["chats"], receipt["failed"]) == (people.project, None, 1, {})
     query = "SELECT count(*) FROM conversations WHERE project = ?"
     assert server.app.database.read(lambda connection: connection.exec_driver_sql(query, (people.project,)).scalar()) == 0
     server.run(server.app.governor.flush())
     row = server.app.governor.audit.entries(action="erasure.create", outcome="done")[0]
-    assert people.project in row.target
+    assert row.target == f"{receipt['id']}: {people.project}"
     assert json.loads(row.detail)["counts"]["chats"] == 1
     before = begin(people.ada, "still here")
     assert people.owner.delete("/house/v1/projects/default").status_code == 409

@@ -175,7 +175,7 @@ def test_they_are_erased_with_the_person_and_the_project(server: Live, people: P
     server.run(server.app.workspace.remove_user(people.users["eve"]))
     assert ok(people.ada.get(PROMPTS))["data"] == []
     with httpx.Client(base_url=server.url) as owner:
-        ok(owner.delete(f"/house/v1/projects/{people.abroad_project}"), 204)
+        ok(owner.delete(f"/house/v1/projects/{people.abroad_project}"))
     for table in ("personas", "prompts"):
         query = f"SELECT count(*) FROM {table} WHERE project IN (?, ?)"
         assert (

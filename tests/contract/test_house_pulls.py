@@ -82,16 +82,46 @@ def test_what_is_wrong_is_said(http: httpx.Client) -> None:
     assert "nothing-like-it" in failed["error"]
 
 
+def test_offline_a_pull_fails_at_once_and_says_what_to_do(tmp_path: Path) -> None:
+    server = Live(home=tmp_path, settings={"offline": True})
+    server.start()
+    try:
+        with httpx.Client(base_url=server.url, timeout=30) as client:
+            failed = ended(client, client.post(PULLS, json={"model": "qwen3:0.6b"}).json()["id"])
+            assert (failed["status"], failed["attempts"]) == ("failed", 1)
+            assert "offline = false" in failed["error"]
+            assert "hausgeist import" in failed["error"]
+    finally:
+        server.stop()
+
+
 def test_only_owners_of_the_house_pull(server: Live) -> None:
     _, key = server.run(server.app.workspace.create_key(project="default", name="owner of a project", role="owner"))
     with httpx.Client(base_url=server.url, timeout=30, headers={"authorization": f"Bearer {key}"}) as client:
         assert client.post(PULLS, json={"model": "small"}).status_code == 403
         assert client.get(PULLS).status_code == 200
         pulls = client.get(PULLS).json()["data"]
+        assert_no_path(server, client, pulls[0]["id"])
         assert client.delete(f"{PULLS}/{pulls[0]['id']}").status_code == 403
         assert client.get("/house/v1/models/export?model=small").status_code == 403
         assert client.get("/house/v1/models/fits?model=qwen3:8b").status_code == 200
         assert client.get("/house/v1/models/catalogue?words=qwen3:8b").json()["data"][0]["name"] == "qwen3:8b"
+
+
+def assert_no_path(server: Live, member: httpx.Client, pull: str) -> None:
+    """What went wrong with a file names its folder to the owner of the house, and to no member."""
+    why = "'/srv/secret place/a.gguf' cannot be read"
+    query = "UPDATE jobs SET error = ?, payload = json_set(payload, '$.reference', ?) WHERE id = ?"
+    where = (why, "/srv/secret place/a.gguf", pull)
+    server.app.database.write_sync(lambda connection: connection.exec_driver_sql(query, where).rowcount)
+    with httpx.Client(base_url=server.url, timeout=30) as owner:
+        told = owner.get(f"{PULLS}/{pull}").json()
+        assert (told["error"], told["reference"]) == (why, "/srv/secret place/a.gguf")
+    for answer in (member.get(f"{PULLS}/{pull}"), member.get(PULLS), member.get("/house/v1/models/pushes")):
+        assert answer.status_code == 200
+        assert "secret place" not in answer.text
+    told = member.get(f"{PULLS}/{pull}").json()
+    assert (told["error"], told["reference"]) == ("'a.gguf' cannot be read", "a.gguf")
 
 
 def test_what_fits(http: httpx.Client) -> None:

@@ -10,7 +10,7 @@ import typer
 
 from hausgeist.cli.console import ago, hint, note, print_json, table
 from hausgeist.cli.help import Command, Group, examples
-from hausgeist.cli.house import House, in_house
+from hausgeist.cli.house import House, in_house, tell_receipt
 from hausgeist.cli.options import Home, Json
 from hausgeist.cli.user import Role
 
@@ -89,13 +89,14 @@ def rename(
     in_house(home, work)
 
 
-def rm(project: Which, *, home: Home = None) -> None:
+def rm(project: Which, *, as_json: Json = False, home: Home = None) -> None:
     """remove a project, with its keys, memberships and all that was said in it."""
 
     async def work(house: House) -> None:
         gone = await house.change("project.delete", project, house.workspace.remove_project(project))
-        await house.forget(project=gone.id)
+        receipt = await house.forget(project=gone.id)
         note(f"removed project {gone.name}")
+        tell_receipt(receipt, as_json=as_json)
 
     in_house(home, work)
 

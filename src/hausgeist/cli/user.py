@@ -10,7 +10,7 @@ import typer
 
 from hausgeist.cli.console import ago, hint, note, print_json, say, table
 from hausgeist.cli.help import Command, Group, examples
-from hausgeist.cli.house import House, choose_password, in_house
+from hausgeist.cli.house import House, choose_password, in_house, tell_receipt
 from hausgeist.cli.options import Home, Json
 from hausgeist.cli.running import find
 
@@ -25,7 +25,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(cls=Group, no_args_is_help=True, rich_markup_mode=None)
     group.command("create", cls=Command, epilog=examples("hausgeist user create ada --invite", "hausgeist user create bob --role reader"))(create)
     group.command("list", cls=Command, epilog=examples("hausgeist user list", "hausgeist user list --json"))(list_users)
-    group.command("rm", cls=Command, epilog=examples("hausgeist user rm ada"))(rm)
+    group.command("rm", cls=Command, epilog=examples("hausgeist user rm ada", "hausgeist user rm ada --json > receipt.json"))(rm)
     group.command("invite", cls=Command, epilog=examples("hausgeist user invite ada"))(invite)
     group.command("passwd", cls=Command, epilog=examples("hausgeist user passwd ada", "pass show ada | hausgeist user passwd ada"))(passwd)
     group.command("role", cls=Command, epilog=examples("hausgeist user role ada owner"))(role)
@@ -75,13 +75,14 @@ def list_users(*, as_json: Json = False, home: Home = None) -> None:
     in_house(home, work)
 
 
-def rm(user: Name, *, home: Home = None) -> None:
+def rm(user: Name, *, as_json: Json = False, home: Home = None) -> None:
     """remove a person, with their keys, sessions, memberships and all that they have said."""
 
     async def work(house: House) -> None:
         gone = await house.change("user.delete", user, house.workspace.remove_user(user))
-        await house.forget(user=gone.id)
+        receipt = await house.forget(user=gone.id)
         note(f"removed {gone.name}")
+        tell_receipt(receipt, as_json=as_json)
 
     in_house(home, work)
 

@@ -48,11 +48,13 @@ def _theirs(table: Table, user: str | None, project: str | None) -> ColumnElemen
     return and_(*(column == value for column, value in wanted if value is not None))
 
 
-def leave(connection: Connection, user: str | None, project: str | None) -> None:
-    """For `workspace`: what a user or a project that is just being removed leaves behind. The bytes of files are `Files.collect`'s to remove."""
-    erase_rows(connection, user=user, project=project)
-    connection.execute(delete(batches).where(_theirs(batches, user, project)))
-    forget_files(connection, user=user, project=project)
+def leave(connection: Connection, user: str | None, project: str | None) -> dict[str, int]:
+    """For `workspace`: what a user or a project that is just being removed leaves behind. How many went, by kind; the bytes of files are
+    `Files.collect`'s to remove."""
+    gone = erase_rows(connection, user=user, project=project)
+    gone["batches"] = connection.execute(delete(batches).where(_theirs(batches, user, project))).rowcount
+    gone["files"] = forget_files(connection, user=user, project=project)[0]
+    return gone
 
 
 def remove_orphans(connection: Connection) -> dict[str, int]:

@@ -30,6 +30,11 @@ _LOCAL_SUFFIXES = (".local", ".lan", ".internal", ".home.arpa", ".localhost")
 _PULLS = frozenset({"model source", "model header", "model download"})
 """Purposes for which the places that models come from may be contacted."""
 
+_BY_HAND = (
+    " Either set offline = false in hausgeist.toml and start it anew, or bring the model as a file: 'hausgeist export' on a machine that has it, "
+    "'hausgeist import' here."
+)
+
 _PUSHES = frozenset({"model push"})
 """Purposes for which only registries may be contacted that the owner named."""
 
@@ -102,7 +107,8 @@ class AllowList:
         if self._offline:
             if upstream and is_this_machine(host):
                 return ""
-            return f"This server is offline (offline = true) and does not connect to {where}."
+            refusal = f"This server is offline (offline = true) and does not connect to {where}."
+            return refusal + (_BY_HAND if purpose in _PULLS else "")
         if tools and not upstream:
             return f"{where} is not an MCP server that this server may ask. Its owner can name it in hausgeist.toml: [mcp.NAME] with its url."
         entries = self._entries

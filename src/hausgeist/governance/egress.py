@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.request import getproxies, proxy_bypass
 
-from hausgeist.errors import EgressRefused, HausgeistError, StoreError, TooLarge, Unavailable
+from hausgeist.errors import EgressRefused, HausgeistError, StoreError, TooLarge, Unavailable, Unresolved
 from hausgeist.governance.allow import AllowList
 from hausgeist.governance.service import Governor
 from hausgeist.identity import Origin, Principal, is_loopback_name, is_this_machine
@@ -102,7 +102,8 @@ class Egress:
         `timeout` is in seconds for all of it; `None` limits only the connecting. `recorded` is shared by the requests of one task that makes
         many: each host then gets one row, not one per request (refusals always get theirs). `read_buffer`: bytes that may wait to be read.
 
-        Raises `EgressRefused`; `Unavailable` when the host cannot be reached. What breaks while the body is read is aiohttp's own error.
+        Raises `EgressRefused`; `Unavailable` when the host cannot be reached (`Unresolved`: its name is not known). What breaks while the body is
+        read is aiohttp's own error.
         """
         wish = _Wish(purpose, who, origin, recorded)
         target = self._permit(url, wish)
@@ -171,7 +172,7 @@ class Egress:
         timeout: float | ClientTimeout | None,
         read_buffer: int | None,
     ) -> ClientResponse:
-        from aiohttp import ClientError, ClientTimeout
+        from aiohttp import ClientConnectorDNSError, ClientError, ClientTimeout
 
         shown = _shown(target)
         if not is_this_machine(_host(target)) and (wish.recorded is None or shown not in wish.recorded):
@@ -198,6 +199,11 @@ class Egress:
             )
         except EgressRefused as error:
             raise self._refused(error.message, target, wish) from None
+        except ClientConnectorDNSError as error:
+            raise Unresolved(
+                f"{shown} cannot be reached ({_cause(error)}): no name server knows this name. Check that this machine is connected to the "
+                "network, and how the name is written."
+            ) from error
         except (ClientError, OSError, TimeoutError) as error:
             cause = "no answer in time" if isinstance(error, TimeoutError) else _cause(error)
             raise Unavailable(f"{shown} cannot be reached ({cause}).") from error

@@ -17,7 +17,7 @@ from hausgeist.governance.audit import Outcome
 from hausgeist.governance.service import Governor
 from hausgeist.identity import Origin, Principal
 
-__all__ = ["Erased", "Eraser", "Erasure", "Receipt", "Subject"]
+__all__ = ["Erased", "Eraser", "Erasure", "Receipt", "Subject", "new_receipt", "write_down"]
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ class Erasure:
 
     async def erase(self, who: Principal, action: str, subject: Subject, *, origin: Origin) -> Receipt:
         """Demand `action`, then erase. The receipt is in the audit table when this returns. Raises `NotAllowed`."""
-        receipt = f"erasure_{secrets.token_hex(12)}"
+        receipt = new_receipt()
         await self._governor.demand(who, action, target=f"{receipt}: {subject}", origin=origin, project=subject.project)
         began = time.monotonic()
         counts: dict[str, int] = {}
@@ -97,7 +97,17 @@ class Erasure:
         done = Receipt(
             id=receipt, subject=subject, at=time.time(), seconds=time.monotonic() - began, counts=counts, remains=remains, failed=failed
         )  # fmt: skip
-        detail = json.dumps({"counts": counts, **({"failed": failed} if failed else {})})
-        outcome: Outcome = "failed" if failed else "done"
-        await self._governor.record(who, action, target=f"{receipt}: {subject}", origin=origin, outcome=outcome, detail=detail)
+        await write_down(self._governor, who, action, done, origin=origin)
         return done
+
+
+def new_receipt() -> str:
+    """An id."""
+    return f"erasure_{secrets.token_hex(12)}"
+
+
+async def write_down(governor: Governor, who: Principal, action: str, receipt: Receipt, *, origin: Origin) -> None:
+    """The receipt is in the audit table when this returns."""
+    detail = json.dumps({"counts": dict(receipt.counts), **({"failed": dict(receipt.failed)} if receipt.failed else {})})
+    outcome: Outcome = "failed" if receipt.failed else "done"
+    await governor.record(who, action, target=f"{receipt.id}: {receipt.subject}", origin=origin, outcome=outcome, detail=detail)

@@ -13,7 +13,7 @@ from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import asdict
 from typing import Any, Final
 
-from hausgeist.errors import HausgeistError, NotFound, StoreError, Unavailable, shown
+from hausgeist.errors import EgressRefused, HausgeistError, NotFound, StoreError, Unavailable, Unresolved, shown
 from hausgeist.identity import Origin, Principal
 from hausgeist.library.reference import public
 from hausgeist.library.transfer import Progress
@@ -22,6 +22,8 @@ from hausgeist.store.jobs import Job, Jobs, Task
 __all__ = ["Followed", "Transfers", "asked_by", "asker"]
 
 _ATTEMPTS: Final = 10
+_ATTEMPTS_TO_RESOLVE: Final = 3
+"""Names that are not known now will hardly be within the hour."""
 _LOOK: Final = 0.5
 _MOVING: Final = frozenset({"downloading", "uploading"})
 
@@ -98,7 +100,7 @@ class Transfers:
         self._closing = False
 
     def register(self, work: Work) -> None:
-        self._jobs.register(self._kind, lambda task: self._run(task, work))
+        self._jobs.register(self._kind, lambda task: self._run(task, work), hopeless=_is_hopeless)
 
     @property
     def waiting(self) -> list[Job]:
@@ -219,6 +221,11 @@ class Transfers:
     @property
     def _stopped(self) -> str:
         return f"The {self._kind} was stopped. Started again, it goes on where it was."
+
+
+def _is_hopeless(job: Job, error: Exception) -> bool:
+    """What the settings do not allow they allow no sooner than they are changed, and the server started anew."""
+    return isinstance(error, EgressRefused) or (isinstance(error, Unresolved) and job.attempts >= _ATTEMPTS_TO_RESOLVE)
 
 
 async def _save(task: Task, followed: Followed) -> None:

@@ -35,6 +35,8 @@ _PRUNE_SECONDS = 3600.0
 
 log = logging.getLogger(__name__)
 
+Hopeless = Callable[[Job, Exception], bool]
+"""Whether trying again cannot help a job that failed like this."""
 Handler = Callable[["Task"], Awaitable[Mapping[str, Any] | None]]
 """Does a job and returns its result. Cancelled like any coroutine; should it go on in a thread, that thread looks at `Task.cancelled`."""
 
@@ -99,6 +101,7 @@ class Jobs:
         self._keep = keep
         self._worker = this_process()
         self._handlers: dict[str, Handler] = {}
+        self._hopeless: dict[str, Hopeless] = {}
         self._running: dict[str, _Running] = {}
         self._resting = 0
         self._done: list[str] = []
@@ -107,11 +110,13 @@ class Jobs:
         self._loop: asyncio.Task[None] | None = None
         self._pruned = 0.0
 
-    def register(self, kind: str, handler: Handler) -> None:
-        """Say who does the jobs of a kind, before `start`."""
+    def register(self, kind: str, handler: Handler, *, hopeless: Hopeless = lambda job, error: False) -> None:
+        """Say who does the jobs of a kind, before `start`. `hopeless`: failures of this kind that are not tried again, besides those that never
+        are (what is wrong, not allowed, not there or too large)."""
         if kind in self._handlers:
             raise ValueError(f"jobs of kind {kind!r} have a handler already")
         self._handlers[kind] = handler
+        self._hopeless[kind] = hopeless
 
     async def enqueue(
         self, kind: str, payload: Mapping[str, Any], *, key: str | None = None, priority: int = 0, delay: float = 0.0, max_attempts: int = 5
@@ -330,7 +335,7 @@ class Jobs:
         else:
             text = f"{type(error).__name__}; the log has the details."
             log.exception("job %s (%s) failed", job.id, job.kind)
-        if isinstance(error, _HOPELESS) or job.attempts >= job.max_attempts:
+        if isinstance(error, _HOPELESS) or job.attempts >= job.max_attempts or self._hopeless[job.kind](job, error):
             await self._settle(job, lambda connection: records.finish(connection, job.id, self._worker, "failed", error=text))
             return
         # The random part keeps jobs that failed together (a server was away) from coming back together.

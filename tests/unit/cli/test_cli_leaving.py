@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from hausgeist.conversations.chats import Chats
 from hausgeist.conversations.content import message
 from hausgeist.files import Files, Uploads
 from hausgeist.files.folder import Folder
+from hausgeist.governance import AuditLog
 from hausgeist.identity import Principal
 from hausgeist.serving.caches import JOB
 from hausgeist.store.database import Database
@@ -54,15 +56,35 @@ async def bring(database: Database, home: Path, who: Principal) -> None:
 def test_nothing_of_it_stays(tmp_path: Path, command: tuple[str, ...], left: int, capsys: pytest.CaptureFixture[str]) -> None:
     user, project = asyncio.run(said(tmp_path))
     assert main([*command, "--home", str(tmp_path)]) == 0
-    capsys.readouterr()
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert f"chats: {2 - left}" in told.err
+    assert f"batches: {2 - left}, files: {2 - left}" in told.err
     database = Database.open(tmp_path)
     try:
         for table in ("conversations", "items", "items_words", "files", "uploads", "upload_parts", "batches"):
             assert database.read(lambda connection, table=table: connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar()) == left
         assert len(list((tmp_path / "files").glob("[!.]*"))) == 2 * left
+        [row] = AuditLog(database).entries(action="erasure.create")
+        assert row.target.split(": ")[1] == (user if command[0] == "user" else project)
+        assert f"receipt {row.target.split(': ')[0]};" in told.err
+        assert json.loads(row.detail)["counts"]["chats"] == 2 - left
         [job] = Jobs(database).list(kind=JOB)
         assert job.payload == ({"user": user, "project": None} if command[0] == "user" else {"user": None, "project": project})
         if not left:
             assert not [file for file in tmp_path.glob("hausgeist.db*") if b"pflichtentbindung" in file.read_bytes().lower()]
     finally:
         database.close()
+
+
+def test_a_receipt_for_programs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    user, _ = asyncio.run(said(tmp_path))
+    (tmp_path / "backups").mkdir()
+    (tmp_path / "backups" / "before.db").touch()
+    assert main(["user", "rm", "bob", "--json", "--home", str(tmp_path)]) == 0
+    receipt = json.loads(capsys.readouterr().out)
+    assert (receipt["user"], receipt["project"], receipt["erased"]["chats"]) == (user, None, 2)
+    assert "before.db" in receipt["remains"][0]
+    assert "when the server runs next" in receipt["remains"][1]
+    assert main(["user", "rm", "bob", "--home", str(tmp_path)]) != 0
+    assert "receipt" not in capsys.readouterr().err

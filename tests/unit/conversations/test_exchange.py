@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import random
+import re
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -219,7 +220,7 @@ async def test_a_file_approves_nothing(database: Database, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     "body",
     [
-        {"type": "mcp_call", "name": "t", "arguments": "{}"},
+        {"type": "function_call_output", "output": "lost"},
         {"type": "reasoning", "summary": [], "content": "x"},
         {"type": "reasoning", "summary": [], "content": [{"type": "reasoning_text"}]},
         {"type": "message", "role": "user", "content": [{"type": "input_image", "image_url": "http://10.0.0.1/"}]},
@@ -236,6 +237,57 @@ def test_items_that_nothing_can_be_done_with_stay_out(database: Database, tmp_pa
     [chat] = Chats(database).listed(ADA).chats
     [item] = Conversations(database).path(ADA, chat.id)
     assert item.body["content"] == [{"type": "input_text", "text": "hi"}]
+
+
+def chat_of(*bodies: dict[str, Any]) -> bytes:
+    items = [{"item": {"id": f"i{number}", **body}, "parent": f"i{number - 1}"} for number, body in enumerate(bodies)]
+    return json.dumps({"object": "hausgeist.chat", "version": 1, "id": "x", "title": "Broken", "items": items}).encode()
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        ({"type": "mcp_call", "name": "t", "arguments": "{}"}, r"item 2 \(mcp_call\) is broken: 'server_label' should be a text"),
+        ({"type": "mcp_call", "name": "t", "arguments": "{}", "server_label": "s", "output": {}}, "'output' should be a text or null"),
+        ({"type": "function_call", "call_id": "c", "name": ["t"], "arguments": "{}"}, "'name' should be a text"),
+        ({"type": "function_call_output", "call_id": "c", "output": 7}, "'output' should be a text or a list of objects"),
+        ({"type": "custom_tool_call", "call_id": "c", "name": "t"}, "'input' should be a text"),
+        ({"type": "file_search_call", "queries": "heating"}, r"item 2 \(file_search_call\) is broken: 'queries' should be a list of texts"),
+        ({"type": "file_search_call", "queries": ["a", None]}, "'queries'"),
+        ({"type": "file_search_call", "queries": [], "results": {"0": {}}}, "'results' should be a list of objects or null"),
+        (message("assistant", {"type": "output_text", "text": "x", "annotations": "none"}), r"item 2 \(message\) .* 'annotations' of part 1"),
+        (message("assistant", {"type": "output_text", "text": "x", "annotations": [1]}), "'annotations' of part 1 should be a list of objects"),
+    ],
+)
+def test_a_chat_with_a_broken_call_stays_out_whole(database: Database, tmp_path: Path, body: dict[str, Any], why: str) -> None:
+    """The error says where; other chats of the file come."""
+    good = json.loads(chat_of(message("user", "hi")))
+    brought = bring(database, tmp_path, json.dumps([json.loads(chat_of(message("user", "hi"), body)), {**good, "id": "y"}]).encode())
+    assert (brought.chats, brought.refused) == (1, 1)
+    [reason] = brought.reasons
+    assert (reason.place, reason.title) == (1, "Broken")
+    assert re.search(why, reason.why), reason.why
+    [chat] = Chats(database).listed(ADA).chats
+    assert chat.origin == "hausgeist:y"
+
+
+def test_citations_and_passages_that_cannot_be_shown_stay_out(database: Database, tmp_path: Path) -> None:
+    found = {"file_id": "file_1", "filename": "a.pdf", "score": 0.5, "text": "warm", "attributes": {}}
+    search = {
+        "type": "file_search_call",
+        "queries": ["heat"],
+        "status": "completed",
+        "results": [found, {"filename": "b.pdf"}, {**found, "score": "high"}],
+    }
+    cites = {"type": "file_citation", "file_id": "file_1", "filename": "a.pdf", "index": 4}
+    notes = [cites, {**cites, "index": -1}, {**cites, "file_id": 3}, {"type": "url_citation", "url": "x"}, {}]
+    answer = message("assistant", {"type": "output_text", "text": "Warm.", "annotations": notes, "logprobs": []})
+    brought = bring(database, tmp_path, chat_of(message("user", "hi"), search, answer))
+    assert brought.left_out == {"passages that a search found, malformed": 2, "citations, malformed": 3}
+    [chat] = Chats(database).listed(ADA).chats
+    _, searched, said = [item.body for item in Conversations(database).path(ADA, chat.id)]
+    assert searched["results"] == [found]
+    assert said["content"][0]["annotations"] == [cites, {"type": "url_citation", "url": "x"}]
 
 
 async def test_markdown_is_for_people(database: Database) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from hausgeist.errors import EgressRefused, InvalidRequest, TooLarge, Unavailable
+from hausgeist.errors import EgressRefused, InvalidRequest, TooLarge, Unavailable, Unresolved
 from hausgeist.governance import Egress, Governor
 from hausgeist.governance.allow import AllowList, is_public
 from hausgeist.http.facts import parse_address
@@ -269,6 +269,24 @@ async def test_a_permitted_name_that_leads_into_the_house_is_refused(
 async def test_localhost_is_this_machine_whatever_a_name_server_says(out: Any, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     resolve_to(monkeypatch, "192.0.2.1")
     await out(allow=("localhost",)).fetch(f"http://localhost:{site.port}/", limit=10, purpose="image")
+
+
+async def test_a_name_that_nobody_knows_is_told_apart(out: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def getaddrinfo(self: Any, host: str, port: int, **more: Any) -> list[Any]:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", getaddrinfo)
+    with pytest.raises(Unresolved, match=r"models\.example:443 cannot be reached \(Name or service not known\): no name server"):
+        await out(allow=("models.example",)).fetch("https://models.example/", limit=10, purpose="image")
+
+
+async def test_offline_a_pull_is_told_what_to_do(out: Any) -> None:
+    egress = out(offline=True)
+    with pytest.raises(EgressRefused, match=r"offline = false .* 'hausgeist import' here"):
+        egress.permit("https://registry.ollama.ai/v2/", purpose="model source")
+    with pytest.raises(EgressRefused) as caught:
+        egress.permit("https://registry.ollama.ai/v2/", purpose="image")
+    assert "import" not in caught.value.message
 
 
 async def test_offline_knows_only_configured_upstreams_on_this_machine(out: Any, site: Site, governor: Governor) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hausgeist.errors import Conflict, DiskFull, InvalidRequest, NotFound, Unavailable
+from hausgeist.errors import Conflict, DiskFull, EgressRefused, InvalidRequest, NotFound, Unavailable, Unresolved
 from hausgeist.library.install import Installer
 from hausgeist.library.reference import Reference
 from hausgeist.library.service import Library
@@ -199,6 +199,22 @@ async def test_without_followers_it_is_tried_again(home: Home) -> None:
     await until(lambda: any(job.error for job in home.jobs.list()))
     home.upstream.fail = None
     await until(lambda: bool(home.library.models()))
+
+
+@pytest.mark.parametrize(
+    ("error", "attempts"),
+    [(EgressRefused("offline"), 1), (Unresolved("no such host"), 3), (Unavailable("away"), 10)],
+    ids=["offline", "name", "away"],
+)
+async def test_what_cannot_help_is_not_tried_again(home: Home, error: Exception, attempts: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the settings refuse fails at once; a name that nobody knows, after a few attempts."""
+    monkeypatch.setattr("hausgeist.store.jobs._LONGEST_PAUSE", 0.01)
+    home.upstream.offer("a", [("weights", model().bytes())])
+    home.upstream.fail = error
+    await home.installer.start(Reference.parse("a"))
+    await until(lambda: not home.installer.waiting)
+    [job] = home.installer.lately()
+    assert (job.status, job.attempts, job.error) == ("failed", attempts, str(error))
 
 
 @pytest.mark.parametrize(

@@ -299,7 +299,8 @@ async def test_projects_of_the_owner_of_the_house(house: House) -> None:
     assert (await owner.post("/house/v1/projects", json={"name": "Papers"})).status_code == 409
     assert (await owner.post("/house/v1/keys", json={"name": "k", "project": "papers", "role": "member"})).status_code == 201
     assert len((await owner.get("/house/v1/keys?project=papers")).json()["data"]) == 1
-    assert (await owner.delete("/house/v1/projects/papers")).status_code == 204
+    gone = await owner.delete("/house/v1/projects/papers")
+    assert (gone.status_code, gone.json()["id"], gone.json()["erasure"]["project"]) == (200, made["id"], made["id"])
     assert (await owner.delete("/house/v1/projects/papers")).status_code == 404
     assert (await owner.delete("/house/v1/projects/default")).status_code == 409
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 from hausgeist.conversations.content import message
 from hausgeist.conversations.drafts import Draft
 from hausgeist.conversations.exchange.foreign import Leaf, Unknown, grow, moment, text_of
+from hausgeist.conversations.exchange.tooling import KINDS, checked, cited
 from hausgeist.conversations.records import Conversation, Item
 from hausgeist.conversations.service import PREFIXES, SETTINGS_BYTES
 
@@ -51,19 +52,23 @@ def is_chat(value: Mapping[str, Any]) -> bool:
 
 
 def decode(value: Mapping[str, Any], left_out: Counter[str]) -> Draft:
-    """One chat. `left_out`: counts what did not come along. Raises `Unknown`."""
+    """One chat, whole or not at all. `left_out`: counts what did not come along. Raises `Unknown`, which says where it is broken."""
     if value.get("version") != _VERSION:
         raise Unknown("It was written by a newer version of Hausgeist.")
     created = moment(value.get("created"), 0.0)
     leaves: dict[str, Leaf] = {}
     found = value.get("items")
-    for one in found if isinstance(found, list) else ():
+    for place, one in enumerate(found if isinstance(found, list) else (), 1):
         body = one.get("item") if isinstance(one, dict) else None
         if isinstance(body, dict) and isinstance(said := body.get("content"), str) and body.get("type") == "message":
             body = {**body, "content": message(text_of(body.get("role")), said)["content"]}
+        if isinstance(body, dict) and isinstance(body.get("type"), str) and body["type"] in KINDS:
+            body = checked(body, place, left_out)
         if not isinstance(body, dict) or not text_of(body.get("id")) or not _sound(body):
             left_out["items of an unknown kind"] += 1
             continue
+        if body["type"] == "message":
+            body = cited(body, place, left_out)
         trusted = body["type"] in _TRUSTED
         left_out.update({"tools and approvals of MCP servers": 1} if trusted else {})
         leaves[body["id"]] = Leaf(text_of(one.get("parent")) or None, moment(one.get("created"), created), [] if trusted else [body])
@@ -88,20 +93,12 @@ def _sound(body: Mapping[str, Any]) -> bool:
             return body.get("role") in ("user", "assistant", "system", "developer") and _parts(body.get("content"), files=True)
         case "reasoning":
             return _parts(body.get("summary")) and (body.get("content") is None or _parts(body["content"]))
-        case "function_call":
-            return _texts(body, "call_id", "name", "arguments")
-        case "mcp_call":
-            return _texts(body, "name", "arguments", "server_label")
-        case "function_call_output":
+        case "function_call_output" | "custom_tool_call_output":
             return isinstance(body.get("call_id"), str)
         case "compaction":
-            return _texts(body, "encrypted_content")
+            return isinstance(body.get("encrypted_content"), str)
         case other:
             return other in PREFIXES if isinstance(other, str) else False
-
-
-def _texts(body: Mapping[str, Any], *names: str) -> bool:
-    return all(isinstance(body.get(name), str) for name in names)
 
 
 def _parts(value: Any, *, files: bool = False) -> bool:

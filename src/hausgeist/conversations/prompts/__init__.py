@@ -3,5 +3,6 @@
 from hausgeist.conversations.prompts.library import Prompts
 from hausgeist.conversations.prompts.personas import Personas
 from hausgeist.conversations.prompts.records import Persona, Prompt
+from hausgeist.conversations.prompts.shelf import Listed
 
-__all__ = ["Persona", "Personas", "Prompt", "Prompts"]
+__all__ = ["Listed", "Persona", "Personas", "Prompt", "Prompts"]

@@ -8,7 +8,6 @@ import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import asdict, replace
-from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
 from pydantic import Field
@@ -30,6 +29,7 @@ from hausgeist.library.upkeep.verification import Verdict
 from hausgeist.library.upkeep.versions import History, Outlook
 from hausgeist.serving.machine import Present
 from hausgeist.web.house.machine import present
+from hausgeist.web.house.paths import called, may_see_paths
 from hausgeist.web.house.pulls import told
 from hausgeist.web.house.queries import only
 from hausgeist.web.parts import Parts, origin_of, who_asks
@@ -131,8 +131,7 @@ def endpoints(parts: Parts) -> list[Endpoint]:
 
 def _index(parts: Parts) -> Handler:
     async def index(request: Request) -> Response:
-        # Where files lie on this machine is for those who may look for more of them.
-        paths = parts.governor.decide(who_asks(request), "model.adopt").allowed
+        paths = may_see_paths(parts, who_asks(request))
         histories = parts.upkeep.versions.all()
         used = parts.consumption.last_used([one.model.id for one in histories])
         loaded: dict[str, Present] = {}
@@ -181,7 +180,8 @@ async def _pushed(parts: Parts, request: Request, wanted: Push) -> AsyncGenerato
 
 def _pushes(parts: Parts) -> Handler:
     async def pushes(request: Request) -> Response:
-        return JSONResponse({"data": [told(job) for job in parts.pusher.lately()]})
+        paths = may_see_paths(parts, who_asks(request))
+        return JSONResponse({"data": [told(job, paths=paths) for job in parts.pusher.lately()]})
 
     return pushes
 
@@ -366,8 +366,8 @@ def _history(one: History, *, paths: bool = True) -> dict[str, Any]:
         "capabilities": abilities(model),
         "stored": model.removable,
         "licence": model.licence,
-        "source": model.source if paths else _called(model.source),
-        "reference": public(model.reference) if paths else _called(public(model.reference)),
+        "source": model.source if paths else called(model.source),
+        "reference": public(model.reference) if paths else called(public(model.reference)),
         "version": model.version,
         "pinned": one.state.pinned,
         "answered": one.state.answered == model.digest,
@@ -382,14 +382,6 @@ def _history(one: History, *, paths: bool = True) -> dict[str, Any]:
             for version in one.before
         ],
     }
-
-
-def _called(source: str) -> str:
-    """A source without the folders on this machine."""
-    for kind in (PurePosixPath, PureWindowsPath):
-        if kind(source).is_absolute():
-            return kind(source).name
-    return source
 
 
 def _there(one: Adoptable) -> dict[str, Any]:

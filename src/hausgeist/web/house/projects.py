@@ -8,11 +8,13 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from hausgeist.errors import Conflict
 from hausgeist.governance.erasure import Subject
 from hausgeist.http.bodies import Body, json_body
 from hausgeist.http.endpoint import Endpoint
 from hausgeist.http.house import HOUSE
 from hausgeist.identity import Role
+from hausgeist.web.house.erasures import told
 from hausgeist.web.parts import Parts, demand_in, origin_of, who_asks
 from hausgeist.workspace.membership import demand_removable
 from hausgeist.workspace.records import Member, Project
@@ -64,9 +66,12 @@ def endpoints(parts: Parts) -> list[Endpoint]:
         project = await visible(request, "project.delete")
         demand_removable(project)
         # Also from the memory of engines and wherever else it is kept; what is said meanwhile goes with the project's row.
-        await parts.erasure.erase(who_asks(request), "erasure.create", Subject(project=project.id), origin=origin_of(request))
+        receipt = await parts.erasure.erase(who_asks(request), "erasure.create", Subject(project=project.id), origin=origin_of(request))
+        if receipt.failed:
+            why = " ".join(receipt.failed.values())
+            raise Conflict(f"Not all that was said in '{project.name}' could be erased, so it was not removed; try again. {why}")
         await workspace.remove_project(project.id)
-        return Response(status_code=204)
+        return JSONResponse({"id": project.id, "name": project.name, "erasure": told(receipt)})
 
     async def members(request: Request) -> Response:
         project = await visible(request, "project.list")

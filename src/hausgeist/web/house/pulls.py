@@ -14,6 +14,7 @@ from hausgeist.http.endpoint import Endpoint
 from hausgeist.http.house import HOUSE
 from hausgeist.library.reference import Reference, public
 from hausgeist.store.jobs import Job
+from hausgeist.web.house.paths import called, may_see_paths, without_folders
 from hausgeist.web.parts import Parts, origin_of, who_asks
 
 __all__ = ["endpoints", "told"]
@@ -34,8 +35,11 @@ def endpoints(parts: Parts) -> list[Endpoint]:
     """The routes of this resource."""
     upkeep = parts.upkeep
 
+    def shown(request: Request, job: Job) -> dict[str, Any]:
+        return told(job, paths=may_see_paths(parts, who_asks(request)))
+
     async def index(request: Request) -> Response:
-        return JSONResponse({"data": [told(job) for job in upkeep.installer.lately()]})
+        return JSONResponse({"data": [shown(request, job) for job in upkeep.installer.lately()]})
 
     async def create(request: Request) -> Response:
         wanted = await json_body(request, NewPull)
@@ -48,15 +52,15 @@ def endpoints(parts: Parts) -> list[Endpoint]:
                 raise InvalidRequest("What is upgraded keeps its name.", param="name")
             reference, name = upkeep.versions.upgradable(wanted.model), upkeep.versions.history(wanted.model).model.id
         job = await upkeep.installer.start(reference, name=name, who=who_asks(request), origin=origin_of(request))
-        return JSONResponse(told(job), 202, headers={"location": f"{_PATH}/{job.id}"})
+        return JSONResponse(shown(request, job), 202, headers={"location": f"{_PATH}/{job.id}"})
 
     async def read(request: Request) -> Response:
-        return JSONResponse(told(upkeep.installer.find(request.path_params["pull"])))
+        return JSONResponse(shown(request, upkeep.installer.find(request.path_params["pull"])))
 
     async def stop(request: Request) -> Response:
         found = upkeep.installer.find(request.path_params["pull"])
         await parts.governor.demand(who_asks(request), "model.create", target=f"{found.payload.get('name')}, stopped", origin=origin_of(request))
-        return JSONResponse(told(await upkeep.installer.stop(found.id)))
+        return JSONResponse(shown(request, await upkeep.installer.stop(found.id)))
 
     def route(method: Any, path: str, handle: Any, summary: str, **more: Any) -> Endpoint:
         return Endpoint(method=method, path=path, handle=handle, dialect=HOUSE, summary=summary, **more)
@@ -69,17 +73,18 @@ def endpoints(parts: Parts) -> list[Endpoint]:
     ]
 
 
-def told(job: Job) -> dict[str, Any]:
-    """A pull or push as it stands."""
+def told(job: Job, *, paths: bool) -> dict[str, Any]:
+    """A pull or push as it stands. `paths`: say where files lie, not only what they are called."""
+    reference = public(str(job.payload.get("reference", "")))
     return {
         "id": job.id,
         "model": job.payload.get("name"),
-        "reference": public(str(job.payload.get("reference", ""))),
+        "reference": reference if paths else called(reference),
         "status": job.status,
         "done": int(job.done),
         "total": int(job.total) if job.total is not None else None,
         "attempts": job.attempts,
-        "error": job.error,
+        "error": job.error if paths or job.error is None else without_folders(job.error),
         "created": job.created,
         "finished": job.finished,
     }

@@ -14,13 +14,24 @@ import { t } from "./text.js";
 const DEEPEST = 50, MOST_CELLS = 50000, LONGEST_MS = 1500;
 const PICTURE = /^data:image\/(png|jpeg|gif|webp);base64,[A-Za-z0-9+/=\s]+$/;
 
+const FORMULA = /\$\$([^$]{1,4000}?)\$\$\s*(?:\n|$)|\\\[([\s\S]{1,4000}?)\\\]\s*(?:\n|$)/y;
+
+function formulaAt(source, at) {
+  inTime();
+  FORMULA.lastIndex = at;
+  return FORMULA.exec(source);
+}
+
 const blockMath = {
   name: "blockMath", level: "block",
-  start: source => { inTime(); const at = source.search(/\$\$|\\\[/); return at < 0 ? undefined : at; },
+  // Where a paragraph ends: at a line that begins a whole formula, never in the middle of one.
+  start(source) {
+    for (const line of source.matchAll(/\n(?=\$\$|\\\[)/g)) if (formulaAt(source, line.index + 1)) return line.index + 1;
+    return undefined;
+  },
   tokenizer(source) {
-    inTime();
-    const found = /^\$\$([^$]{1,4000}?)\$\$(?:\s*(?:\n|$))/.exec(source) ?? /^\\\[([\s\S]{1,4000}?)\\\](?:\s*(?:\n|$))/.exec(source);
-    return found ? { type: "blockMath", raw: found[0], text: found[1].trim() } : undefined;
+    const found = formulaAt(source, 0);
+    return found ? { type: "blockMath", raw: found[0], text: (found[1] ?? found[2]).trim() } : undefined;
   },
 };
 

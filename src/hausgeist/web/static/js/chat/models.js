@@ -61,6 +61,7 @@ export class ModelPicker {
     if (!this.box) return;
     this.box.remove();
     this.box = null;
+    this.looking.abort();
     this.anchor.setAttribute("aria-expanded", "false");
     if (restore) this.anchor.focus();
   }
@@ -80,7 +81,18 @@ export class ModelPicker {
     this.#draw();
     this.input.focus();
     // What is in memory changes: looked at anew while the list is open.
+    this.looking = new AbortController();
+    const { signal } = this.looking;
     await this.models.load().then(() => this.box && this.#draw()).catch(() => {});
+    if (!signal.aborted) await this.#lookAt(signal).catch(() => {});
+  }
+
+  /** Whether they fit this machine, of those that are not in memory. The planner is asked while the list is open, and loaded with it. */
+  async #lookAt(signal) {
+    const names = this.models.all.filter(one => one.size && !one.loaded && one.id !== "guide").map(one => one.id);
+    this.fits = await import("../models/fits.js");
+    if (names.length) await this.fits.lookAt(names, { signal, told: () => signal.aborted || this.#draw() });
+    if (!signal.aborted) this.#draw();
   }
 
   #draw() {
@@ -88,7 +100,7 @@ export class ModelPicker {
     this.shown = (this.models.all ?? []).filter(one => one.id.toLowerCase().includes(words));
     this.at = Math.min(Math.max(0, this.at), Math.max(0, this.shown.length - 1));
     put(this.list, this.shown.map((one, place) => h("li", { role: "option", id: `model-${place}`, class: place === this.at ? "at" : null, "aria-selected": String(one.id === this.current), on: { click: () => this.#choose(one.id) } },
-      h("span", { class: "model-title" }, h("bdi", {}, one.id), one.id === this.current ? icon("check", { small: true }) : null), h("span", { class: "small soft" }, facts(one)))));
+      h("span", { class: "model-title" }, h("bdi", {}, one.id), one.id === this.current ? icon("check", { small: true }) : null), h("span", { class: "small soft" }, facts(one, one.loaded ? null : this.fits?.fitOf(one.id), this.fits)))));
     if (!this.shown.length) this.list.append(h("li", { class: "soft", role: "option", "aria-disabled": "true", "aria-selected": "false" }, t("chat.no_such_model")));
     this.#mark();
   }
@@ -119,10 +131,11 @@ export class ModelPicker {
 }
 
 /** What is worth knowing of a model when one chooses, in a line. */
-function facts(one) {
+function facts(one, fit, fits) {
   const parts = [];
   if (one.id === "guide") parts.push(t("chat.guide_is"));
   if (one.loaded) parts.push(t("chat.in_memory"));
+  else if (fit && !fit.error) parts.push(t(`chat.fit_${fits.kindOf(fit)}`));
   if (one.size && one.id !== "guide") parts.push(bytes(one.size));
   if (one.context) parts.push(t("chat.context", { tokens: number(one.context) }));
   for (const name of ["vision", "tools", "thinking"]) if (one.capabilities?.includes(name)) parts.push(t(`chat.can_${name}`));

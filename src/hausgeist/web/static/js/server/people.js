@@ -1,13 +1,14 @@
 /** People: invited, given rights, let in again, removed. For owners of the server. */
 
 import { get, patch, post, put as replace, remove } from "../api.js";
-import { confirm, dialog, field, form } from "../dialog.js";
+import { confirm, field, form } from "../dialog.js";
 import { button, find, h, icon, put } from "../dom.js";
 import { menu } from "../menu.js";
-import { ago, day, number, t, when } from "../text.js";
-import { me, told } from "../told.js";
+import { ago, day, t, when } from "../text.js";
+import { me } from "../told.js";
 import { complain, safely, toast } from "../toast.js";
 import { heading, once, role, roles, select, table } from "./pieces.js";
+import { showReceipt } from "./receipt.js";
 
 const MANY = 8;
 
@@ -111,17 +112,9 @@ async function setPassword(one) {
   return done;
 }
 
-/** "3 chats"; what is kept since this text was written, by its own name. */
-const erased = (what, n) => { const key = `server.erased_${what}`; return key in told.texts ? t(key, { n }) : `${what}: ${number(n)}`; };
-
 async function leave(one) {
   if (!await confirm(t("server.remove_title", { name: one.name }), t("server.remove_lead", { name: one.name }), { action: t("server.remove_person") })) return false;
   const { erasure } = await remove(`/house/v1/users/${one.id}`);
-  const went = Object.entries(erasure.erased).filter(([, count]) => count > 0);
-  dialog(t("server.removed", { name: one.name }), h("div", {},
-    h("p", {}, t(went.length ? "server.went" : "server.nothing_went")),
-    h("ul", {}, went.map(([what, count]) => h("li", {}, erased(what, count)))),
-    erasure.remains.length ? h("p", {}, erasure.remains.join(" ")) : null,
-    h("p", { class: "small soft" }, t("server.receipt", { id: erasure.id, when: when(erasure.at), seconds: number(erasure.seconds, 1) }))));
+  showReceipt(t("server.removed", { name: one.name }), erasure);
   return true;
 }

@@ -9,6 +9,7 @@ import { day, t } from "../text.js";
 import { me } from "../told.js";
 import { complain, safely, toast } from "../toast.js";
 import { heading, role, roles, select, table } from "./pieces.js";
+import { showReceipt } from "./receipt.js";
 
 export async function show(place, { who, signal }) {
   const house = who.house_role === "owner", list = h("div", { class: "stack" });
@@ -104,11 +105,12 @@ async function rename(one, path, options, reload) {
 
 async function drop(one, path, reload) {
   if (!await confirm(t("server.delete_project_title", { name: one.name }), t("server.delete_project_lead"), { action: t("server.delete_project") })) return;
-  await remove(path);
+  const { erasure } = await remove(path);
   if (current() === one.id) cookie("project", "");
-  toast(t("server.project_deleted", { name: one.name }));
   await reload().catch(complain);
   find("#part h2")?.setAttribute("tabindex", "-1");
+  // The dialog gives the focus back to what has it now.
   find("#part h2")?.focus();
+  showReceipt(t("server.project_deleted", { name: one.name }), erasure);
 }
 
