@@ -11,6 +11,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -27,8 +28,10 @@ from hausgeist.store.writer import before_commit
 __all__ = ["Folder"]
 
 _BUFFER: Final = 1 << 20
-_SIDE_BY_SIDE: Final = 16
-"""Small files that one thread writes before those who brought them hear of it."""
+_SHARE: Final = 16
+"""Small files that are worth a thread of their own."""
+_THREADS: Final = 2
+"""That write small files side by side; each waits for the disk most of the time."""
 _PREFIX: Final = ".draft-"
 
 
@@ -38,6 +41,7 @@ class Folder:
     def __init__(self, home: Path, *, space: Space) -> None:
         """`space`: of the disk that the home is on."""
         self.folder = home / "files"
+        self._prefix = f"{self.folder}{os.sep}"
         self.space = space
         self._coming: list[tuple[bytes, asyncio.Future[Draft]]] = []
         self._writing: asyncio.Task[None] | None = None
@@ -94,8 +98,8 @@ class Folder:
                     draft.discard()
 
     async def _small(self, data: bytes) -> Draft:
-        """A draft of so few bytes, on the disk. Those that come at the same time are written by one thread, one after the other: to hand each to a
-        thread of its own would take longer than to write it."""
+        """A draft of so few bytes, on the disk. Those that come at the same time are written by a few threads, one after the other: to hand each to
+        a thread of its own would take longer than to write it."""
         future: asyncio.Future[Draft] = asyncio.get_running_loop().create_future()
         self._coming.append((data, future))
         if self._writing is None:
@@ -111,9 +115,11 @@ class Folder:
         some: list[tuple[bytes, asyncio.Future[Draft]]] = []
         try:
             while self._coming:
-                some, self._coming = self._coming[:_SIDE_BY_SIDE], self._coming[_SIDE_BY_SIDE:]
-                made = await to_its_end(self._drafts, [data for data, _ in some])
-                for (_, future), draft in zip(some, made, strict=True):
+                some, self._coming = self._coming[: _SHARE * _THREADS], self._coming[_SHARE * _THREADS :]
+                share = max(_SHARE, -(-len(some) // _THREADS))
+                shares = [[data for data, _ in some[at : at + share]] for at in range(0, len(some), share)]
+                made = await asyncio.gather(*(to_its_end(self._drafts, one) for one in shares))
+                for (_, future), draft in zip(some, chain.from_iterable(made), strict=True):
                     if future.cancelled():
                         if isinstance(draft, Draft):
                             draft.discard()
@@ -134,13 +140,13 @@ class Folder:
             try:
                 draft = Draft(self.folder, _PREFIX)
                 draft.write(data)
-                draft.flush()
+                draft.flush_soon()
                 made.append(draft)
             except Exception as error:
                 if draft is not None:
                     draft.discard()
                 made.append(error)
-        return made
+        return [_flushed(one) for one in made]
 
     def draft(self) -> Draft:
         """One to be filled by the caller."""
@@ -149,13 +155,19 @@ class Folder:
     def name(self, connection: Connection, source: Path, name: str) -> None:
         """Give a finished file its name, within the transaction that writes its row; names are flushed to the disk once, ahead of its commit.
         What it was called before stays: should the transaction not end well, nothing is lost."""
-        target = self.path(name)
-        with file_failures(target):
-            try:
-                os.link(source, target)
-            except OSError:
+        target = f"{self._prefix}{name}"
+        try:
+            os.link(source, target)
+        except OSError:
+            with file_failures(self.folder):
                 os.replace(source, target)
         before_commit(connection, self.folder, self._sync)
+
+    def unname(self, names: Iterable[str]) -> None:
+        """Take back what was named within a transaction that is being undone."""
+        for name in names:
+            with suppress(OSError):
+                os.unlink(self.path(name))
 
     def _sync(self) -> None:
         with file_failures(self.folder):
@@ -172,3 +184,13 @@ class Folder:
 
         if gone:
             await to_its_end(unlink)
+
+
+def _flushed(made: Draft | Exception) -> Draft | Exception:
+    if isinstance(made, Draft):
+        try:
+            made.flush()
+        except Exception as error:
+            made.discard()
+            return error
+    return made

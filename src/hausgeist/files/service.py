@@ -11,28 +11,29 @@ import contextlib
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, func, insert, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, func, or_, select, tuple_, update
 
 from hausgeist.errors import HausgeistError, NotFound, TooLarge, shown
+from hausgeist.files.arrivals import BATCH_SECONDS, Arrival, Arrivals, file_of
 from hausgeist.files.folder import Folder
-from hausgeist.files.records import File, as_file, files, new_id, plain_name, plain_type, upload_parts, uploads
+from hausgeist.files.records import File, as_file, files, upload_parts, uploads
 from hausgeist.identity import Principal
 from hausgeist.store.database import Database
 from hausgeist.store.drafts import Draft
+from hausgeist.store.prepared import Insert
 from hausgeist.store.writer import driver_of, undone
 
 __all__ = ["ANSWERS", "BATCH_SECONDS", "SEEN", "Files", "Page", "demand_files", "forget_files", "gigabytes", "seeing", "seen_by"]
 
 log = logging.getLogger(__name__)
 
-BATCH_SECONDS: Final = 30 * 86400
-"""How long a file of requests is kept where nobody says otherwise, as on OpenAI's platform."""
 ANSWERS: Final = "batch_output"
 """The purpose of files that hold what a batch was answered."""
 _MOST_FILES: Final = 100_000
@@ -40,7 +41,9 @@ _MOST_FILES: Final = 100_000
 _SOME: Final = 500
 _LATELY: Final = 1.0
 """Seconds for which it is taken for granted that there is as much room as there was."""
-_ADD: Final = insert(files)
+_ADD: Final = Insert(files, [column.name for column in files.columns])
+_values: Final = attrgetter(*(column.name for column in files.columns))
+"""Of a file, as they are written."""
 _SWEEP_SECONDS: Final = 60.0
 _COLLECT_EVERY: Final = 10
 """Sweeps between two looks at names without rows."""
@@ -64,6 +67,7 @@ class Files:
         self._database = database
         self._quota = quota
         self._known = _Taken()
+        self._arrivals = Arrivals(database, self._keep)
         self._lately: dict[str, tuple[float, int]] = {}
         """Of each project, when it was last looked how many bytes it has."""
         self._coming: Counter[str] = Counter()
@@ -97,14 +101,11 @@ class Files:
     async def keep(self, who: Principal, draft: Draft, *, filename: str, purpose: str, media_type: str = "", seconds: int | None = None) -> File:
         """Make a file of a draft. `seconds`: how long to keep it. Raises `TooLarge` where the project has no room left."""
 
-        def write(connection: Connection) -> File:
-            self.demand_room_within(connection, who.project, draft.size)
-            return self.adopt(
-                connection, draft.path, project=who.project, user=who.user, filename=filename, purpose=purpose, media_type=media_type,
-                size=draft.size, digest=draft.digest, seconds=seconds,
-            )  # fmt: skip
-
-        made = await self._database.write(write)
+        file = file_of(
+            project=who.project, user=who.user, filename=filename, purpose=purpose, media_type=media_type, size=draft.size, digest=draft.digest,
+            seconds=seconds,
+        )  # fmt: skip
+        made = await self._arrivals.keep(file, draft)
         self.noticed(who.project, made.bytes)
         return made
 
@@ -126,16 +127,40 @@ class Files:
         media_type: str = "", seconds: int | None = None,
     ) -> File:  # fmt: skip
         """Make a file of one that is on the disk, whole and flushed, within a transaction of the caller's, who removes `source` after it."""
-        now = time.time()
-        if seconds is None and purpose == "batch":
-            seconds = BATCH_SECONDS
-        made = File(
-            id=new_id("file-"), project=project, user=user, created=now, expires=now + seconds if seconds is not None else None, purpose=purpose,
-            filename=plain_name(filename), media_type=plain_type(media_type), bytes=size, digest=digest,
+        made = file_of(
+            project=project, user=user, filename=filename, purpose=purpose, media_type=media_type, size=size, digest=digest, seconds=seconds
         )  # fmt: skip
-        connection.execute(_ADD, {name: getattr(made, name) for name in files.columns.keys()})  # noqa: SIM118
+        _ADD.many(connection, [_values(made)])
         self.folder.name(connection, source, made.id)
-        self._known.grown(connection, project, size)
+        self._known.grown(connection, {project: (1, size)})
+        return made
+
+    def _keep(self, connection: Connection, arrivals: Sequence[Arrival]) -> list[File | Exception | None]:
+        """See `Arrivals`."""
+        made: list[File | Exception | None] = []
+        named: list[File] = []
+        try:
+            grown: dict[str, tuple[int, int]] = {}
+            there = {project: self._known.taken(connection, project) for project in {one.file.project for one in arrivals}}
+            for one in arrivals:
+                file, (number, size), (before, taken) = one.file, grown.get(one.file.project, (0, 0)), there[one.file.project]
+                try:
+                    if one.future.cancelled():
+                        made.append(None)
+                        continue
+                    self._demand(before + number, taken + size, file.bytes)
+                    self.folder.name(connection, one.draft.path, file.id)
+                except Exception as error:
+                    made.append(error)
+                    continue
+                made.append(file)
+                named.append(file)
+                grown[file.project] = (number + 1, size + file.bytes)
+            _ADD.many(connection, map(_values, named))
+            self._known.grown(connection, grown)
+        except BaseException:
+            self.folder.unname([file.id for file in named])
+            raise
         return made
 
     # Reading
@@ -332,11 +357,14 @@ class _Taken:
             self._counted[project] = _taken(connection, project)
         return self._counted[project]
 
-    def grown(self, connection: Connection, project: str, size: int) -> None:
-        """A file has just been added, by one statement."""
-        state = _State.of(connection)
-        if state == replace(self._state, changes=self._state.changes + 1) and (found := self._counted.get(project)) is not None:
-            self._state, self._counted[project] = state, (found[0] + 1, found[1] + size)
+    def grown(self, connection: Connection, by: Mapping[str, tuple[int, int]]) -> None:
+        """Files have just been added, by one statement: of each project how many, and their bytes."""
+        state, number = _State.of(connection), sum(number for number, _ in by.values())
+        if state == replace(self._state, changes=self._state.changes + number):
+            self._state = state
+            for project, (more, size) in by.items():
+                if (found := self._counted.get(project)) is not None:
+                    self._counted[project] = (found[0] + more, found[1] + size)
 
 
 @dataclass(frozen=True, slots=True)

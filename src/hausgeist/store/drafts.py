@@ -10,7 +10,9 @@ import os
 import secrets
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 from hausgeist.store.disk import try_lock
 from hausgeist.store.failures import file_failures
@@ -21,6 +23,9 @@ _STALE_SECONDS = 24 * 3600.0
 """Where files cannot be locked, a draft untouched for this long has been given up."""
 
 
+_FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOINHERIT", 0)
+
+
 class Draft:
     """One of them: bytes in their order, hashed on their way. Readable by its owner only."""
 
@@ -28,11 +33,12 @@ class Draft:
         with file_failures(folder):
             while True:
                 self.path = folder / f"{prefix}{os.getpid()}-{secrets.token_hex(8)}"
-                self._file = open(self.path, "xb", buffering=0, opener=_private)  # noqa: SIM115
+                name = str(self.path)
+                self._file = os.open(name, _FLAGS, 0o600)
                 # A sweep of another process may have come between the two steps; then it has the lock, or the file is gone.
-                if try_lock(self._file.fileno()) and self.path.exists():
+                if try_lock(self._file) and os.path.exists(name):
                     break
-                self._file.close()
+                os.close(self._file)
         self._hash = hashlib.sha256()
         self.size = 0
 
@@ -46,21 +52,37 @@ class Draft:
         with file_failures(self.path.parent):
             view = memoryview(data)
             while view:
-                view = view[self._file.write(view) :]
+                view = view[os.write(self._file, view) :]
         self.size += len(data)
+
+    def flush_soon(self) -> None:
+        """Have the disk begin, and don't wait: several drafts that do so ahead of their `flush` take half of the time."""
+        if sys.platform == "linux":
+            # It begins to write what is not written; only what is on the disk already would be forgotten.
+            os.posix_fadvise(self._file, 0, 0, os.POSIX_FADV_DONTNEED)
 
     def flush(self) -> None:
         """Have it on the disk. From here on it may be given its name, and is written no more."""
         with file_failures(self.path.parent):
-            os.fsync(self._file.fileno())
+            os.fsync(self._file)
         # Windows renames no open file; elsewhere the lock lasts until the file has its name.
         if sys.platform == "win32":
-            self._file.close()
+            self._close()
 
     def discard(self) -> None:
-        """Close; what was given no name goes."""
-        self._file.close()
-        self.path.unlink(missing_ok=True)
+        """Close; what was given no name goes. Idempotent."""
+        self._close()
+        with suppress(FileNotFoundError):
+            os.unlink(self.path)
+
+    def _close(self) -> None:
+        if self._file >= 0:
+            descriptor, self._file = self._file, -1
+            os.close(descriptor)
+
+    def __del__(self) -> None:
+        if getattr(self, "_file", -1) >= 0:
+            self._close()
 
 
 def sweep(folder: Path, prefix: str) -> None:
@@ -68,10 +90,6 @@ def sweep(folder: Path, prefix: str) -> None:
     for file in folder.glob(f"{prefix}*"):
         if _given_up(file):
             file.unlink(missing_ok=True)
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
 
 
 def _given_up(path: Path) -> bool:

@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from sqlalchemy import Column, Connection, Float, Integer, MetaData, Table, Text, and_, bindparam, case, delete, insert, or_, select, update
+from sqlalchemy import Column, Connection, Float, Integer, MetaData, Table, Text, and_, bindparam, case, delete, or_, select, update
 
 from hausgeist.errors import NotFound
+from hausgeist.store.prepared import Change, Insert
 
 __all__ = [
     "Job",
@@ -113,11 +114,14 @@ _SAME = select(jobs.c.id).where(jobs.c.kind == bindparam("of_kind"), jobs.c.key 
 _SAME_AMONG = select(jobs.c.key).where(
     jobs.c.kind == bindparam("of_kind"), jobs.c.key.in_(bindparam("keys", expanding=True)), jobs.c.status.in_(("queued", "running"))
 )
-_ADD = insert(jobs)
+_NEW = (
+    "id", "kind", "key", "payload", "priority", "status", "attempts", "max_attempts", "run_at", "cancelling", "done", "message", "created",
+)  # fmt: skip
+_ADD = Insert(jobs, _NEW)
 _OURS = update(jobs).where(jobs.c.id == bindparam("ours"), jobs.c.status == "running", jobs.c.worker == bindparam("who"))
 _HERE = update(jobs).where(jobs.c.id == bindparam("here"))
-_TAKE = _HERE.values(
-    status="running", attempts=jobs.c.attempts + 1, started=bindparam("begun"), worker=bindparam("who"), lease_until=bindparam("until")
+_TAKE = Change(
+    _HERE.values(status="running", attempts=jobs.c.attempts + 1, started=bindparam("begun"), worker=bindparam("who"), lease_until=bindparam("until"))
 )
 _DONE = (
     update(jobs)
@@ -131,8 +135,8 @@ def add(connection: Connection, *, kind: str, payload: str, key: str | None, pri
     if key is not None and (found := connection.execute(_SAME, {"of_kind": kind, "of_key": key}).scalar()) is not None:
         return str(found)
     row = _row(kind, payload, key, priority, run_at, max_attempts)
-    connection.execute(_ADD, row)
-    return str(row["id"])
+    _ADD.many(connection, [row])
+    return row[0]
 
 
 def add_all(
@@ -144,15 +148,12 @@ def add_all(
     for at in range(0, len(keys), _SOME):
         there.update(connection.execute(_SAME_AMONG, {"of_kind": kind, "keys": keys[at : at + _SOME]}).scalars())
     added = {key: _row(kind, payload, key, priority, run_at, max_attempts) for key, payload, priority in wanted if key not in there}
-    if added:
-        connection.execute(_ADD, list(added.values()))
+    _ADD.many(connection, added.values())
 
 
-def _row(kind: str, payload: str, key: str | None, priority: int, run_at: float, max_attempts: int) -> dict[str, Any]:
-    return {
-        "id": f"job_{secrets.token_hex(12)}", "kind": kind, "key": key, "payload": payload, "priority": priority, "status": "queued", "attempts": 0,
-        "max_attempts": max_attempts, "run_at": run_at, "cancelling": 0, "done": 0.0, "message": "", "created": time.time(),
-    }  # fmt: skip
+def _row(kind: str, payload: str, key: str | None, priority: int, run_at: float, max_attempts: int) -> tuple[str, *tuple[Any, ...]]:
+    """See `_NEW`."""
+    return f"job_{secrets.token_hex(12)}", kind, key, payload, priority, "queued", 0, max_attempts, run_at, 0, 0.0, "", time.time()
 
 
 def get(connection: Connection, job: str) -> Job:
@@ -191,8 +192,7 @@ def claim(connection: Connection, *, kinds: Sequence[str], worker: str, until: f
                 changed = {"status": "running", "attempts": row.attempts + 1, "started": row.started or now}
                 begun.append({"here": row.id, "begun": changed["started"], "who": worker, "until": until})
                 taken.append(replace(_job(row), **changed, cancelling=False))
-    if begun:
-        connection.execute(_TAKE, begun)
+    _TAKE.many(connection, begun)
     return taken
 
 

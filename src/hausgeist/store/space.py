@@ -7,6 +7,7 @@ is there.
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Collection, Hashable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,9 @@ __all__ = ["RESERVE", "Space"]
 
 RESERVE: Final = 256 << 20
 """Bytes that have to stay free: for the database, the logs and the rest of the machine."""
+_AMPLE: Final = 4 << 30
+_MOMENT: Final = 0.1
+"""Seconds for which so many bytes beyond what is asked for are relied upon."""
 
 
 class Space:
@@ -28,6 +32,9 @@ class Space:
         self._folder = folder
         self._reserve = reserve
         self._promised: dict[Hashable, int] = {}
+        self._looked = float("-inf")
+        self._seen = 0
+        """Bytes that were free when it was looked, less what was asked for since."""
 
     def promise(self, whose: Hashable, size: int) -> None:
         """`whose` will still write so many bytes; 0: no more."""
@@ -54,14 +61,27 @@ class Space:
 
     def require(self, size: int, *, whose: Collection[Hashable] = (), still: str = "to come") -> None:
         """Raises `DiskFull` when so many bytes more do not fit. `still`: what is to be done with them, for the message."""
-        free, others = self.free(), self._others(whose)
-        if size > 0 and size + others + self._reserve > free:
+        if size <= 0:
+            return
+        others = self._others(whose)
+        if self._ample(size + others):
+            return
+        free = self.free()
+        self._looked, self._seen = time.monotonic(), free
+        if size + others + self._reserve > free:
             also = f", {_gigabytes(others)} more are on their way" if others else ""
             raise DiskFull(
                 f"The disk that holds {self._folder} is too full: {_gigabytes(size)} are still {still}{also}, "
                 f"{_gigabytes(free)} are free, of which {_gigabytes(self._reserve)} have to stay free. "
                 "Free some space there (or choose another folder with --home) and try again."
             )
+
+    def _ample(self, size: int) -> bool:
+        """Whether there was so much room a moment ago that it need not be looked at again."""
+        if time.monotonic() - self._looked > _MOMENT or size + self._reserve + _AMPLE > self._seen:
+            return False
+        self._seen -= size
+        return True
 
     def _others(self, whose: Collection[Hashable]) -> int:
         # Copied at once: other threads promise as well.

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import bindparam, func, insert, literal, select
+from sqlalchemy import Connection, bindparam, func, insert, literal, select, update
 
 from hausgeist.errors import HausgeistError
 from hausgeist.knowledge.records import vector_stores
 from hausgeist.store.database import Database
-from hausgeist.store.prepared import Prepared
+from hausgeist.store.prepared import Change, Insert, Prepared
 
 
 @pytest.fixture
@@ -49,3 +49,30 @@ def test_a_value_that_is_missing_or_impossible(database: Database) -> None:
         database.read(lambda connection: prepared.rows(connection, {}))
     with pytest.raises(HausgeistError):
         database.read(lambda connection: prepared.rows(connection, {"store": "\ud800"}))
+
+
+def test_rows_are_written_and_changed_together(database: Database) -> None:
+    columns = ("id", "project", "user", "created", "active", "name", "description", "metadata", "embedder", "mark", "gone")
+    add = Insert(vector_stores, columns)
+    rows = [(f"vs_1{n}", "default", "local", float(n), 1.0, 'a "name"', "", "{}", "", n, 0) for n in range(3)]
+    change = Change(
+        update(vector_stores)
+        .where(vector_stores.c.id == bindparam("which"), vector_stores.c.gone == 0)
+        .values(mark=vector_stores.c.mark + 5, name=bindparam("called"), expires_days=None)
+    )
+    read = select(vector_stores.c.id, vector_stores.c.name, vector_stores.c.mark, vector_stores.c.expires_days).where(vector_stores.c.mark >= 6)
+
+    def write(connection: Connection) -> int:
+        add.many(connection, rows)
+        add.many(connection, [])
+        return change.many(connection, [{"which": "vs_11", "called": "x"}, {"which": "vs_12", "called": "y"}, {"which": "nobody", "called": "z"}])
+
+    assert database.write_sync(write) == 2
+    found = database.read(lambda connection: [tuple(row) for row in connection.execute(read.order_by(vector_stores.c.id))])
+    assert found == [("vs_11", "x", 6, None), ("vs_12", "y", 7, None)]
+    # All of them, or none.
+    with pytest.raises(HausgeistError):
+        database.write_sync(lambda connection: add.many(connection, [("vs_20", *rows[0][1:]), rows[0]]))
+    with pytest.raises(HausgeistError):
+        database.write_sync(lambda connection: change.many(connection, [{"which": "vs_11"}]))
+    assert database.read(lambda connection: connection.execute(select(func.count()).select_from(vector_stores)).scalar()) == 7

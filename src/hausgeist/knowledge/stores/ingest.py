@@ -12,110 +12,52 @@ indexes know how far they are. A file that cannot be read ends as failed, with a
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from sqlalchemy import Connection
 
 from hausgeist.errors import HausgeistError, InvalidRequest, NotFound, NotSupported, TooLarge, Unavailable
-from hausgeist.knowledge.parsed import Cut, Parsed
+from hausgeist.knowledge.parsed import Parsed
 from hausgeist.knowledge.stores import keeping
+from hausgeist.knowledge.stores.cutting import Splitter, demand_text, passages_of
 from hausgeist.knowledge.stores.documents import Documents
 from hausgeist.knowledge.stores.indexes import Indexes
 from hausgeist.knowledge.stores.keeping import Made, Wanted
+from hausgeist.knowledge.stores.passages import Passage
+from hausgeist.knowledge.stores.place import Place
+from hausgeist.knowledge.stores.reaching import Reaching, Ready
+from hausgeist.knowledge.stores.rounds import Round
+from hausgeist.knowledge.stores.telling import Telling
 from hausgeist.knowledge.stores.values import Chunking, ErrorCode, failed
 from hausgeist.store.database import Database
 from hausgeist.store.jobs import Jobs, Task
 
-__all__ = ["Ingest", "Piece", "Splitter"]
+__all__ = ["Ingest"]
 
 KIND: Final = "document"
 _ATTEMPTS: Final = 5
-_WAITING: Final = 96
+_WAITING: Final = 192
 """Files that may wait to be read besides those that are, so that small ones find company."""
 _RESTING: Final = 1024
 """Files that may wait for the indexes together, so that one commit serves them all. Nothing of them is in memory then."""
 _TURN: Final = 20
 """Files of one project that are read before it is somebody else's turn."""
-_TOGETHER: Final = 32
+_TOGETHER: Final = 64
 """Small files that are read in one go."""
-_SMALL_FILE: Final = 64 << 10
-"""Bytes of one of them."""
-_HELD: Final = 1 << 20
-"""Characters of text that wait to be written together."""
-_COMPANY_SECONDS: Final = 0.25
-_LONGEST_COMPANY: Final = 2.0
-_SHARE: Final = 4
-"""How long what has been read waits for what is being read: so many times what it took the last time to have something found, within these bounds. A
-machine that is busy with other things would otherwise be busy with commits of a file or two."""
 _OF_TEXT: Final = 3
 _OF_PASSAGE: Final = 3000
 """Bytes that an entry takes on the disk for each byte of its text, and for each passage with its vector; rather more than less."""
-_PROGRESS_SECONDS: Final = 0.5
 _SMALL: Final = 100_000
 """Characters of a document of which several may be in memory to be written, besides those that are read."""
 _REMEMBERED: Final = 200
 """Files over which the rate is taken."""
 
 log = logging.getLogger(__name__)
-
-
-class Piece(Protocol):
-    """A passage as it was cut."""
-
-    @property
-    def start(self) -> int: ...
-    @property
-    def end(self) -> int: ...
-    @property
-    def page(self) -> int: ...
-    @property
-    def kind(self) -> str: ...
-    @property
-    def heading(self) -> str: ...
-    @property
-    def tokens(self) -> int: ...
-    @property
-    def language(self) -> str: ...
-
-
-class Splitter(Protocol):
-    def __call__(self, parsed: Parsed, /, *, most: int = 400, overlap: int = 0) -> Sequence[Piece]: ...
-
-
-@dataclass(eq=False, slots=True)
-class _Place:
-    """A job in the line."""
-
-    task: Task
-    store: str
-    file: str
-    future: asyncio.Future[None]
-    wanted: Wanted | None = None
-    alone: bool = False
-    """It found no company: somebody reads the same bytes, or has read them before."""
-    work: asyncio.Task[None] | None = None
-    """What is being done for it, and for those with it."""
-    company: Sequence[_Place] = field(default_factory=tuple)
-
-    @property
-    def sure(self) -> Wanted:
-        assert self.wanted is not None
-        return self.wanted
-
-    def fail(self, error: BaseException) -> None:
-        if not self.future.done():
-            self.future.set_exception(error)
-
-    def end(self) -> None:
-        if not self.future.done():
-            self.future.set_result(None)
 
 
 class Ingest:
@@ -133,19 +75,19 @@ class Ingest:
         self._free = at_once
         self._rounds = 0
         """How often small files are being read together at this moment."""
-        self._line: list[_Place] = []
+        self._line: list[Place] = []
         self._calling: asyncio.Handle | None = None
         self._database = database
         self._documents = documents
         self._indexes = indexes
         self._split = split
-        self._replaced = replaced
         self._room = room
+        self._telling = Telling(database)
+        self._reaching = Reaching(database, indexes, self.jobs, do=self._do, found=self._count, replaced=replaced)
         self._running: dict[tuple[str, str], asyncio.Future[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._ended: dict[str, deque[float]] = {}
-        self._took = 0.0
-        """Seconds until the last files that had been written were found."""
+        self._ended: dict[str, deque[tuple[float, int]]] = {}
+        """Of each store, when some of its files had been found, and how many."""
 
     def add(self, connection: Connection, store: str, files: Sequence[str], *, waiting: int = 0) -> None:
         """Within a transaction: these files, whose rows say "in_progress", will be taken in. `jobs.wake` after it makes it begin at once. `waiting`:
@@ -161,20 +103,22 @@ class Ingest:
 
     def rate(self, store: str) -> float:
         """Files per second, over the last that were finished; 0: nobody knows."""
-        times = self._ended.get(store)
-        if times is None or len(times) < 2:
+        ended = self._ended.get(store)
+        if ended is None or len(ended) < 2:
             return 0.0
-        return len(times) / max(1e-3, time.monotonic() - times[0])
+        (began, before), number = ended[0], sum(files for _, files in ended)
+        return (number - before) / max(1e-3, time.monotonic() - began)
 
     def trouble(self, store: str) -> str:
         """See `Indexes.trouble`."""
         return self._indexes.trouble(store)
 
     async def _work(self, task: Task) -> None:
-        place = _Place(task, str(task.payload["store"]), str(task.payload["file"]), asyncio.get_running_loop().create_future())
+        place = Place(task, str(task.payload["store"]), str(task.payload["file"]), asyncio.get_running_loop().create_future())
         place.future.add_done_callback(lambda _: self._abandon(place))
         self._running[place.store, place.file] = place.future
         self._line.append(place)
+        self._reaching.coming(place)
         self._call()
         try:
             await asyncio.wait({place.future})
@@ -184,6 +128,7 @@ class Ingest:
             raise
         finally:
             self._running.pop((place.store, place.file), None)
+            self._reaching.passed(place)
         if place.future.cancelled():
             # Somebody has cancelled it, and said so in its row; or wants it again by now.
             await self._left_alone(place)
@@ -196,7 +141,7 @@ class Ingest:
         elif not task.said and not await self._over(place):
             await self._work(task)
 
-    async def _over(self, place: _Place) -> bool:
+    async def _over(self, place: Place) -> bool:
         """Whether it is not wanted any more; its job is done then, in the same transaction: who wants it after that makes a new one."""
 
         def write(connection: Connection) -> bool:
@@ -208,7 +153,7 @@ class Ingest:
         place.task.said = await self._database.write(write, flush=False)
         return place.task.said
 
-    async def _after(self, place: _Place, error: BaseException, *, last: bool) -> None:
+    async def _after(self, place: Place, error: BaseException, *, last: bool) -> None:
         wanted = place.sure
         match error:
             case NotFound() if await self._over(place):
@@ -260,16 +205,16 @@ class Ingest:
     def _round_over(self) -> None:
         self._rounds -= 1
 
-    def _next(self) -> list[_Place]:
+    def _next(self) -> list[Place]:
         """Who is read next: small files of one project together, others alone. Empty: nobody is there."""
         while True:
             self._line = sorted((one for one in self._line if one.work is None and not one.future.done()), key=lambda one: -one.task.job.priority)
             some = self._line[:_TOGETHER]
-            if not some:
+            if not some or (self._rounds > self._documents.readers and some[0].wanted is not None and some[0].fits):
                 return []
             self._look(some)
             if chosen := self._chosen([one for one in some if not one.future.done() and one.work is None]):
-                if _fits(chosen[0]):
+                if chosen[0].fits:
                     readers = self._documents.readers
                     if self._rounds > readers:
                         return []  # one more than are read waits for its turn; the others find more company meanwhile
@@ -279,7 +224,7 @@ class Ingest:
                 self._line = [one for one in self._line if id(one) not in gone]
                 return chosen
 
-    def _look(self, some: Sequence[_Place]) -> None:
+    def _look(self, some: Sequence[Place]) -> None:
         """What they stand for; those that are not wanted any more are done, and those that only wait for the indexes go on to them."""
         try:
             found = self._database.read(lambda connection: keeping.wanted(connection, ((one.store, one.file) for one in some)))
@@ -289,7 +234,7 @@ class Ingest:
             for one in some:
                 one.fail(error)
             return
-        ready: list[tuple[_Place, int, int]] = []
+        ready: list[Ready] = []
         for one in some:
             one.wanted = found.get((one.store, one.file))
             if one.wanted is None:
@@ -297,19 +242,19 @@ class Ingest:
             elif one.task.job.attempts > _ATTEMPTS:
                 one.fail(HausgeistError("The server ended each time while this file was read. Its log may say why."))
             elif one.wanted.entry in marks:
-                ready.append((one, one.wanted.entry, marks[one.wanted.entry]))
-        self._go_on(ready)
+                ready.append(Ready(one, one.wanted.entry, marks[one.wanted.entry]))
+        self._reaching.go_on(ready)
 
-    def _chosen(self, some: Sequence[_Place]) -> list[_Place]:
+    def _chosen(self, some: Sequence[Place]) -> list[Place]:
         if not some:
             return []
         first = some[0]
-        if not _fits(first):
+        if not first.fits:
             return [first]
         # What a parser has seen of one project is nothing that it could tell another.
-        return [one for one in some if _fits(one) and one.sure.file.project == first.sure.file.project]
+        return [one for one in some if one.fits and one.sure.file.project == first.sure.file.project]
 
-    def _do(self, work: Coroutine[Any, Any, None], some: Sequence[_Place]) -> asyncio.Task[None]:
+    def _do(self, work: Coroutine[Any, Any, None], some: Sequence[Place]) -> asyncio.Task[None]:
         """Begin something for some of the line, which ends with a word on each, or hands them on."""
         task = asyncio.create_task(work, name="documents")
         self._tasks.add(task)
@@ -318,44 +263,38 @@ class Ingest:
             one.work, one.company = task, some
         return task
 
-    def _abandon(self, place: _Place) -> None:
+    def _abandon(self, place: Place) -> None:
         """What is done for nobody any more is broken off."""
-        if place.future.cancelled() and place.work is not None and all(one.future.done() for one in place.company):
+        if place.future.cancelled() and place.work is not None and place.left:
             place.work.cancel()
 
-    async def _left_alone(self, place: _Place) -> None:
+    async def _left_alone(self, place: Place) -> None:
         """Wait until nothing is done any more for one that was cancelled, unless it is done for others as well."""
-        if place.work is not None and all(one.future.done() for one in place.company):
+        if place.work is not None and place.left:
             await asyncio.wait({place.work})
 
     # Together
 
-    async def _together(self, some: Sequence[_Place], slot: ExitStack) -> None:
+    async def _together(self, some: Sequence[Place], slot: ExitStack) -> None:
         try:
             with slot:
                 async with self._documents.unread([one.sure.file for one in some]) as fresh:
                     self._back(one for number, one in enumerate(some) if number not in fresh)
                     if chosen := [one for number, one in enumerate(some) if number in fresh]:
-                        await _Round(self, chosen, slot).run()
+                        await Round(chosen, slot, documents=self._documents, telling=self._telling, keep=self._keep, do=self._do).run()
         except Exception as error:
             log.warning("files are read one by one, as they could not be read together", exc_info=error)
         # Of these nothing was said. Whose fault it is shows when each is read for itself.
         self._back(one for one in some if one.work is asyncio.current_task() and not one.future.done())
 
-    def _back(self, some: Iterable[_Place]) -> None:
+    def _back(self, some: Iterable[Place]) -> None:
         """Into the line again, to be read alone."""
         for one in some:
             one.alone, one.work, one.company = True, None, ()
             self._line.append(one)
         self._call()
 
-    def _made(self, wanted: Wanted, cut: Cut, began: float) -> Made:
-        """Raises `InvalidRequest` where there is no text."""
-        rows, size = _rows(cut.parsed, cut.pieces)
-        _demand_text(cut.parsed, rows)
-        return Made(wanted, self._documents.pack(cut.parsed), rows, size, len(cut.parsed.pages), began, cut.terms)
-
-    async def _keep(self, made: Sequence[tuple[_Place, Made]]) -> None:
+    async def _keep(self, made: Sequence[tuple[Place, Made]]) -> None:
         """Write what was made of them, and go on to the indexes. Should one be what cannot be written, only that one fails."""
         try:
             self._room(sum(_OF_TEXT * its.size + _OF_PASSAGE * len(its.passages) for _, its in made))
@@ -367,71 +306,33 @@ class Ingest:
             for alone in made:
                 await self._keep([alone])
             return
-        ready: list[tuple[_Place, int, int]] = []
+        ready: list[Ready] = []
         for (one, what), its in zip(made, places, strict=True):
             if its is None:
                 one.end()
             elif not one.future.done():
                 self._indexes.prepare(its[1], what.terms)
-                ready.append((one, *its))
-        self._go_on(ready)
-
-    # To the indexes
-
-    def _go_on(self, ready: Sequence[tuple[_Place, int, int]]) -> None:
-        """Files that are written, with their entries and up to where their passages go: each store has them found together."""
-        stores: dict[str, list[tuple[_Place, int, int]]] = {}
-        for one in ready:
-            one[0].task.rest()
-            stores.setdefault(one[0].store, []).append(one)
-        for store, its in stores.items():
-            self._do(self._reach(store, its), [place for place, _, _ in its])
-
-    async def _reach(self, store: str, ready: Sequence[tuple[_Place, int, int]]) -> None:
-        began = time.monotonic()
-        try:
-            await self._indexes.reach(store, max(mark for _, _, mark in ready))
-            done = [(place.sure, entry) for place, entry, _ in ready]
-
-            def write(connection: Connection) -> None:
-                keeping.complete(connection, done)
-                # Together, so that whoever finds it completed and wants it anew can have a new job for it.
-                self.jobs.done_within(connection, [place.task for place, _, _ in ready])
-
-            await self._database.write(write, flush=False)
-            for place, _, _ in ready:
-                place.task.said = True
-        except Exception as error:
-            for place, _, _ in ready:
-                place.fail(error)
-            return
-        self._took = time.monotonic() - began
-        if any(one.replaces is not None for one, _ in done):
-            self._replaced()
-        for place, _, _ in ready:
-            self._count(store)
-            place.end()
+                ready.append(Ready(one, *its, len(what.passages)))
+        self._reaching.go_on(ready)
 
     # Alone
 
-    async def _alone(self, place: _Place, slot: ExitStack) -> None:
+    async def _alone(self, place: Place, slot: ExitStack) -> None:
         try:
             with slot:
                 entry, mark = await self._read(place.sure, slot)
-            place.task.rest()
-            await self._reach(place.store, [(place, entry, mark)])
+            self._reaching.go_on([Ready(place, entry, mark)])
         except Exception as error:
             place.fail(error)
 
     async def _read(self, wanted: Wanted, slot: ExitStack) -> tuple[int, int]:
         """The entry of a file, and up to where its passages go."""
         began = time.time()
-        # Whoever looks sees what is being read; what is read before anybody could look is not worth a write of its own.
-        telling = asyncio.get_running_loop().call_later(_PROGRESS_SECONDS / 2, self._begun, wanted, began)
+        telling = self._telling.begun_soon(wanted, began)
         try:
-            async with self._documents.made(wanted.file, progress=self._progress(wanted, began)) as found:
+            async with self._documents.made(wanted.file, progress=self._telling.progress(wanted, began)) as found:
                 made, size = await asyncio.to_thread(self._pieces, found.parsed, wanted.chunking)
-                _demand_text(found.parsed, made)
+                demand_text(found.parsed, made)
                 self._room(_OF_TEXT * size + _OF_PASSAGE * len(made))
                 pages = len(found.parsed.pages)
                 if len(found.parsed.text) <= _SMALL:
@@ -443,24 +344,10 @@ class Ingest:
         finally:
             telling.cancel()
 
-    def _begun(self, wanted: Wanted, began: float) -> None:
-        self._database.post(lambda connection: connection.execute(keeping.of_file(wanted).values(started=began)))
+    def _pieces(self, parsed: Parsed, chunking: Chunking) -> tuple[list[Passage], int]:
+        return passages_of(parsed, self._split()(parsed, most=chunking.most, overlap=chunking.overlap))
 
-    def _pieces(self, parsed: Parsed, chunking: Chunking) -> tuple[list[dict[str, Any]], int]:
-        return _rows(parsed, self._split()(parsed, most=chunking.most, overlap=chunking.overlap))
-
-    def _progress(self, wanted: Wanted, began: float) -> Callable[[int, int], None]:
-        told = 0.0
-
-        def tell(done: int, total: int) -> None:
-            nonlocal told
-            if time.monotonic() - told >= _PROGRESS_SECONDS or done >= total:
-                told = time.monotonic()
-                self._database.post(lambda connection: connection.execute(keeping.of_file(wanted).values(done=done, total=total, started=began)))
-
-        return tell
-
-    async def _fail(self, place: _Place, code: ErrorCode, message: str) -> None:
+    async def _fail(self, place: Place, code: ErrorCode, message: str) -> None:
         values = {"status": "failed", "error": failed(code, message.encode("utf-8", "replace").decode())}
 
         def write(connection: Connection) -> None:
@@ -469,98 +356,10 @@ class Ingest:
 
         await self._database.write(write, flush=False)
         place.task.said = True
-        self._count(place.store)
+        self._count(place.store, 1)
 
-    def _count(self, store: str) -> None:
-        self._ended.setdefault(store, deque(maxlen=_REMEMBERED)).append(time.monotonic())
-
-
-class _Round:
-    """Small files that are read together. What was made of them waits for company, but not for long, and not for much."""
-
-    def __init__(self, ingest: Ingest, places: Sequence[_Place], slot: ExitStack) -> None:
-        self._ingest = ingest
-        self._places = places
-        self._slot = slot
-        self._began = time.time()
-        self._held: list[tuple[_Place, Made]] = []
-        self._characters = 0
-        self._waits: asyncio.TimerHandle | None = None
-        self._keeping: list[asyncio.Task[None]] = []
-
-    async def run(self) -> None:
-        """Returns when all that could be read is written. Raises what the parser raises."""
-        telling = [self._ingest._progress(one.sure, self._began) for one in self._places]
-        first = asyncio.get_running_loop().call_later(_PROGRESS_SECONDS / 2, self._ingest._begun, self._places[0].sure, self._began)
-        files = [(one.sure.file, one.sure.chunking) for one in self._places]
-        try:
-            await self._ingest._documents.cut_all(files, self._told, lambda number, done, total: telling[number](done, total))
-        except asyncio.CancelledError:
-            self._held.clear()
-            raise
-        finally:
-            first.cancel()
-            # The next are read meanwhile.
-            self._slot.close()
-            self._keep()
-            if self._keeping:
-                await asyncio.wait(self._keeping)
-
-    async def _told(self, number: int, cut: Cut | HausgeistError) -> None:
-        place = self._places[number]
-        if isinstance(cut, HausgeistError):
-            place.fail(cut)
-            return
-        if place.future.done():
-            return
-        try:
-            made = self._ingest._made(place.sure, cut, self._began)
-        except Exception as error:
-            place.fail(error)
-            return
-        self._held.append((place, made))
-        self._characters += len(cut.parsed.text)
-        if self._characters >= _HELD:
-            self._keep()
-            # No more is read than is written.
-            await asyncio.wait(self._keeping)
-        elif self._waits is None:
-            patience = max(_COMPANY_SECONDS, min(_LONGEST_COMPANY, _SHARE * self._ingest._took))
-            self._waits = asyncio.get_running_loop().call_later(patience, self._keep)
-
-    def _keep(self) -> None:
-        held, self._held, self._characters = [one for one in self._held if not one[0].future.done()], [], 0
-        if self._waits is not None:
-            self._waits.cancel()
-            self._waits = None
-        if held:
-            self._keeping.append(self._ingest._do(self._ingest._keep(held), [place for place, _ in held]))
-
-
-def _fits(place: _Place) -> bool:
-    """Whether it is read with others."""
-    wanted = place.sure
-    return not place.alone and wanted.replaces is None and wanted.file.bytes <= _SMALL_FILE
-
-
-def _rows(parsed: Parsed, pieces: Sequence[Piece]) -> tuple[list[dict[str, Any]], int]:
-    """Rows of passages, and the bytes of their text."""
-    made, size, words = [], 0, parsed.text
-    for piece in pieces:
-        text = words[piece.start : piece.end].encode("utf-8", "replace")
-        size += len(text)
-        heading = piece.heading.encode("utf-8", "replace")
-        made.append(
-            {
-                "start": piece.start, "end": piece.end, "page": piece.page, "kind": piece.kind, "language": piece.language or "und",
-                "heading": heading.decode(), "tokens": piece.tokens,
-                "digest": hashlib.blake2b(heading + b"\0" + text, digest_size=16).digest(),
-            }
-        )  # fmt: skip
-    return made, size
-
-
-def _demand_text(parsed: Parsed, made: Sequence[Mapping[str, Any]]) -> None:
-    """Raises `InvalidRequest`."""
-    if not made:
-        raise InvalidRequest(" ".join(parsed.warnings) or "There is no text in this file.")
+    def _count(self, store: str, files: int) -> None:
+        ended = self._ended.setdefault(store, deque(maxlen=_REMEMBERED))
+        ended.append((time.monotonic(), files))
+        while len(ended) > 2 and sum(files for _, files in ended) - ended[0][1] > _REMEMBERED:
+            ended.popleft()

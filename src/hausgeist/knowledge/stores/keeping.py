@@ -3,11 +3,12 @@ here runs within a transaction of the caller's; what concerns many files is a fe
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, delete, select, update
+from sqlalchemy import Connection, bindparam, delete, func, select, update
 
 from hausgeist.errors import NotFound
 from hausgeist.files import File
@@ -15,8 +16,10 @@ from hausgeist.files.records import files
 from hausgeist.knowledge.records import entries, store_files, vector_stores
 from hausgeist.knowledge.stores import passages, texts
 from hausgeist.knowledge.stores.documents import Found
+from hausgeist.knowledge.stores.passages import Passage
 from hausgeist.knowledge.stores.texts import Packed
 from hausgeist.knowledge.stores.values import Chunking
+from hausgeist.store.prepared import Change, Prepared
 
 __all__ = ["Made", "Wanted", "complete", "keep", "keep_all", "kept", "of_file", "wanted"]
 
@@ -41,7 +44,7 @@ class Made:
 
     wanted: Wanted
     packed: Packed
-    passages: Sequence[Mapping[str, Any]]
+    passages: Sequence[Passage]
     size: int
     """Bytes of their text."""
     pages: int
@@ -50,22 +53,24 @@ class Made:
     """See `Cut.terms`."""
 
 
-_WANTED: Final = (
-    select(files, store_files.c.store, store_files.c.chunking, store_files.c.replaces, store_files.c.entry)
+_ASKED: Final = func.json_each(bindparam("of_files")).table_valued("value")
+"""As JSON: one value however many they are."""
+_WANTED: Final = Prepared(
+    select(store_files.c.chunking, store_files.c.replaces, store_files.c.entry, files)
     .join(store_files, store_files.c.file == files.c.id)
     .join(vector_stores, vector_stores.c.id == store_files.c.store)
-    .where(store_files.c.store == bindparam("of_store"), store_files.c.file.in_(bindparam("of_files", expanding=True)))
-    .where(store_files.c.status == "in_progress", vector_stores.c.gone == 0)
+    .where(store_files.c.store == bindparam("of_store"), store_files.c.file.in_(select(_ASKED.c.value)))
+    # Not by the index of what is in progress: that may be all there is.
+    .where(store_files.c.status.concat("") == "in_progress", vector_stores.c.gone == 0)
     # A file of another project is in no store; should one ever be, nothing is read of it.
     .where(vector_stores.c.project == files.c.project)
 )
+_OF_FILE: Final = tuple(column.name for column in files.columns)
 _MINE: Final = (store_files.c.store == bindparam("of_store"), store_files.c.file == bindparam("of_file"), store_files.c.status == "in_progress")
-_CUT: Final = (
-    update(store_files)
-    .where(*_MINE)
-    .values(entry=bindparam("its"), done=bindparam("pages"), total=bindparam("pages"), started=bindparam("began"))
-)  # fmt: skip
-_COMPLETED: Final = update(store_files).where(*_MINE, store_files.c.entry == bindparam("its")).values(status="completed")
+_CUT: Final = Change(
+    update(store_files).where(*_MINE).values(entry=bindparam("its"), done=bindparam("pages"), total=bindparam("pages"), started=bindparam("began"))
+)
+_COMPLETED: Final = Change(update(store_files).where(*_MINE, store_files.c.entry == bindparam("its")).values(status="completed"))
 
 
 def of_file(one: Wanted) -> Any:
@@ -81,11 +86,9 @@ def wanted(connection: Connection, asked: Iterable[tuple[str, str]]) -> dict[tup
         by_store.setdefault(store, []).append(file)
     found: dict[tuple[str, str], Wanted] = {}
     for store, ids in by_store.items():
-        for at in range(0, len(ids), _SOME):
-            for row in connection.execute(_WANTED, {"of_store": store, "of_files": ids[at : at + _SOME]}):
-                values = row._asdict()
-                chunking, replaces, entry, its = (values.pop(name) for name in ("chunking", "replaces", "entry", "store"))
-                found[its, row.id] = Wanted(its, File(**values), Chunking.parse(chunking), replaces, entry)
+        for chunking, replaces, entry, *values in _WANTED.rows(connection, {"of_store": store, "of_files": json.dumps(ids)}):
+            its = File(**dict(zip(_OF_FILE, values, strict=True)))
+            found[store, its.id] = Wanted(store, its, Chunking.parse(chunking), replaces, entry)
     return found
 
 
@@ -99,7 +102,7 @@ def kept(connection: Connection, ids: Sequence[int]) -> dict[int, int]:
 
 
 def keep(
-    connection: Connection, one: Wanted, found: Found, made: Sequence[Mapping[str, Any]], *, size: int, pages: int, began: float
+    connection: Connection, one: Wanted, found: Found, made: Sequence[Passage], *, size: int, pages: int, began: float
 ) -> tuple[int, int]:  # fmt: skip
     """The document, its passages in this store, and that this file has them; the entry, and up to where its passages go. Raises `NotFound` for a file
     that is not wanted any more."""
@@ -132,7 +135,7 @@ def keep_all(connection: Connection, made: Sequence[Made]) -> list[tuple[int, in
         {"of_store": one.wanted.store, "of_file": one.wanted.file.id, "its": entry, "pages": one.pages, "began": one.began}
         for one, (entry, _) in zip(chosen, places, strict=True)
     ]
-    connection.execute(_CUT, rows)
+    _CUT.many(connection, rows)
     known = {(one.wanted.store, one.wanted.file.id): place for one, place in zip(chosen, places, strict=True)}
     return [known.get((one.wanted.store, one.wanted.file.id)) for one in made]
 
@@ -141,8 +144,7 @@ def complete(connection: Connection, done: Sequence[tuple[Wanted, int]]) -> None
     """Files and their entries are found from now on; what they replace leaves the store, with all that is cut from it."""
     rows = [{"of_store": one.store, "of_file": one.file.id, "its": entry} for one, entry in done]
     plain = [row for row, (one, _) in zip(rows, done, strict=True) if one.replaces is None]
-    if plain:
-        connection.execute(_COMPLETED, plain)
+    _COMPLETED.many(connection, plain)
     for row, (one, _) in zip(rows, done, strict=True):
-        if one.replaces is not None and connection.execute(_COMPLETED, row).rowcount and one.replaces != one.file.id:
+        if one.replaces is not None and _COMPLETED.many(connection, [row]) and one.replaces != one.file.id:
             connection.execute(delete(store_files).where(store_files.c.store == one.store, store_files.c.file == one.replaces))

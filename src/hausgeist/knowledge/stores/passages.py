@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, select
+from sqlalchemy import Connection, bindparam, delete, func, select
 
 from hausgeist.files.records import files
 from hausgeist.knowledge.records import entries, forgotten_passages, passages, store_files, vector_stores
 from hausgeist.knowledge.stores import texts
-from hausgeist.store.prepared import Prepared
+from hausgeist.store.prepared import Insert, Prepared
+from hausgeist.store.writer import driver_of
 
-__all__ = ["Fresh", "Row", "State", "above", "alive", "forget", "forgotten", "like", "remember", "remember_all", "set_embedder", "state"]
+__all__ = ["Fresh", "Passage", "Row", "State", "above", "alive", "forget", "forgotten", "like", "remember", "remember_all", "set_embedder", "state"]
 
 _SOME = 500
 _STATE: Final = Prepared(
@@ -24,7 +26,19 @@ _ABOVE = """
     FROM entries AS e CROSS JOIN passages AS p ON p.id BETWEEN max(e.first, ? + 1) AND e.last AND p.entry = e.id
     WHERE e.store = ? AND e.last > ? ORDER BY e.last, p.id LIMIT ?
 """
-_ADD, _ADD_ENTRIES = insert(passages), insert(entries)
+_WANTED: Final = func.json_each(bindparam("wanted")).table_valued("value")
+"""As JSON: one value however many they are."""
+_NAMES: Final = Prepared(
+    select(store_files.c.entry, files.c.filename)
+    .join(files, files.c.id == store_files.c.file)
+    .where(store_files.c.entry.in_(select(_WANTED.c.value)))
+    .order_by(store_files.c.created, store_files.c.file)
+)
+_ADD = Insert(passages, ("id", "entry", "number", "start", "end", "page", "kind", "language", "heading", "tokens", "digest"))
+_ADD_ENTRIES = Insert(entries, ("id", "store", "document", "chunking", "passages", "bytes", "first", "last", "like"))
+
+Passage: TypeAlias = tuple[int, int, int, str, str, str, int, bytes]
+"""As it is written: start, end, page, kind, language, heading, tokens, digest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +51,12 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Fresh:
-    """A document that is cut for a store. `made`: rows of its passages; `size`: bytes of their text; `twin`: an older version's entry."""
+    """A document that is cut for a store. `made`: its passages; `size`: bytes of their text; `twin`: an older version's entry."""
 
     store: str
     document: int
     chunking: str
-    made: Sequence[Mapping[str, object]]
+    made: Sequence[Passage]
     size: int
     twin: int | None = None
 
@@ -80,12 +94,12 @@ def set_embedder(connection: Connection, store: str, embedder: str) -> None:
 def above(connection: Connection, store: str, mark: int, limit: int) -> list[Row]:
     """Those with higher numbers than `mark`, the lowest first: up to `limit`."""
     # By hand, and in this order: the entries along their index, of each its stretch of numbers.
-    found = connection.exec_driver_sql(_ABOVE, (mark, store, mark, limit)).all()
-    words = texts.texts(connection, [(row.document, row.start, row.end) for row in found])
-    names = _filenames(connection, {row.entry for row in found})
+    found = driver_of(connection).execute(_ABOVE, (mark, store, mark, limit)).fetchall()
+    words = texts.texts(connection, [(document, start, end) for _, _, document, start, end, *_ in found])
+    names = _filenames(connection, {entry for _, entry, *_ in found})
     return [
-        Row(row.id, row.entry, word, row.heading, row.language, names.get(row.entry, ""), row.digest, row.twin)
-        for row, word in zip(found, words, strict=True)
+        Row(number, entry, word, heading, language, names.get(entry, ""), digest, twin)
+        for (number, entry, _, _, _, heading, language, digest, twin), word in zip(found, words, strict=True)
     ]
 
 
@@ -116,7 +130,7 @@ def forget(connection: Connection, store: str, ids: Sequence[int]) -> None:
 
 
 def remember(
-    connection: Connection, store: str, document: int, chunking: str, made: Sequence[Mapping[str, object]], *, size: int, twin: int | None
+    connection: Connection, store: str, document: int, chunking: str, made: Sequence[Passage], *, size: int, twin: int | None
 ) -> tuple[int, int]:
     """Within a transaction: the entry of a document in a store with its passages, and the highest of their numbers; of the one that is there
     already, if there is one."""
@@ -130,21 +144,19 @@ def remember_all(connection: Connection, fresh: Sequence[Fresh]) -> list[tuple[i
     """The same of many that are not there yet, in a few statements for all."""
     before, last = texts.last_number(connection, "entries"), texts.last_number(connection, "passages")
     places: list[tuple[int, int]] = []
-    heads, rows, marks = [], [], dict[str, int]()
+    heads: list[tuple[object, ...]] = []
+    rows: list[tuple[object, ...]] = []
+    marks: dict[str, int] = {}
     for entry, one in enumerate(fresh, before + 1):
         first = last + 1
-        rows += [{"id": first + number, "entry": entry, "number": number, **made} for number, made in enumerate(one.made)]
+        rows += [(first + number, entry, number, *made) for number, made in enumerate(one.made)]
         last += len(one.made)
         first, end = (first, last) if one.made else (0, 0)
-        heads.append(
-            {"id": entry, "store": one.store, "document": one.document, "chunking": one.chunking, "passages": len(one.made), "bytes": one.size,
-             "first": first, "last": end, "like": one.twin}
-        )  # fmt: skip
+        heads.append((entry, one.store, one.document, one.chunking, len(one.made), one.size, first, end, one.twin))
         marks[one.store] = max(marks.get(one.store, 0), end)
         places.append((entry, end))
-    connection.execute(_ADD_ENTRIES, heads)
-    if rows:
-        connection.execute(_ADD, rows)
+    _ADD_ENTRIES.many(connection, heads)
+    _ADD.many(connection, rows)
     for store, mark in marks.items():
         connection.execute(vector_stores.update().where(vector_stores.c.id == store).values(mark=func.max(vector_stores.c.mark, mark)))
     return places
@@ -153,13 +165,6 @@ def remember_all(connection: Connection, fresh: Sequence[Fresh]) -> list[tuple[i
 def _filenames(connection: Connection, wanted: Collection[int]) -> dict[int, str]:
     """Of each entry, what the file is called that was the first to have it."""
     names: dict[int, str] = {}
-    for at in range(0, len(ids := list(wanted)), _SOME):
-        query = (
-            select(store_files.c.entry, files.c.filename)
-            .join(files, files.c.id == store_files.c.file)
-            .where(store_files.c.entry.in_(ids[at : at + _SOME]))
-            .order_by(store_files.c.created, store_files.c.file)
-        )
-        for row in connection.execute(query):
-            names.setdefault(row.entry, row.filename)
+    for entry, filename in _NAMES.rows(connection, {"wanted": json.dumps(list(wanted))}):
+        names.setdefault(entry, filename)
     return names

@@ -15,7 +15,7 @@ from hausgeist.knowledge.records import entries, file_batches, store_files, vect
 from hausgeist.knowledge.stores.values import Batch, Chunking, Counts, FileStatus, Page, Store, StoreFile, Trouble
 from hausgeist.store.prepared import Prepared
 
-__all__ = ["Order", "demand_alive", "filed", "find_batch", "find_file", "find_store", "list_files", "list_stores", "of_stores"]
+__all__ = ["Order", "demand_alive", "demand_store", "filed", "find_batch", "find_file", "find_store", "list_files", "list_stores", "of_stores"]
 
 Order = Literal["asc", "desc"]
 _SOME = 500
@@ -36,14 +36,24 @@ def demand_alive(store: Store) -> Store:
     return store
 
 
+def demand_store(connection: Connection, who: Principal, store: str) -> Store:
+    """The store, but for what would have to be counted. Raises `NotFound`."""
+    return _named(connection, who, [store])[store]
+
+
 def of_stores(connection: Connection, who: Principal, stores: Sequence[str]) -> list[Store]:
     """Each of these, without counts. Raises `NotFound` for the first that is not the project's, `InvalidRequest` for one that has expired."""
+    known = _named(connection, who, stores)
+    return [demand_alive(known[store]) for store in dict.fromkeys(stores)]
+
+
+def _named(connection: Connection, who: Principal, stores: Sequence[str]) -> Mapping[str, Store]:
     rows = _NAMED.rows(connection, {"project": who.project, "wanted": json.dumps(list(stores))})
     known = {store.id: store for store in (_store(dict(zip(vector_stores.columns.keys(), row, strict=True))) for row in rows)}
     for store in stores:
         if store not in known:
             raise NotFound(f"There is no vector store '{shown(store)}'.")
-    return [demand_alive(known[store]) for store in dict.fromkeys(stores)]
+    return known
 
 
 def list_stores(
@@ -65,7 +75,7 @@ def find_file(connection: Connection, who: Principal, store: str, file: str) -> 
     find = _files_query().where(_ours(who), vector_stores.c.id == store, store_files.c.file == file)
     row = connection.execute(find).one_or_none()
     if row is None:
-        find_store(connection, who, store)
+        demand_store(connection, who, store)
         raise NotFound(f"There is no file '{shown(file)}' in the vector store '{shown(store)}'.")
     return _file(row)
 
@@ -74,7 +84,7 @@ def list_files(
     connection: Connection, who: Principal, store: str, *, batch: str | None, status: FileStatus | None, after: str | None, before: str | None,
     limit: int, order: Order,
 ) -> Page[StoreFile]:  # fmt: skip
-    find_store(connection, who, store)
+    demand_store(connection, who, store)
     query = _files_query().where(_ours(who), vector_stores.c.id == store)
     if batch is not None:
         find_batch(connection, who, store, batch)
@@ -94,7 +104,7 @@ def list_files(
 
 def find_batch(connection: Connection, who: Principal, store: str, batch: str) -> Batch:
     """Raises `NotFound`."""
-    find_store(connection, who, store)
+    demand_store(connection, who, store)
     row = connection.execute(select(file_batches).where(file_batches.c.id == batch, file_batches.c.store == store)).one_or_none()
     if row is None:
         raise NotFound(f"There is no file batch '{shown(batch)}' in the vector store '{shown(store)}'.")

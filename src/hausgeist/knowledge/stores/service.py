@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, Final
 
 from sqlalchemy import Connection, delete, func, insert, select, update
@@ -21,6 +22,7 @@ from hausgeist.knowledge.stores.ingest import Ingest
 from hausgeist.knowledge.stores.rows import Order
 from hausgeist.knowledge.stores.values import Attachment, Batch, Counts, FileStatus, Page, Progress, Store, StoreFile
 from hausgeist.store.database import Database
+from hausgeist.store.prepared import Insert
 
 __all__ = ["MOST_IN_BATCH", "Stores", "Unset"]
 
@@ -37,7 +39,8 @@ _READING: Final = 32
 """Files that are told of as being read."""
 
 
-_ADD_FILES: Final = insert(store_files)
+_ADD_FILES: Final = Insert(store_files, [column.name for column in store_files.columns])
+_ROW: Final = itemgetter(*(column.name for column in store_files.columns))
 _KEPT: Final = ("store", "file", "created")
 
 
@@ -139,7 +142,7 @@ class Stores:
         """It is not found any more; what was in it is cleared away at once, in the background. The files themselves stay."""
 
         def write(connection: Connection) -> None:
-            rows.find_store(connection, who, store)
+            rows.demand_store(connection, who, store)
             connection.execute(update(vector_stores).where(vector_stores.c.id == store).values(gone=1, name="", description="", metadata="{}"))
 
         await self._database.write(write)
@@ -161,7 +164,7 @@ class Stores:
         """Put a file into a store; it is taken in from now on. Said again, it changes the attributes, and tries again what has failed."""
 
         def write(connection: Connection) -> StoreFile:
-            rows.demand_alive(rows.find_store(connection, who, store))
+            rows.demand_alive(rows.demand_store(connection, who, store))
             self._attach(connection, who, store, [wanted], batch=None)
             self._active(connection, store)
             return rows.find_file(connection, who, store, wanted.file)
@@ -188,7 +191,7 @@ class Stores:
         """All of them anew."""
 
         def write(connection: Connection) -> StoreFile:
-            rows.demand_alive(rows.find_store(connection, who, store))
+            rows.demand_alive(rows.demand_store(connection, who, store))
             rows.find_file(connection, who, store, file)
             connection.execute(_one(store, file).values(attributes=json.dumps(dict(attributes))))
             self._active(connection, store)
@@ -217,7 +220,7 @@ class Stores:
         batch, now = new_id("vsfb_"), time.time()
 
         def write(connection: Connection) -> Batch:
-            rows.demand_alive(rows.find_store(connection, who, store))
+            rows.demand_alive(rows.demand_store(connection, who, store))
             connection.execute(insert(file_batches).values(id=batch, store=store, created=now, cancelled=0))
             self._attach(connection, who, store, wanted, batch=batch)
             self._active(connection, store)
@@ -293,8 +296,7 @@ class Stores:
             else:
                 connection.execute(_one(store, one.file).values({name: value for name, value in values.items() if name not in _KEPT}))
             begun.append(one.file)
-        if added:
-            connection.execute(_ADD_FILES, added)
+        _ADD_FILES.many(connection, map(_ROW, added))
         self._ingest.add(connection, store, begun, waiting=waiting)
 
     def _values(

@@ -14,10 +14,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
-from sqlalchemy import ColumnElement, Connection, bindparam, delete, insert, select
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, select
 
 from hausgeist.knowledge.parsed import Block, Box, Kind, Line, Page, Parsed
 from hausgeist.knowledge.records import document_pages, document_parts, documents, entries
+from hausgeist.store.prepared import Insert
 from hausgeist.store.writer import driver_of
 
 __all__ = [
@@ -41,7 +42,13 @@ __all__ = [
 
 PART: Final = 8192
 _FAST: Final = 1
-_ADD, _ADD_PARTS, _ADD_PAGES = insert(documents), insert(document_parts), insert(document_pages)
+_SHORT: Final = 600
+"""Bytes that are not worth to be compressed."""
+_ABOUT: Final = ("parser", "created", "media_type", "title", "properties", "warnings", "characters", "pages", "structure")
+_OF_PAGE: Final = ("number", "start", "end", "width", "height", "label", "recognised", "lines")
+_ADD: Final = Insert(documents, ("id", "project", "digest", *_ABOUT))
+_ADD_PARTS: Final = Insert(document_parts, ("document", "start", "text"))
+_ADD_PAGES: Final = Insert(document_pages, ("document", *_OF_PAGE))
 _THERE = select(documents.c.digest).where(
     documents.c.project == bindparam("of_project"), documents.c.digest.in_(bindparam("digests", expanding=True))
 )
@@ -81,36 +88,35 @@ class PageRow:
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """Rows of a document, but for its number. Made off the event loop."""
+    """Rows of a document, but for its number: `_ABOUT`, parts of its text with their starts, and `_OF_PAGE` of each page."""
 
-    document: Mapping[str, Any]
-    parts: Sequence[Mapping[str, Any]]
-    pages: Sequence[Mapping[str, Any]]
+    document: tuple[Any, ...]
+    parts: Sequence[tuple[int, str]]
+    pages: Sequence[tuple[Any, ...]]
+
+    @property
+    def parser(self) -> str:
+        return str(self.document[0])
 
 
 def pack(made: Parsed, *, parser: str) -> Packed:
     words = _plain(made.text)
     structure = [[block.kind, block.start, block.end, block.level, [list(row) for row in block.rows], block.header] for block in made.blocks]
-    document = {
-        "parser": parser,
-        "created": time.time(),
-        "media_type": made.media_type,
-        "title": _plain(made.title),
-        "properties": _plain(json.dumps(dict(made.properties), ensure_ascii=False)),
-        "warnings": _plain(json.dumps(list(made.warnings), ensure_ascii=False)),
-        "characters": len(words),
-        "pages": len(made.pages),
-        "structure": zlib.compress(json.dumps(structure, separators=(",", ":")).encode(), _FAST),
-    }
-    parts = [{"start": start, "text": words[start : start + PART]} for start in range(0, len(words), PART)]
+    properties = _plain(json.dumps(dict(made.properties), ensure_ascii=False)) if made.properties else "{}"
+    warnings = _plain(json.dumps(list(made.warnings), ensure_ascii=False)) if made.warnings else "[]"
+    document = (
+        parser, time.time(), made.media_type, _plain(made.title), properties, warnings, len(words), len(made.pages),
+        _packed(json.dumps(structure, separators=(",", ":")).encode()),
+    )  # fmt: skip
+    parts = [(start, words[start : start + PART]) for start in range(0, len(words), PART)]
     lines: dict[int, list[Line]] = {}
     for line in made.lines:
         lines.setdefault(line.page, []).append(line)
     rows = [
-        {
-            "number": page.number, "start": page.start, "end": page.end, "width": page.width, "height": page.height, "label": _plain(page.label),
-            "recognised": int(page.recognised), "lines": _pack_lines(lines.get(page.number, ())),
-        }
+        (
+            page.number, page.start, page.end, page.width, page.height, _plain(page.label), int(page.recognised),
+            _pack_lines(lines.get(page.number, ())),
+        )
         for page in made.pages
     ]  # fmt: skip
     return Packed(document, parts, rows)
@@ -121,23 +127,20 @@ def add(connection: Connection, project: str, digest: str, packed: Packed) -> in
     from which no passage is cut, gives way."""
     if (row := connection.execute(select(documents.c.id, documents.c.parser).where(*_same(project, digest))).one_or_none()) is not None:
         used = connection.execute(select(entries.c.id).where(entries.c.document == row.id).limit(1)).first() is not None
-        if row.parser == packed.document["parser"] or used:
+        if row.parser == packed.parser or used:
             return int(row.id)
         connection.execute(delete(documents).where(documents.c.id == row.id))
     return add_all(connection, [(project, digest, packed)])[0]
 
 
 def add_all(connection: Connection, made: Sequence[tuple[str, str, Packed]]) -> list[int]:
-    """Within a transaction: the numbers of documents that are not there yet, in a few statements for all. Raises `IntegrityError` where one is."""
+    """Within a transaction: the numbers of documents that are not there yet, in a few statements for all. Raises
+    `sqlite3.IntegrityError` where one is."""
     first = last_number(connection, "documents") + 1
     numbered = [(number, project, digest, packed) for number, (project, digest, packed) in enumerate(made, first)]
-    connection.execute(
-        _ADD, [{"id": number, "project": project, "digest": digest, **packed.document} for number, project, digest, packed in numbered]
-    )
-    if parts := [{"document": number, **part} for number, _, _, packed in numbered for part in packed.parts]:
-        connection.execute(_ADD_PARTS, parts)
-    if sheets := [{"document": number, **page} for number, _, _, packed in numbered for page in packed.pages]:
-        connection.execute(_ADD_PAGES, sheets)
+    _ADD.many(connection, [(number, project, digest, *packed.document) for number, project, digest, packed in numbered])
+    _ADD_PARTS.many(connection, [(number, *part) for number, _, _, packed in numbered for part in packed.parts])
+    _ADD_PAGES.many(connection, [(number, *page) for number, _, _, packed in numbered for page in packed.pages])
     return [number for number, *_ in numbered]
 
 
@@ -212,7 +215,7 @@ def parsed(connection: Connection, document: int, *, lines: bool = False) -> Par
     structure = connection.execute(select(documents.c.structure).where(documents.c.id == document)).scalar_one()
     blocks = tuple(
         Block(cast("Kind", kind), start, end, level, tuple((row[0], row[1]) for row in rows), header)
-        for kind, start, end, level, rows, header in json.loads(zlib.decompress(structure))
+        for kind, start, end, level, rows, header in json.loads(_unpacked(structure))
     )
     known = tuple(
         Page(page.number, page.start, page.end, page.width, page.height, page.label, page.recognised) for page in pages(connection, document)
@@ -233,6 +236,16 @@ def lines_between(connection: Connection, document: int, start: int, end: int) -
     ).scalar()
     rows = connection.execute((query if end > (last or 0) else body).order_by(document_pages.c.number))
     return [line for row in rows for line in _unpack_lines(row.number, row.lines) if line.start < end and line.end > start]
+
+
+def _packed(structure: bytes) -> bytes:
+    """What is short stays as it is: to set up the compression takes a hundred times as long as to read it. JSON begins with what nothing that was
+    compressed begins with."""
+    return structure if len(structure) < _SHORT else zlib.compress(structure, _FAST)
+
+
+def _unpacked(structure: bytes) -> bytes:
+    return structure if structure.startswith(b"[") else zlib.decompress(structure)
 
 
 def _pack_lines(lines: Iterable[Line]) -> bytes:

@@ -17,7 +17,7 @@ import pytest
 
 from hausgeist.errors import HausgeistError, NotFound, NotSupported, Unavailable
 from hausgeist.knowledge.language.terms import both
-from hausgeist.knowledge.parse import process
+from hausgeist.knowledge.parse import child, process
 from hausgeist.knowledge.parse.base import Limits, Unreadable
 from hausgeist.knowledge.parse.process import Parsers
 from hausgeist.knowledge.parsed import Cut, Small
@@ -64,10 +64,10 @@ def _others() -> None:
 
 def workers() -> list[psutil.Process]:
     found = []
-    for child in set(psutil.Process().children()) - OTHERS:
+    for one in set(psutil.Process().children()) - OTHERS:
         with contextlib.suppress(psutil.Error):  # it ends at this moment
-            if "hausgeist.knowledge.parse.worker" in " ".join(child.cmdline()):
-                found.append(child)
+            if "hausgeist.knowledge.parse.worker" in " ".join(one.cmdline()):
+                found.append(one)
     return found
 
 
@@ -375,6 +375,28 @@ async def test_small_files_are_read_and_cut_in_one_go(make: Make, tmp_path: Path
         assert [tuple(" ".join(its) for its in both(one.parsed.text[piece.start : piece.end], "en"))] == list(one.terms)
     assert len(workers()) == 1
     assert not left(tmp_path)
+
+
+@pytest.mark.parametrize(("no_time", "most"), [(60.0, 16), (0.0, 4)], ids=["quick", "slow"])
+async def test_a_process_is_told_far_ahead_of_what_takes_no_time(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_time: float, most: int
+) -> None:
+    monkeypatch.setattr(child, "_NO_TIME", no_time)
+    sent: list[int] = []
+    send = child.Child._send
+
+    async def counted(self: child.Child, *told: dict[str, object]) -> None:
+        sent.extend(len(told) for one in told[:1] if "path" in one)
+        await send(self, *told)
+
+    monkeypatch.setattr(child.Child, "_send", counted)
+    paths = [tmp_path / f"{number:02}.txt" for number in range(40)]
+    for number, path in enumerate(paths):
+        path.write_text(f"Number {number}.", "utf-8")
+    told = await cut(make(), paths)
+    assert [one.parsed.text for one in told.values() if isinstance(one, Cut)] == [f"Number {number}." for number in range(40)]
+    assert (sum(sent), max(sent) <= most) == (40, True)
+    assert len(sent) <= 12 if no_time else len(sent) == 37
 
 
 async def test_one_that_ends_the_process_costs_the_others_nothing(make: Make, tmp_path: Path) -> None:
