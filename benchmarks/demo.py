@@ -1,5 +1,5 @@
-"""The demo as people meet it: `hausgeist demo` on a fresh home, and its questions asked on the terminal, without a model; does the answer stand in the
-quotations?"""
+"""The demo as people meet it: `hausgeist demo` on a fresh home, and its questions asked on the terminal, without a model. Does the answer stand in
+the quotations?"""
 
 from __future__ import annotations
 
