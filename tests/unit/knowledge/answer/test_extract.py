@@ -51,6 +51,14 @@ def test_a_row_of_a_table_is_quoted_alone() -> None:
     assert "Nut" not in quotes[0].text
 
 
+def test_the_first_sentence_below_a_heading_need_not_say_its_words_again() -> None:
+    fire = "6 Fire in the drum\n\nPress the emergency stop and close the damper. Do not open the front door.\n\nThe cable is two metres long."
+    safety = "Wear gloves. Never use water on a drum fire."
+    hits = [hit(fire, heading="Manual > 6 Fire in the drum"), hit(safety, score=0.65, file="file-2", heading="Manual > 2 Safety")]
+    assert extract("What should I do if there is a fire in the drum?", hits)[0].text.startswith("Press the emergency stop")
+    assert extract("How long is the cable?", hits)[0].text == "The cable is two metres long."
+
+
 def test_the_same_words_are_quoted_once() -> None:
     quotes = extract("How high is the rent?", [hit(LEASE), hit(LEASE, file="file-2", score=0.7)])
     assert sum("950" in quote.text for quote in quotes) == 1

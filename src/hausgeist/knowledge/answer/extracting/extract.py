@@ -77,6 +77,8 @@ class _Sentence:
     """Of a table: quoted by itself, whatever stands above and below."""
     titles: frozenset[str] = frozenset()
     """Of a row: the words of its `terms` that are those of its titles."""
+    under: frozenset[str] = frozenset()
+    """Of the first sentence below a heading: the words of the heading."""
 
 
 @dataclass(slots=True)
@@ -197,6 +199,7 @@ def _sentences_of(hit: Hit, number: int, language: str, most: int) -> tuple[list
     heads: frozenset[str] = frozenset()
     found: list[_Sentence] = []
     in_table = False
+    under: frozenset[str] = frozenset()
     for start, end in sentences(hit.text, language):
         if len(found) >= most:
             break
@@ -211,10 +214,12 @@ def _sentences_of(hit: Hit, number: int, language: str, most: int) -> tuple[list
                 continue
         if not row and " ".join(text.split()) in above:
             titles |= terms
+            under = terms
             continue
         if bullet := _BULLET.match(text):
             start += bullet.end()
-        one = _Sentence(number, len(found), start, end, terms, row=row)
+        one = _Sentence(number, len(found), start, end, terms, row=row, under=under)
+        under = frozenset()
         if row:
             one.terms, one.titles = terms | heads, heads - terms
         found.append(one)
@@ -228,12 +233,16 @@ def _terms(text: str, language: str) -> frozenset[str]:
 
 # The weights were chosen on half of the articles of XQuAD in English and German; figures of the other half are in docs/lab.md.
 _AROUND, _HEADING, _FOUND, _KIND, _NEXT = 0.4, 0.1, 0.5, 0.2, 0.3
+_UNDER = 0.85
+"""What the words of a heading count for in the first sentence below it, which need not say them again."""
 
 
 def _score(one: _Sentence, hit: Hit, weighed: _Weighed, found: float) -> float:
     text = hit.text[one.start : one.end]
     asked = weighed.asked[one.hit]
     inside = weighed.share(one.terms, one.hit)
+    if one.under:
+        inside = max(inside, _UNDER * weighed.share(one.terms | one.under, one.hit))
     neighbours = weighed.by_hit[one.hit]
     before = neighbours[one.number - 1].terms if one.number else frozenset[str]()
     score = inside + _AROUND * weighed.share(weighed.passages[one.hit], one.hit) + _HEADING * weighed.share(weighed.headings[one.hit], one.hit)
