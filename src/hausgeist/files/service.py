@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import time
 from collections import Counter
@@ -27,7 +28,7 @@ from hausgeist.files.records import File, as_file, files, upload_parts, uploads
 from hausgeist.identity import Principal
 from hausgeist.store.database import Database
 from hausgeist.store.drafts import Draft
-from hausgeist.store.prepared import Insert
+from hausgeist.store.prepared import Insert, Prepared
 from hausgeist.store.writer import driver_of, undone
 
 __all__ = ["ANSWERS", "BATCH_SECONDS", "SEEN", "Files", "Page", "demand_files", "forget_files", "gigabytes", "seeing", "seen_by"]
@@ -38,7 +39,6 @@ ANSWERS: Final = "batch_output"
 """The purpose of files that hold what a batch was answered."""
 _MOST_FILES: Final = 100_000
 """Of one project: each takes a row and a name on the disk, however small it is."""
-_SOME: Final = 500
 _LATELY: Final = 1.0
 """Seconds for which it is taken for granted that there is as much room as there was."""
 _ADD: Final = Insert(files, [column.name for column in files.columns])
@@ -330,12 +330,10 @@ def read_file(connection: Connection, who: Principal, file: str) -> File:
 
 def demand_files(connection: Connection, who: Principal, wanted: Sequence[str]) -> None:
     """Raises `NotFound` for the first that is not there."""
-    for at in range(0, len(wanted), _SOME):
-        some = wanted[at : at + _SOME]
-        there = set(connection.execute(select(files.c.id).where(files.c.id.in_(some), seen_by(who))).scalars())
-        for one in some:
-            if one not in there:
-                raise NotFound(f"There is no file '{shown(one)}'.")
+    there = {file for (file,) in _SEEN_AMONG.rows(connection, {"wanted": json.dumps(list(wanted)), **seeing(who)})}
+    for one in wanted:
+        if one not in there:
+            raise NotFound(f"There is no file '{shown(one)}'.")
 
 
 def gigabytes(size: int) -> str:
@@ -405,6 +403,9 @@ def _seen(*, seen_project: Any, seen_user: Any, seen_now: Any) -> ColumnElement[
 
 SEEN: Final = _seen(**{name: bindparam(name) for name in ("seen_project", "seen_user", "seen_now")})
 """`seen_by` of a statement that is made once and used by everyone: with the values of `seeing`."""
+_WANTED: Final = func.json_each(bindparam("wanted")).table_valued("value")
+"""As JSON: one value however many they are."""
+_SEEN_AMONG: Final = Prepared(select(files.c.id).where(files.c.id.in_(select(_WANTED.c.value)), SEEN))
 
 
 def _any(connection: Connection, which: ColumnElement[bool]) -> bool:

@@ -6,13 +6,14 @@ import json
 import secrets
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Column, Connection, Float, Integer, MetaData, Table, Text, and_, bindparam, case, delete, or_, select, update
+from sqlalchemy import Column, Connection, Float, Integer, MetaData, Table, Text, bindparam, delete, select, update
 
 from hausgeist.errors import NotFound
-from hausgeist.store.prepared import Change, Insert
+from hausgeist.store.prepared import Change, Insert, Prepared
+from hausgeist.store.writer import driver_of
 
 __all__ = [
     "Job",
@@ -39,8 +40,6 @@ __all__ = [
 ]
 
 Status = Literal["queued", "running", "done", "failed", "cancelled"]
-_SOME = 500
-"""Values of one statement; SQLite takes so many from its first version on."""
 _KEPT_TEXT = 4000
 """Messages and errors are for people; more of them would only fill the database."""
 
@@ -96,24 +95,25 @@ class Job:
     finished: float | None
 
 
-_FREE = case(
-    (jobs.c.status == "queued", jobs.c.run_at),
-    else_=jobs.c.lease_until,
-)
-"""From when on a waiting or running job may be taken."""
-_DUE = and_(
-    jobs.c.kind.in_(bindparam("kinds", expanding=True)),
-    or_(
-        and_(jobs.c.status == "queued", jobs.c.run_at <= bindparam("now")),
-        and_(jobs.c.status == "running", jobs.c.lease_until < bindparam("now")),
-    ),
-)
-_IS_DUE = select(jobs.c.id).where(_DUE).limit(1)
-_NEXT = select(jobs).where(_DUE).order_by(jobs.c.priority.desc(), _FREE, jobs.c.created, jobs.c.id).limit(bindparam("most"))
-_SAME = select(jobs.c.id).where(jobs.c.kind == bindparam("of_kind"), jobs.c.key == bindparam("of_key"), jobs.c.status.in_(("queued", "running")))
-_SAME_AMONG = select(jobs.c.key).where(
-    jobs.c.kind == bindparam("of_kind"), jobs.c.key.in_(bindparam("keys", expanding=True)), jobs.c.status.in_(("queued", "running"))
-)
+_COLUMNS = tuple(column.name for column in jobs.columns)
+_ALL = ", ".join(f'"{name}"' for name in _COLUMNS)
+_OURS_TO_DO = "kind IN (SELECT value FROM json_each(:kinds))"
+_WAITING = f"status = 'queued' AND run_at <= :now AND {_OURS_TO_DO}"
+_LOST = f"status = 'running' AND lease_until < :now AND {_OURS_TO_DO}"
+_IS_DUE = f"SELECT EXISTS (SELECT 1 FROM jobs WHERE {_WAITING}) OR EXISTS (SELECT 1 FROM jobs WHERE {_LOST})"  # noqa: S608
+# By hand, and those that wait by themselves: along their index, so that of a hundred thousand only the first are looked at.
+_NEXT = f"""
+    SELECT {_ALL} FROM (
+        SELECT * FROM (SELECT {_ALL}, run_at AS free FROM jobs WHERE {_WAITING} ORDER BY priority DESC, run_at, created, id LIMIT :most)
+        UNION ALL
+        SELECT * FROM (SELECT {_ALL}, lease_until AS free FROM jobs WHERE {_LOST} ORDER BY priority DESC, lease_until, created, id LIMIT :most)
+    ) ORDER BY priority DESC, free, created, id LIMIT :most
+"""  # noqa: S608
+# By hand: the index of keys serves only who names its statuses in the text; with values beside it all that wait would be read.
+_SAME = """
+    SELECT id, key FROM jobs
+    WHERE kind = :kind AND key IN (SELECT value FROM json_each(:keys)) AND key IS NOT NULL AND status IN ('queued', 'running')
+"""
 _NEW = (
     "id", "kind", "key", "payload", "priority", "status", "attempts", "max_attempts", "run_at", "cancelling", "done", "message", "created",
 )  # fmt: skip
@@ -123,17 +123,13 @@ _HERE = update(jobs).where(jobs.c.id == bindparam("here"))
 _TAKE = Change(
     _HERE.values(status="running", attempts=jobs.c.attempts + 1, started=bindparam("begun"), worker=bindparam("who"), lease_until=bindparam("until"))
 )
-_DONE = (
-    update(jobs)
-    .where(jobs.c.id.in_(bindparam("ours", expanding=True)), jobs.c.status == "running", jobs.c.worker == bindparam("who"))
-    .values(status="done", finished=bindparam("now"), result=None, worker=None, lease_until=None)
-)
-_CANCELLING = select(jobs.c.id).where(jobs.c.status == "running", jobs.c.worker == bindparam("who"), jobs.c.cancelling == 1)
+_DONE = Change(_OURS.values(status="done", finished=bindparam("now"), result=None, worker=None, lease_until=None))
+_CANCELLING = Prepared(select(jobs.c.id).where(jobs.c.status == "running", jobs.c.worker == bindparam("who"), jobs.c.cancelling == 1))
 
 
 def add(connection: Connection, *, kind: str, payload: str, key: str | None, priority: int, run_at: float, max_attempts: int) -> str:
-    if key is not None and (found := connection.execute(_SAME, {"of_kind": kind, "of_key": key}).scalar()) is not None:
-        return str(found)
+    if key is not None and (same := _same(connection, kind, [key]).get(key)) is not None:
+        return same
     row = _row(kind, payload, key, priority, run_at, max_attempts)
     _ADD.many(connection, [row])
     return row[0]
@@ -143,12 +139,15 @@ def add_all(
     connection: Connection, *, kind: str, wanted: Sequence[tuple[str, str, int]], run_at: float, max_attempts: int
 ) -> None:  # fmt: skip
     """Many of a kind at once: key, payload and priority of each. One whose key is waiting or running is not added."""
-    keys = [key for key, _, _ in wanted]
-    there: set[str] = set()
-    for at in range(0, len(keys), _SOME):
-        there.update(connection.execute(_SAME_AMONG, {"of_kind": kind, "keys": keys[at : at + _SOME]}).scalars())
+    there = _same(connection, kind, [key for key, _, _ in wanted])
     added = {key: _row(kind, payload, key, priority, run_at, max_attempts) for key, payload, priority in wanted if key not in there}
     _ADD.many(connection, added.values())
+
+
+def _same(connection: Connection, kind: str, keys: Sequence[str]) -> dict[str, str]:
+    """Of these keys, those of jobs that are waiting or running, and which those are."""
+    found = driver_of(connection).execute(_SAME, {"kind": kind, "keys": json.dumps(keys)})
+    return {key: job for job, key in found}
 
 
 def _row(kind: str, payload: str, key: str | None, priority: int, run_at: float, max_attempts: int) -> tuple[str, *tuple[Any, ...]]:
@@ -160,7 +159,7 @@ def get(connection: Connection, job: str) -> Job:
     row = connection.execute(select(jobs).where(jobs.c.id == job)).first()
     if row is None:
         raise NotFound("There is no such job (any more).")
-    return _job(row)
+    return _job(row._asdict())
 
 
 def recent(connection: Connection, *, kind: str | None, status: Status | None, limit: int) -> list[Job]:
@@ -169,11 +168,11 @@ def recent(connection: Connection, *, kind: str | None, status: Status | None, l
         query = query.where(jobs.c.kind == kind)
     if status is not None:
         query = query.where(jobs.c.status == status)
-    return [_job(row) for row in connection.execute(query)]
+    return [_job(row._asdict()) for row in connection.execute(query)]
 
 
 def is_due(connection: Connection, kinds: Sequence[str]) -> bool:
-    return connection.execute(_IS_DUE, {"kinds": kinds, "now": time.time()}).first() is not None
+    return bool(driver_of(connection).execute(_IS_DUE, {"kinds": json.dumps(list(kinds)), "now": time.time()}).fetchone()[0])
 
 
 def claim(connection: Connection, *, kinds: Sequence[str], worker: str, until: float, most: int = 1) -> list[Job]:
@@ -181,17 +180,19 @@ def claim(connection: Connection, *, kinds: Sequence[str], worker: str, until: f
     now = time.time()
     taken: list[Job] = []
     begun: list[dict[str, Any]] = []
-    while not taken and (rows := connection.execute(_NEXT, {"kinds": kinds, "now": now, "most": most}).all()):
-        for row in rows:
-            ended = {"here": row.id, "finished": now, "worker": None, "lease_until": None}
-            if row.cancelling:
+    asked = {"kinds": json.dumps(list(kinds)), "now": now, "most": most}
+    while not taken and (rows := driver_of(connection).execute(_NEXT, asked).fetchall()):
+        for values in rows:
+            row = dict(zip(_COLUMNS, values, strict=True))
+            ended = {"here": row["id"], "finished": now, "worker": None, "lease_until": None}
+            if row["cancelling"]:
                 connection.execute(_HERE, {**ended, "status": "cancelled"})
-            elif row.attempts >= row.max_attempts:
-                connection.execute(_HERE, {**ended, "status": "failed", "error": f"The process that ran it was killed, {row.attempts} times."})
+            elif row["attempts"] >= row["max_attempts"]:
+                connection.execute(_HERE, {**ended, "status": "failed", "error": f"The process that ran it was killed, {row['attempts']} times."})
             else:
-                changed = {"status": "running", "attempts": row.attempts + 1, "started": row.started or now}
-                begun.append({"here": row.id, "begun": changed["started"], "who": worker, "until": until})
-                taken.append(replace(_job(row), **changed, cancelling=False))
+                row |= {"status": "running", "attempts": row["attempts"] + 1, "started": row["started"] or now, "cancelling": 0}
+                begun.append({"here": row["id"], "begun": row["started"], "who": worker, "until": until})
+                taken.append(_job(row))
     _TAKE.many(connection, begun)
     return taken
 
@@ -205,7 +206,7 @@ def renew(connection: Connection, *, ids: Sequence[str], worker: str, until: flo
 
 def cancelling(connection: Connection, worker: str) -> list[str]:
     """Jobs of this worker that somebody, perhaps in another process, asked to stop."""
-    return list(connection.execute(_CANCELLING, {"who": worker}).scalars())
+    return [job for (job,) in _CANCELLING.rows(connection, {"who": worker})]
 
 
 def cancel(connection: Connection, job: str) -> Job:
@@ -230,8 +231,7 @@ def finish(connection: Connection, job: str, worker: str, status: Status, *, res
 def finish_all(connection: Connection, ours: Sequence[str], worker: str) -> int:
     """Many that are done at once, without a result; how many of them were still this worker's."""
     now = time.time()
-    parts = [ours[at : at + _SOME] for at in range(0, len(ours), _SOME)]
-    return sum(connection.execute(_DONE, {"ours": some, "who": worker, "now": now}).rowcount for some in parts)
+    return _DONE.many(connection, [{"ours": job, "who": worker, "now": now} for job in ours])
 
 
 def retry(connection: Connection, job: str, worker: str, *, run_at: float, error: str) -> bool:
@@ -269,23 +269,23 @@ def _change(connection: Connection, job: str, worker: str, values: Mapping[str, 
     return connection.execute(_OURS.values(dict(values)), {"ours": job, "who": worker}).rowcount == 1
 
 
-def _job(row: Any) -> Job:
+def _job(row: Mapping[str, Any]) -> Job:
     return Job(
-        id=row.id,
-        kind=row.kind,
-        key=row.key,
-        payload=json.loads(row.payload),
-        priority=row.priority,
-        status=row.status,
-        attempts=row.attempts,
-        max_attempts=row.max_attempts,
-        cancelling=bool(row.cancelling) and row.status == "running",
-        done=row.done,
-        total=row.total,
-        message=row.message,
-        result=json.loads(row.result) if row.result is not None else None,
-        error=row.error,
-        created=row.created,
-        started=row.started,
-        finished=row.finished,
+        id=row["id"],
+        kind=row["kind"],
+        key=row["key"],
+        payload=json.loads(row["payload"]),
+        priority=row["priority"],
+        status=row["status"],
+        attempts=row["attempts"],
+        max_attempts=row["max_attempts"],
+        cancelling=bool(row["cancelling"]) and row["status"] == "running",
+        done=row["done"],
+        total=row["total"],
+        message=row["message"],
+        result=json.loads(row["result"]) if row["result"] is not None else None,
+        error=row["error"],
+        created=row["created"],
+        started=row["started"],
+        finished=row["finished"],
     )

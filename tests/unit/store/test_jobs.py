@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
 from hausgeist.errors import HausgeistError, InvalidRequest, NotFound, Unavailable
 from hausgeist.store import records
 from hausgeist.store.database import Database
 from hausgeist.store.jobs import Handler, Jobs, Task
+from hausgeist.store.writer import driver_of
 
 
 @pytest.fixture
@@ -213,6 +215,32 @@ async def test_several_are_taken_at_once_in_their_order_and_one_that_is_asked_to
     assert [one.payload["n"] for one in await claim()] == [1, 5, 0]
     assert [one.payload["n"] for one in await claim()] == [2, 4]
     assert {jobs.get(one).status for one in ids if one != ids[3]} == {"running"}
+
+
+async def test_what_a_dead_runner_left_and_what_waits_are_taken_in_one_order(database: Database) -> None:
+    jobs = Jobs(database)
+    for n, priority in enumerate((0, 2, 1, 2)):
+        await jobs.enqueue("work", {"n": n}, priority=priority)
+    claim = lambda most, until=0.0: database.write(lambda c: records.claim(c, kinds=["work"], worker="w", until=until, most=most))  # noqa: E731
+    assert [one.payload["n"] for one in await claim(2)] == [1, 3]
+    await jobs.enqueue("work", {"n": 4}, priority=2)
+    await jobs.enqueue("work", {"n": 5}, priority=3)
+    assert [one.payload["n"] for one in await claim(9, time.time() + 60)] == [5, 1, 3, 4, 2, 0]
+    assert await claim(9) == []
+    assert not database.read(lambda c: records.is_due(c, ["work"]))
+
+
+async def test_of_many_that_wait_the_first_are_found_along_an_index(database: Database) -> None:
+    def plan(connection: Connection) -> dict[str, str]:
+        asked = {"kinds": "[]", "keys": "[]", "kind": "work", "now": 0, "most": 1}
+        steps = {text: driver_of(connection).execute(f"EXPLAIN QUERY PLAN {text}", asked) for text in (records._NEXT, records._SAME)}
+        return {text: "; ".join(step[3] for step in found) for text, found in steps.items()}
+
+    found = database.read(plan)
+    assert "jobs_active_key (kind=? AND key=?)" in found[records._SAME]
+    assert found[records._NEXT].count("SEARCH jobs USING INDEX jobs_waiting") == 2
+    # The few that were found, at the end; all that wait would have to be read for it.
+    assert found[records._NEXT].count("B-TREE FOR ORDER BY") == 1
 
 
 async def test_a_job_that_kills_its_process_every_time_is_given_up(database: Database) -> None:

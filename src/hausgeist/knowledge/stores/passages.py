@@ -7,12 +7,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from sqlalchemy import Connection, bindparam, delete, func, select
+from sqlalchemy import Connection, bindparam, delete, func, select, update
 
 from hausgeist.files.records import files
 from hausgeist.knowledge.records import entries, forgotten_passages, passages, store_files, vector_stores
 from hausgeist.knowledge.stores import texts
-from hausgeist.store.prepared import Insert, Prepared
+from hausgeist.store.prepared import Change, Insert, Prepared
 from hausgeist.store.writer import driver_of
 
 __all__ = ["Fresh", "Passage", "Row", "State", "above", "alive", "forget", "forgotten", "like", "remember", "remember_all", "set_embedder", "state"]
@@ -36,6 +36,9 @@ _NAMES: Final = Prepared(
 )
 _ADD = Insert(passages, ("id", "entry", "number", "start", "end", "page", "kind", "language", "heading", "tokens", "digest"))
 _ADD_ENTRIES = Insert(entries, ("id", "store", "document", "chunking", "passages", "bytes", "first", "last", "like"))
+_REACH = Change(
+    update(vector_stores).where(vector_stores.c.id == bindparam("which")).values(mark=func.max(vector_stores.c.mark, bindparam("reached")))
+)
 
 Passage: TypeAlias = tuple[int, int, int, str, str, str, int, bytes]
 """As it is written: start, end, page, kind, language, heading, tokens, digest."""
@@ -157,8 +160,7 @@ def remember_all(connection: Connection, fresh: Sequence[Fresh]) -> list[tuple[i
         places.append((entry, end))
     _ADD_ENTRIES.many(connection, heads)
     _ADD.many(connection, rows)
-    for store, mark in marks.items():
-        connection.execute(vector_stores.update().where(vector_stores.c.id == store).values(mark=func.max(vector_stores.c.mark, mark)))
+    _REACH.many(connection, [{"which": store, "reached": mark} for store, mark in marks.items()])
     return places
 
 

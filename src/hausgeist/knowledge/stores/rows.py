@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final, Literal
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, func, select, tuple_
@@ -15,18 +17,26 @@ from hausgeist.knowledge.records import entries, file_batches, store_files, vect
 from hausgeist.knowledge.stores.values import Batch, Chunking, Counts, FileStatus, Page, Store, StoreFile, Trouble
 from hausgeist.store.prepared import Prepared
 
-__all__ = ["Order", "demand_alive", "demand_store", "filed", "find_batch", "find_file", "find_store", "list_files", "list_stores", "of_stores"]
+__all__ = [
+    "Order",
+    "count_filed",
+    "demand_alive",
+    "demand_store",
+    "filed",
+    "find_batch",
+    "find_file",
+    "find_store",
+    "list_files",
+    "list_stores",
+    "of_stores",
+]
 
 Order = Literal["asc", "desc"]
-_SOME = 500
 
 
 def find_store(connection: Connection, who: Principal, store: str) -> Store:
     """Raises `NotFound`."""
-    row = connection.execute(select(vector_stores).where(_ours(who), vector_stores.c.id == store)).one_or_none()
-    if row is None:
-        raise NotFound(f"There is no vector store '{shown(store)}'.")
-    return _filled(connection, [row])[0]
+    return _filled(connection, [demand_store(connection, who, store)])[0]
 
 
 def demand_alive(store: Store) -> Store:
@@ -65,7 +75,7 @@ def list_stores(
 
     query = select(vector_stores).where(_ours(who))
     rows = _page(connection, query, (vector_stores.c.created, vector_stores.c.id), place, after=after, before=before, limit=limit, order=order)
-    page = Page(_filled(connection, rows[:limit]))
+    page = Page(_filled(connection, [_store(row._asdict()) for row in rows[:limit]]))
     page.more = len(rows) > limit
     return page
 
@@ -108,23 +118,22 @@ def find_batch(connection: Connection, who: Principal, store: str, batch: str) -
     row = connection.execute(select(file_batches).where(file_batches.c.id == batch, file_batches.c.store == store)).one_or_none()
     if row is None:
         raise NotFound(f"There is no file batch '{shown(batch)}' in the vector store '{shown(store)}'.")
-    counted = connection.execute(
-        select(store_files.c.status, func.count().label("n"))
-        .where(store_files.c.batch == batch, store_files.c.store == store)
-        .group_by(store_files.c.status)
-    )
-    counts = {row.status: int(row.n) for row in counted}
+    counts = dict(_OF_BATCH.rows(connection, {"batch": batch, "store": store}))
     return Batch(id=row.id, store=row.store, created=row.created, cancelled=bool(row.cancelled), counts=Counts(**counts))
 
 
-def filed(connection: Connection, store: str, ids: Sequence[str]) -> dict[str, Row[Any]]:
+def filed(connection: Connection, store: str, ids: Sequence[str]) -> dict[str, tuple[FileStatus, str]]:
     """Of these files, those that are in the store: their status and how they are cut."""
-    found: dict[str, Row[Any]] = {}
-    for at in range(0, len(ids), _SOME):
-        query = select(store_files.c.file, store_files.c.status, store_files.c.chunking)
-        query = query.where(store_files.c.store == store, store_files.c.file.in_(ids[at : at + _SOME]))
-        found.update({row.file: row for row in connection.execute(query)})
-    return found
+    rows = _FILED.rows(connection, {"store": store, "wanted": json.dumps(list(ids))})
+    return {file: (status, chunking) for file, status, chunking in rows}
+
+
+def count_filed(connection: Connection, project: str) -> dict[FileStatus, int]:
+    """Files in all stores of a project."""
+    numbers: Counter[FileStatus] = Counter()
+    for status, number in _COUNTED.rows(connection, {"project": project}):
+        numbers[status] += number
+    return numbers
 
 
 def _ours(who: Principal) -> ColumnElement[bool]:
@@ -138,6 +147,30 @@ def _of_project(project: Any) -> ColumnElement[bool]:
 _WANTED: Final = func.json_each(bindparam("wanted")).table_valued("value")
 """As JSON: one value however many they are."""
 _NAMED: Final = Prepared(select(vector_stores).where(_of_project(bindparam("project")), vector_stores.c.id.in_(select(_WANTED.c.value))))
+_COUNTS: Final = Prepared(
+    select(store_files.c.store, store_files.c.status, func.count())
+    .where(store_files.c.store.in_(select(_WANTED.c.value)))
+    .group_by(store_files.c.store, store_files.c.status)
+)
+_SIZES: Final = Prepared(
+    select(entries.c.store, func.sum(entries.c.bytes)).where(entries.c.store.in_(select(_WANTED.c.value))).group_by(entries.c.store)
+)
+_OF_BATCH: Final = Prepared(
+    select(store_files.c.status, func.count())
+    .where(store_files.c.batch == bindparam("batch"), store_files.c.store == bindparam("store"))
+    .group_by(store_files.c.status)
+)
+_FILED: Final = Prepared(
+    select(store_files.c.file, store_files.c.status, store_files.c.chunking).where(
+        store_files.c.store == bindparam("store"), store_files.c.file.in_(select(_WANTED.c.value))
+    )
+)
+_COUNTED: Final = Prepared(
+    select(store_files.c.status, func.count())
+    .where(store_files.c.store.in_(select(vector_stores.c.id).where(vector_stores.c.project == bindparam("project"))))
+    # In the order of their index; without the store it would be sorted.
+    .group_by(store_files.c.store, store_files.c.status)
+)
 
 
 def _files_query() -> Any:
@@ -165,27 +198,21 @@ def _page(
     return rows
 
 
-def _filled(connection: Connection, rows: Sequence[Row[Any]]) -> list[Store]:
+def _filled(connection: Connection, stores: Sequence[Store]) -> list[Store]:
     """With how many files each has, and how large they are."""
-    ids = [row.id for row in rows]
-    counts: dict[str, dict[str, int]] = {}
-    if not ids:
+    if not stores:
         return []
-    counted = (
-        select(store_files.c.store, store_files.c.status, func.count().label("n"))
-        .where(store_files.c.store.in_(ids))
-        .group_by(store_files.c.store, store_files.c.status)
-    )
-    for row in connection.execute(counted):
-        counts.setdefault(row.store, {})[row.status] = row.n
-    summed = select(entries.c.store, func.sum(entries.c.bytes)).where(entries.c.store.in_(ids)).group_by(entries.c.store)
-    sizes = {store: int(size) for store, size in connection.execute(summed)}
-    return [_store(row._asdict(), Counts(**counts.get(row.id, {})), sizes.get(row.id, 0)) for row in rows]
+    wanted = {"wanted": json.dumps([one.id for one in stores])}
+    counts: dict[str, dict[str, int]] = {}
+    for store, status, number in _COUNTS.rows(connection, wanted):
+        counts.setdefault(store, {})[status] = number
+    sizes = dict(_SIZES.rows(connection, wanted))
+    return [replace(one, counts=Counts(**counts.get(one.id, {})), bytes=int(sizes.get(one.id) or 0)) for one in stores]
 
 
-def _store(row: Mapping[str, Any], counts: Counts = Counts(), size: int = 0) -> Store:  # noqa: B008
+def _store(row: Mapping[str, Any]) -> Store:
     values = {name: value for name, value in row.items() if name != "gone"}
-    return Store(**{**values, "metadata": json.loads(row["metadata"]), "counts": counts, "bytes": size})
+    return Store(**{**values, "metadata": json.loads(row["metadata"]), "counts": Counts(), "bytes": 0})
 
 
 def _file(row: Row[Any]) -> StoreFile:

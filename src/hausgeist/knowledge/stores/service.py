@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, Final
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from hausgeist.errors import InvalidRequest, TooLarge
 from hausgeist.files.service import demand_files
@@ -22,7 +22,7 @@ from hausgeist.knowledge.stores.ingest import Ingest
 from hausgeist.knowledge.stores.rows import Order
 from hausgeist.knowledge.stores.values import Attachment, Batch, Counts, FileStatus, Page, Progress, Store, StoreFile
 from hausgeist.store.database import Database
-from hausgeist.store.prepared import Insert
+from hausgeist.store.prepared import Change, Insert
 
 __all__ = ["MOST_IN_BATCH", "Stores", "Unset"]
 
@@ -42,6 +42,7 @@ _READING: Final = 32
 _ADD_FILES: Final = Insert(store_files, [column.name for column in store_files.columns])
 _ROW: Final = itemgetter(*(column.name for column in store_files.columns))
 _KEPT: Final = ("store", "file", "created")
+_ACTIVE: Final = Change(update(vector_stores).where(vector_stores.c.id == bindparam("which")).values(active=bindparam("now")))
 
 
 class Unset:
@@ -276,7 +277,8 @@ class Stores:
         """Raises `TooLarge` where the project has too many files in its stores."""
         if not wanted:
             return
-        filed, waiting = _filed(connection, who.project)
+        numbers = rows.count_filed(connection, who.project)
+        filed, waiting = sum(numbers.values()), numbers.get("in_progress", 0)
         if filed + len(wanted) > _MOST_FILED:
             raise TooLarge(f"The vector stores of this project have {filed:,} files; {_MOST_FILED:,} are the most. Remove some, then try again.")
         if waiting + len(wanted) > _MOST_WAITING:
@@ -290,7 +292,7 @@ class Stores:
             values = self._values(connection, who, store, one, batch=batch)
             if (old := there.get(one.file)) is None:
                 added.append(values)
-            elif old.status in ("completed", "in_progress") and old.chunking == str(one.chunking) and one.replaces is None:
+            elif old[0] in ("completed", "in_progress") and old[1] == str(one.chunking) and one.replaces is None:
                 connection.execute(_one(store, one.file).values(attributes=values["attributes"], batch=batch))
                 continue
             else:
@@ -314,15 +316,7 @@ class Stores:
         }  # fmt: skip
 
     def _active(self, connection: Connection, store: str) -> None:
-        connection.execute(update(vector_stores).where(vector_stores.c.id == store).values(active=time.time()))
-
-
-def _filed(connection: Connection, project: str) -> tuple[int, int]:
-    """Files in the stores of a project, and how many of them are not read yet."""
-    mine = select(vector_stores.c.id).where(vector_stores.c.project == project)
-    counted = select(store_files.c.status, func.count().label("n")).where(store_files.c.store.in_(mine)).group_by(store_files.c.status)
-    numbers = {row.status: int(row.n) for row in connection.execute(counted)}
-    return sum(numbers.values()), numbers.get("in_progress", 0)
+        _ACTIVE.many(connection, [{"which": store, "now": time.time()}])
 
 
 def _one(store: str, file: str) -> Any:

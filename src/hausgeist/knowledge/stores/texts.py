@@ -14,11 +14,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
-from sqlalchemy import ColumnElement, Connection, bindparam, delete, select
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, select
 
 from hausgeist.knowledge.parsed import Block, Box, Kind, Line, Page, Parsed
 from hausgeist.knowledge.records import document_pages, document_parts, documents, entries
-from hausgeist.store.prepared import Insert
+from hausgeist.store.prepared import Insert, Prepared
 from hausgeist.store.writer import driver_of
 
 __all__ = [
@@ -49,8 +49,10 @@ _OF_PAGE: Final = ("number", "start", "end", "width", "height", "label", "recogn
 _ADD: Final = Insert(documents, ("id", "project", "digest", *_ABOUT))
 _ADD_PARTS: Final = Insert(document_parts, ("document", "start", "text"))
 _ADD_PAGES: Final = Insert(document_pages, ("document", *_OF_PAGE))
-_THERE = select(documents.c.digest).where(
-    documents.c.project == bindparam("of_project"), documents.c.digest.in_(bindparam("digests", expanding=True))
+_ASKED: Final = func.json_each(bindparam("digests")).table_valued("value")
+"""As JSON: one value however many they are."""
+_THERE: Final = Prepared(
+    select(documents.c.digest).where(documents.c.project == bindparam("of_project"), documents.c.digest.in_(select(_ASKED.c.value)))
 )
 _HALVES: Final = re.compile("[\ud800-\udfff]")
 """Halves of characters, which no encoding can write."""
@@ -162,8 +164,7 @@ def there(connection: Connection, asked: Iterable[tuple[str, str]]) -> set[tuple
     return {
         (project, digest)
         for project, digests in by_project.items()
-        for at in range(0, len(digests), 500)
-        for digest in connection.execute(_THERE, {"of_project": project, "digests": digests[at : at + 500]}).scalars()
+        for (digest,) in _THERE.rows(connection, {"of_project": project, "digests": json.dumps(digests)})
     }
 
 
