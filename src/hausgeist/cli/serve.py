@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import re
@@ -124,6 +125,8 @@ async def _serve(settings: Settings, files: list[Path], lock: HomeLock, *, trans
             lock.publish(_running(app, server, transient=transient))
             if not transient:
                 await _say_so(app, server, files)
+            # What is there by now stays: without it a full collection stops everything for 50 ms, again and again.
+            gc.freeze()
             with _hangup(server):
                 await server.wait()
         finally:
