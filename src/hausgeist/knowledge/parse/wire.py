@@ -18,20 +18,23 @@ __all__ = ["decode", "decode_cut", "encode", "encode_cut"]
 
 _KINDS: tuple[Kind, ...] = get_args(Kind)
 _HEAD = 4
-"""Bytes that say how long the JSON is; after it come the lines: places as 64-bit whole numbers, then boxes as 32-bit floats."""
+"""Bytes that say how long the JSON is; after it come the text, which would be slower to read as JSON, and the lines: places as 64-bit whole numbers,
+then boxes as 32-bit floats."""
 _PLACES, _SIDES = 3, 4
 _SHORT, _LONG = 300, 2000
 _MOST_WARNINGS, _MOST_PROPERTIES = 200, 200
 _MOST_OF_A_KIND = 20_000_000
 _MOST_TERMS = 64 << 20
-"""Characters of the terms of a passage."""
+"""Bytes of the terms of a passage."""
 _CODE = 8
 """Letters of the name of a language."""
 
 
 def encode(parsed: Parsed) -> bytes:
+    # Half of a surrogate pair cannot be written; a reader that lets one through shall not lose its file for it.
+    text = parsed.text.encode("utf-8", "replace")
     body = {
-        "text": parsed.text,
+        "text": len(text),
         "blocks": [
             [_KINDS.index(block.kind), block.start, block.end, block.level, block.header, [place for row in block.rows for place in row]]
             for block in parsed.blocks
@@ -45,25 +48,27 @@ def encode(parsed: Parsed) -> bytes:
     }
     places = array("q", [place for start, end, page, _ in parsed.lines for place in (start, end, page)])
     boxes = array("f", [side for *_, box in parsed.lines for side in box])
-    # Half of a surrogate pair cannot be written; a reader that lets one through shall not lose its file for it.
     head = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
-    return len(head).to_bytes(_HEAD, "little") + head + places.tobytes() + boxes.tobytes()
+    return b"".join((len(head).to_bytes(_HEAD, "little"), head, text, places.tobytes(), boxes.tobytes()))
 
 
 def decode(data: bytes, *, characters: int) -> Parsed:
     """Raises `ValueError` for what no reader of ours would say. `characters`: most that the text may have."""
-    length = int.from_bytes(data[:_HEAD], "little")
-    body = json.loads(data[_HEAD : _HEAD + length].decode("utf-8"))
-    if not isinstance(body, dict) or not isinstance(body.get("text"), str):
+    start = _HEAD + int.from_bytes(data[:_HEAD], "little")
+    body = json.loads(data[_HEAD:start].decode("utf-8"))
+    if not isinstance(body, dict):
         raise ValueError("no text")
-    text: str = body["text"]
+    end = start + _whole(body.get("text"))
+    if end > len(data):
+        raise ValueError("the text is missing")
+    text = data[start:end].decode("utf-8")
     if len(text) > characters:
         raise ValueError("too long a text")
     return Parsed(
         text=text,
         blocks=_blocks(_list(body, "blocks"), len(text)),
         pages=_pages(_list(body, "pages"), len(text)),
-        lines=_lines(data[_HEAD + length :], _whole(body.get("lines")), len(text)),
+        lines=_lines(data[end:], _whole(body.get("lines")), len(text)),
         media_type=_words(body.get("media_type"), _SHORT),
         title=_words(body.get("title"), _SHORT),
         properties=_properties(body.get("properties")),
@@ -72,28 +77,42 @@ def decode(data: bytes, *, characters: int) -> Parsed:
 
 
 def encode_cut(parsed: Parsed, pieces: Sequence[Piece], terms: Sequence[tuple[str, str]]) -> bytes:
-    """What a file says, the passages of it, and the terms of each."""
+    """What a file says, the passages of it, and the terms of each, which stand outside of the JSON: they are most of it, and need no marks."""
+    written = [its.encode("utf-8", "replace") for both in terms for its in both]
+    sizes = iter(map(len, written))
     listed = [
-        [_KINDS.index(one.kind), one.start, one.end, one.page, one.heading, one.tokens, one.language, *its]
-        for one, its in zip(pieces, terms, strict=True)
+        [_KINDS.index(one.kind), one.start, one.end, one.page, one.heading, one.tokens, one.language, next(sizes), next(sizes)]
+        for one, _ in zip(pieces, terms, strict=True)
     ]
     head = json.dumps(listed, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
-    return len(head).to_bytes(_HEAD, "little") + head + encode(parsed)
+    return b"".join((len(head).to_bytes(_HEAD, "little"), head, *written, encode(parsed)))
 
 
 def decode_cut(data: bytes, *, characters: int) -> Cut:
     """See `decode`."""
-    length = int.from_bytes(data[:_HEAD], "little")
-    listed = json.loads(data[_HEAD : _HEAD + length].decode("utf-8"))
-    parsed = decode(data[_HEAD + length :], characters=characters)
-    if not isinstance(listed, list) or len(listed) > len(parsed.text):
+    place = _HEAD + int.from_bytes(data[:_HEAD], "little")
+    listed = json.loads(data[_HEAD:place].decode("utf-8"))
+    if not isinstance(listed, list) or len(listed) > characters:
         raise ValueError("no passages")
+    terms = []
+    for *_, sought, written in listed:
+        between = place + _size(sought)
+        end = between + _size(written)
+        if end > len(data):
+            raise ValueError("terms are missing")
+        terms.append((data[place:between].decode("utf-8"), data[between:end].decode("utf-8")))
+        place = end
+    parsed = decode(data[place:], characters=characters)
     size = len(parsed.text)
-    return Cut(parsed, tuple(_piece(one[:-2], size) for one in listed), tuple(_terms(one[-2], one[-1]) for one in listed))
+    if len(listed) > size:
+        raise ValueError("more passages than text")
+    return Cut(parsed, tuple(_piece(one[:-2], size) for one in listed), tuple(terms))
 
 
-def _terms(sought: object, written: object) -> tuple[str, str]:
-    return _words(sought, _MOST_TERMS), _words(written, _MOST_TERMS)
+def _size(value: object) -> int:
+    if (size := _whole(value)) > _MOST_TERMS:
+        raise ValueError("too many terms")
+    return size
 
 
 def _piece(listed: list[Any], size: int) -> Piece:
