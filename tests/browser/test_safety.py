@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 import pytest
 from aiohttp import web
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Page, Route, expect
 
 from tests.acceptance.support import ServerProcess, until
 from tests.browser.conftest import Watch
@@ -259,21 +259,34 @@ def test_a_text_without_end_is_shown_as_it_was_written(watched: Page, server: Se
 
 
 def test_a_chat_whose_parts_are_none(watched: Page, server: ServerProcess) -> None:
-    """A file from elsewhere may say anything; its chat can be opened all the same."""
-    odd = [
-        {"id": "a", "type": "file_search_call", "queries": "x", "results": {"a": 1}, "status": "completed"},
-        {"id": "b", "type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "An answer", "annotations": 5}]},
-        {"id": "c", "type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Another", "annotations": [None, 1]}]},
-        {"id": "d", "type": "message", "role": "user", "content": [{"type": "input_text", "text": "Still here?"}]},
+    """What files bring is checked now; a chat that came before that says anything, and can be opened all the same."""
+    odd: list[dict[str, object]] = [
+        {"type": "file_search_call", "queries": "x", "results": {"a": 1}, "status": "completed"},
+        {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "An answer", "annotations": 5}]},
+        {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Another", "annotations": [None, 1]}]},
+        {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Still here?"}]},
     ]
-    parents = [None, "a", "b", "c"]
-    items = [{"item": item, "created": 1.0, "parent": parent} for item, parent in zip(odd, parents, strict=True)]
+    sound = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "?"}]}
+    items = [{"item": {**sound, "id": name}, "created": 1.0, "parent": parent} for name, parent in zip("abcd", [None, *"abc"], strict=True)]
     now = time.time()
     file = {"object": "hausgeist.chat", "version": 1, "id": "odd", "title": "odd", "created": now, "changed": now, "head": "d", "items": items}
     with server.client() as client:
         assert client.post("/house/v1/chats/import", content=json.dumps([file])).raise_for_status().json()["chats"] == 1
-        chat = next(one for one in client.get("/house/v1/chats").json()["data"] if one["title"] == "odd")
-    watched.goto(f"/chat/{chat['id']}")
+        chat = next(one for one in client.get("/house/v1/chats").json()["data"] if one["title"] == "odd")["id"]
+        broken = {**file, "items": [{**items[0], "item": {**odd[0], "id": "a"}}], "head": "a"}
+        refused = client.post("/house/v1/chats/import", content=json.dumps([broken]))
+        assert refused.status_code == 400
+        assert "queries" in refused.json()["error"]["message"]
+
+    def older(route: Route) -> None:
+        answer = route.fetch()
+        told = answer.json()
+        for entry, item in zip(told["items"], odd, strict=True):
+            entry["item"] = {**item, "id": entry["item"]["id"]}
+        route.fulfill(response=answer, json=told)
+
+    watched.route(re.compile(rf"/house/v1/chats/{chat}(\?|$)"), older)
+    watched.goto(f"/chat/{chat}")
     for text in ("An answer", "Another", "Still here?"):
         expect(watched.locator("#turns").get_by_text(text)).to_be_visible()
 

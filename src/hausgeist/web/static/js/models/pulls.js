@@ -66,10 +66,11 @@ function pace(job, now) {
 
 document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && listeners.size && look());
 
-/** Start one in the background. Raises ApiError. */
-export async function startPull(model, { name = undefined, upgrade = false } = {}) {
+/** Start one in the background. Raises ApiError. `started(job)`: told ahead of the first look, by which it may have failed already. */
+export async function startPull(model, { name = undefined, upgrade = false, started = () => {} } = {}) {
   const job = await post(PATH, { model, ...(name ? { name } : {}), ...(upgrade ? { upgrade } : {}) });
   before.set(job.id, job.status);
+  started(job);
   await look();
   return job;
 }

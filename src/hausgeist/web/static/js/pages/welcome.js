@@ -126,9 +126,10 @@ function start() {
     submit.disabled = true;
     said.textContent = "";
     try {
-      const job = await startPull(chosen().entry.name);
-      followed = job.id;
-      preference("welcome.pull", job.id);
+      await startPull(chosen().entry.name, { started: job => {
+        followed = job.id;
+        preference("welcome.pull", job.id);
+      } });
       find("#progress").focus();
     } catch (error) {
       said.textContent = error.message;
