@@ -18,6 +18,8 @@ __all__ = ["EngineAnswer", "Finish"]
 
 _END = b"\n\n"
 _LARGEST_EVENT = 16 * 2**20
+_MOST = 2**40
+"""Tokens or milliseconds of one call that are believed; millions of them still add up to a whole number of SQLite."""
 _OURS = (b'"usage"', b'"timings"', b'"error"')
 _ENDS = {"infill": b'"stop":true'}
 """What the last event of a stream contains where it is not `[DONE]`; inside an answer the quotes would be escaped."""
@@ -186,7 +188,7 @@ class EngineAnswer:
         if isinstance(usage, dict):
             # Of several answers at once each has its own closing event; the prompt was processed once.
             earlier = self._counts.get("completion_tokens", 0) if data.get("choices") == [] else 0
-            self._counts = {**usage, "completion_tokens": earlier + usage.get("completion_tokens", 0)}
+            self._counts = {**usage, "completion_tokens": earlier + int(_number(usage.get("completion_tokens")))}
         timings = data.get("timings")
         if isinstance(timings, dict):
             self._timings = timings
@@ -234,4 +236,5 @@ def _event(data: dict[str, Any]) -> bytes:
 
 
 def _number(value: Any) -> float:
-    return float(value) if isinstance(value, (int, float)) else 0.0
+    """What an engine or another server counted; what is no count at all (NaN, less than 0) is 0, so that sums stay sums."""
+    return float(min(value, _MOST)) if isinstance(value, (int, float)) and value > 0 else 0.0

@@ -290,6 +290,16 @@ def test_citations_and_passages_that_cannot_be_shown_stay_out(database: Database
     assert said["content"][0]["annotations"] == [cites, {"type": "url_citation", "url": "x"}]
 
 
+def test_numbers_that_json_does_not_have_refuse_their_chat(database: Database, tmp_path: Path) -> None:
+    """An answer that holds one cannot be written, so the chat could be listed but never opened."""
+    found = {"file_id": "file_1", "filename": "a.pdf", "score": 0.5, "text": "warm", "attributes": {"page": float("inf")}}
+    search = {"type": "file_search_call", "queries": ["heat"], "status": "completed", "results": [found]}
+    both = [json.loads(chat_of(message("user", "hi"), search)), {**json.loads(chat_of(message("user", "hi"))), "id": "y"}]
+    brought = bring(database, tmp_path, json.dumps(both).encode().replace(b"Infinity", b"1e999"))
+    assert (brought.chats, brought.refused) == (1, 1)
+    assert re.search("item 2 .* number", brought.reasons[0].why)
+
+
 async def test_markdown_is_for_people(database: Database) -> None:
     chat = await Chats(database).create(
         ADA, [message("user", "Why?"), message("assistant", "So."), message("user", {"type": "input_image", "image_url": "x"})], title="A\nB"

@@ -76,6 +76,18 @@ async def test_content_passes_untouched_and_usage_is_counted_but_not_shown() -> 
     assert (outcome, complete) == ("ok", True)
 
 
+@pytest.mark.parametrize("said", [float("inf"), float("nan"), -5, 10**400, "many", None])
+async def test_what_is_no_count_becomes_none_or_the_largest(said: object) -> None:
+    """One such call would make all sums that it is part of useless, or keep the rows that are written with it from being kept."""
+    last = _event(choices=[], model="m", usage={"prompt_tokens": said, "completion_tokens": said}, timings={"predicted_ms": said})
+    answer, ends = _answer(Scripted([CONTENT, FINISH, last, DONE]))
+    await _collect(answer)
+    usage, outcome, _ = ends[0]
+    assert usage.prompt_tokens == usage.completion_tokens == usage.completion_ms
+    assert usage.completion_ms in (0, 2**40)
+    assert outcome == "ok"
+
+
 async def test_usage_is_shown_to_who_asked_without_engine_timings() -> None:
     answer, _ = _answer(Scripted([CONTENT, FINISH, USAGE, DONE]), stream_usage=True)
     text = await _collect(answer)

@@ -26,6 +26,10 @@ from hausgeist.web.house.paths import called, without_folders
         ),
         ("'hausgeist import' and/or 'library/small'", "'hausgeist import' and/or 'library/small'"),
         ("3 MB/s of 4 / 5 files", "3 MB/s of 4 / 5 files"),
+        ("""No such file: "/home/o'brien/m/a.gguf".""", """No such file: "a.gguf"."""),
+        ("'/home/o'brien/m m/a.gguf' is gone; so is /home/o'brien/b.gguf.", "'a.gguf' is gone; so is b.gguf."),
+        ("'file:///home/ada/m m/a.gguf' or file:/home/ada/b.gguf", "'a.gguf' or b.gguf"),
+        ("failed:/home/ada/a.gguf, ~ada/b.gguf, '/home/ada/c.gg…", "failed:a.gguf, b.gguf, 'c.gg…"),
     ],
 )
 def test_a_sentence_keeps_names_only(text: str, told: str) -> None:
@@ -39,6 +43,7 @@ def test_a_sentence_keeps_names_only(text: str, told: str) -> None:
         ("/srv/models/a.gguf", "a.gguf"),
         (r"C:\models\a.gguf", "a.gguf"),
         ("~/a.gguf", "a.gguf"),
+        ("file:///srv/models/a.gguf", "a.gguf"),
         ("hf.co/owner/repo", "hf.co/owner/repo"),
         ("llama3:8b", "llama3:8b"),
     ],

@@ -69,6 +69,7 @@ def decode(value: Mapping[str, Any], left_out: Counter[str]) -> Draft:
             continue
         if body["type"] == "message":
             body = cited(body, place, left_out)
+        _demand_finite(body, place)
         trusted = body["type"] in _TRUSTED
         left_out.update({"tools and approvals of MCP servers": 1} if trusted else {})
         leaves[body["id"]] = Leaf(text_of(one.get("parent")) or None, moment(one.get("created"), created), [] if trusted else [body])
@@ -99,6 +100,14 @@ def _sound(body: Mapping[str, Any]) -> bool:
             return isinstance(body.get("encrypted_content"), str)
         case other:
             return other in PREFIXES if isinstance(other, str) else False
+
+
+def _demand_finite(body: Mapping[str, Any], place: int) -> None:
+    """Python reads 1e999 and NaN, which JSON does not have: no answer could hold them."""
+    try:
+        json.dumps(body, allow_nan=False)
+    except ValueError:
+        raise Unknown(f"Its item {place} ({body['type']}) is broken: a number in it is too large, or none.") from None
 
 
 def _parts(value: Any, *, files: bool = False) -> bool:

@@ -11,9 +11,11 @@ from hausgeist.web.parts import Parts
 
 __all__ = ["called", "may_see_paths", "without_folders"]
 
-# Within quotation marks a path may hold spaces. What follows a letter or another slash is part of an address or a model's name, and no path.
-_QUOTED: Final = re.compile(r"""(?<=(['"]))(?:[A-Za-z]:[\\/]|/|\\\\|~[\\/])[^'"]+(?=\1)""")
-_BARE: Final = re.compile(r"""(?<![\w/\\:.'"-])(?:[A-Za-z]:[\\/]|/|\\\\|~[\\/])[^\s'"<>|]+""")
+_PATH: Final = r"(?:file:/{1,3}|[A-Za-z]:[\\/]|/|\\\\|~\w*[\\/])"
+# Within quotation marks a path may hold spaces, and an apostrophe within a word ends nothing.
+_QUOTED: Final = re.compile(rf"""(?<=(['"])){_PATH}(?:(?!\1(?!\w))[^\n])+(?=\1)""")
+# What follows a letter or another slash is part of an address or a model's name, and no path.
+_BARE: Final = re.compile(rf"""(?<![\w/\\.-])(?!(?<=:)//){_PATH}(?:[^\s'"<>|]|'(?=\w))+""")
 _MARKS: Final = ".,:;!?)]"
 
 
@@ -24,6 +26,8 @@ def may_see_paths(parts: Parts, who: Principal) -> bool:
 
 def called(source: str) -> str:
     """A source without the folders on this machine."""
+    if source.startswith("file:"):
+        return PurePosixPath(source).name
     for kind in (PurePosixPath, PureWindowsPath):
         if kind(source).is_absolute() or source.startswith("~"):
             return kind(source).name

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import pytest
 from hausgeist.knowledge.parse import ocr
 from hausgeist.knowledge.parse.base import Limits, Unreadable
 from hausgeist.knowledge.parse.pdf.reading import read
+from hausgeist.knowledge.parse.pdf.rows import Cell, Row
+from hausgeist.knowledge.parse.pdf.tables import Grid, parted
 from hausgeist.knowledge.parsed import Parsed
 from tests.pdf import Leaf, columns, pdf, wrapped
 
@@ -350,3 +353,50 @@ def test_items_with_wide_gaps_are_no_table(tmp_path: Path) -> None:
         y += 14 * len(wrapped(PROSE, 380)) + 8
     parsed = parse(tmp_path, [leaf])
     assert not texts(parsed, "table")
+
+
+def test_numbers_do_not_go_on_with_numbers(tmp_path: Path) -> None:
+    """Rows of a group stand closer to one another than groups do, and so do the sums of an invoice."""
+    rows = [
+        (60, "Pos", "Item", "Price"), (20, "1", "Drum motor, refurbished", "1.200,00 €"), (13, "", "with bearings", ""), (20, "2", "Belt", "80,00 €"),
+        (20, "", "Net", "1.280,00 €"), (14, "", "VAT", "243,20 €"), (14, "", "Sum", "1.523,20 €"), (24, "3", "Fan", "19.05.2026"),
+        (14, "", "Filter", "20.05.2026"),
+    ]  # fmt: skip
+    leaf = Leaf()
+    y = 60.0
+    for step, *row in rows:
+        y += step
+        for x, cell in zip((72, 110, 300), row, strict=True):
+            if cell:
+                leaf.text(x, y, cell)
+    parsed = parse(tmp_path, [leaf])
+    table = next(block for block in parsed.blocks if block.kind == "table")
+    assert [parsed.text[start:end].split("\t") for start, end in table.rows] == [
+        ["Pos", "Item", "Price"], ["1", "Drum motor, refurbished with bearings", "1.200,00 €"], ["2", "Belt", "80,00 €"],
+        ["", "Net", "1.280,00 €"], ["", "VAT", "243,20 €"], ["", "Sum", "1.523,20 €"], ["3", "Fan", "19.05.2026"], ["", "Filter", "20.05.2026"],
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("middle", ["(a)", "Rent"])
+def test_clauses_keep_their_numbers_and_titles(tmp_path: Path, middle: str) -> None:
+    leaf = Leaf()
+    y = 100.0
+    clauses = []
+    for number in range(1, 6):
+        lines = wrapped(f"clause {number} says that " + PROSE, 340)
+        leaf.text(60, y, f"§ {number}").text(100, y, middle)
+        y = leaf.lines(150, y, lines)
+        clauses.append(" ".join([f"§ {number}", middle, *lines]))
+    parsed = parse(tmp_path, [leaf])
+    assert " ".join(parsed.text.split()) == " ".join(clauses)
+
+
+def test_thousands_of_pieces_in_one_line_take_little_time() -> None:
+    rows = [Row("xy", left, top, left + 9, top + 10, 10, cells=(Cell("x", left, left + 3), Cell("y", left + 6, left + 9)))
+            for left, top in ((40.0 * number, 100.0 + number % 2) for number in range(6_000))]  # fmt: skip
+    began = time.process_time()
+    (grid,) = parted(rows)
+    assert isinstance(grid, Grid)
+    assert len(grid.rows) == 1
+    # Sorting the line anew for each of them took several times as long.
+    assert time.process_time() - began < 1.0

@@ -36,6 +36,9 @@ _USUAL = 1.5
 _NEAR = 30
 """Lines among which one is looked for that a row stands beside."""
 _DIVIDED = re.compile(r"[^\W\d_][-\u2010]$")
+_FIGURE = re.compile(r"(?:[^\w\s]|[A-Z]{3}\b)?\s?[^\w\s]?\d(?:[\d\s.,'’/:–-]*\d)?\s?(?:[^\W\d_]{1,3})?[^\w,/–-]{0,2}")
+"""A number or a date, with a sign, a currency or a unit at most."""
+_LONGEST_FIGURE = 32
 
 
 @dataclass(slots=True)
@@ -60,7 +63,8 @@ def parted(rows: Sequence[Row]) -> list[Row | Grid]:
         cells = [cell.text for row in gapped for cell in row.cells]
         words = (len(cells) + sum([text.count(" ") for text in cells])) / len(cells)
         if words >= _PROSE and max(len(row.cells) for row in gapped) <= 3:
-            parts += _columns(run)
+            # Where most rows have no gaps, they are the text of numbered clauses, which columns would tear from their numbers.
+            parts += _columns(run) if 2 * len(gapped) >= len(run) else run
         else:
             grid = _grid(run)
             parts += [grid] if grid is not None else run
@@ -161,7 +165,7 @@ def _grid(run: Sequence[Row]) -> Grid | None:
 
 
 def _lines(run: Sequence[Row]) -> list[tuple[Row, list[Cell]]]:
-    """The lines of a table from the top, with their cells. Rows that stand beside one another are of one."""
+    """The lines of a table from the top, with their cells from the left. Rows that stand beside one another are of one."""
     lines: list[tuple[Row, list[Cell]]] = []
     for row in run:
         cells = list(row.cells) or [Cell(row.text, row.left, row.right)]
@@ -170,25 +174,38 @@ def _lines(run: Sequence[Row]) -> list[tuple[Row, list[Cell]]]:
         for place in range(len(lines) - 1, max(-1, len(lines) - 1 - _NEAR), -1):
             line, others = lines[place]
             if same_line(line, row) and (row.left >= line.right or row.right <= line.left):
-                lines[place] = _both(line, row), sorted([*others, *cells], key=lambda cell: cell.left)
+                others += cells
+                lines[place] = _both(line, row), others
                 break
         else:
             lines.append((row, cells))
+    for _, cells in lines:
+        cells.sort(key=lambda cell: cell.left)
     return sorted(lines, key=lambda line: line[0].top)
 
 
 def _unwrapped(rows: list[tuple[Row, list[str]]]) -> list[tuple[Row, list[str]]]:
-    """Lines that only go on with cells of the row above put to it: without a first cell, and closer to it than rows are to one another."""
+    """Lines that only go on with cells of the row above put to it: without a first cell, and closer to it than rows are to one another. A number
+    does not go on with a number, so those are rows of a group, or the sums below a table."""
     steps = [(below[0].top - above[0].top, bool(below[1][0])) for above, below in pairwise(rows)]
     between = min([step for step, first in steps if first], default=_USUAL * rows[0][0].size)
     found = rows[:1]
     for (step, first), (row, texts) in zip(steps, rows[1:], strict=True):
         above, said = found[-1]
-        if first or step >= _CLOSER * between or any(text and not before for text, before in zip(texts, said, strict=True)):
+        if first or step >= _CLOSER * between or any(_apart(before, text) for before, text in zip(said, texts, strict=True)):
             found.append((row, texts))
         else:
             found[-1] = _both(above, row), [_joined(before, text) for before, text in zip(said, texts, strict=True)]
     return found
+
+
+def _apart(before: str, text: str) -> bool:
+    """Whether a cell cannot go on with what stands below it."""
+    return bool(text) and (not before or (_is_figure(before) and _is_figure(text)))
+
+
+def _is_figure(text: str) -> bool:
+    return len(text) <= _LONGEST_FIGURE and _FIGURE.fullmatch(text) is not None
 
 
 def _joined(before: str, text: str) -> str:
