@@ -128,12 +128,16 @@ def test_a_stream_is_kept_as_a_whole_answer(client: openai.OpenAI, model: str, a
 def test_several_streamed_answers_are_kept_each_in_its_place(client: openai.OpenAI) -> None:
     asked: Any = {"model": "tiny", "messages": says("two"), "n": 2, "max_tokens": 6, "logprobs": True, "store": True, "stream": True}
     said = {0: "", 1: ""}
+    likely: dict[int, list[Any]] = {0: [], 1: []}
     for chunk in client.chat.completions.create(**asked):
         for choice in chunk.choices:
             said[choice.index] += choice.delta.content or ""
+            likely[choice.index] += (choice.logprobs.content or []) if choice.logprobs else []
     kept = client.chat.completions.retrieve(chunk.id)
     assert {choice.index: choice.message.content for choice in kept.choices} == said
-    assert all(choice.logprobs and len(choice.logprobs.content or ()) == 6 for choice in kept.choices)
+    assert {choice.index: choice.logprobs.content if choice.logprobs else None for choice in kept.choices} == likely
+    # A model of random weights may find an end by chance.
+    assert all(len(likely[choice.index]) == 6 or choice.finish_reason == "stop" for choice in kept.choices)
 
 
 def test_a_stream_that_does_not_tell_its_usage_has_it_in_the_store(client: openai.OpenAI) -> None:
