@@ -18,6 +18,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect, sync_playwright
 
 from tests.acceptance.support import ROOT, ServerProcess
+from tests.browser.places import filled
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 AXE = ROOT / "build" / "pages" / "axe.min.js"
@@ -113,6 +114,12 @@ def open_browser(browser: Browser, server: ServerProcess) -> Iterator[Callable[.
         context.close()
     for _, watch in made:
         watch.check()
+
+
+@pytest.fixture(scope="module")
+def places(server: ServerProcess) -> dict[str, str]:
+    """Addresses of all pages by name, with something on each."""
+    return filled(server)
 
 
 @pytest.fixture

@@ -7,19 +7,13 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import BrowserContext
 
-from tests.acceptance.support import ServerProcess
 from tests.browser.conftest import Watch, overflowing
-from tests.browser.places import filled, settled
+from tests.browser.places import settled
 
 Browsers = Callable[..., tuple[BrowserContext, Watch]]
 UNTRANSLATED = r"""() => document.body.innerText.match(
     /\b(common|chat|documents|citations|models|plan|personas|server|entrance|actions)\.[a-z]+_[a-z_]+\b/g)"""
 """Keys of texts that are shown instead of the texts."""
-
-
-@pytest.fixture(scope="module")
-def places(server: ServerProcess) -> dict[str, str]:
-    return filled(server)
 
 
 @pytest.mark.parametrize("locale", ["de-DE", "es-ES", "fr-FR", "zh-CN"])

@@ -11,17 +11,11 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import BrowserContext, expect
 
-from tests.acceptance.support import ServerProcess
 from tests.browser.conftest import DESKTOP, PHONE, Sizes, Watch, overflowing, shoot, violations
-from tests.browser.places import filled, settled
+from tests.browser.places import settled
 
 Browsers = Callable[..., tuple[BrowserContext, Watch]]
 QUESTION = "Which grease is used for the drum bearings?"
-
-
-@pytest.fixture(scope="module")
-def places(server: ServerProcess) -> dict[str, str]:
-    return filled(server)
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])

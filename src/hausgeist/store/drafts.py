@@ -58,8 +58,9 @@ class Draft:
     def flush_soon(self) -> None:
         """Have the disk begin, and don't wait: several drafts that do so ahead of their `flush` take half of the time."""
         if sys.platform == "linux":
-            # It begins to write what is not written; only what is on the disk already would be forgotten.
-            os.posix_fadvise(self._file, 0, 0, os.POSIX_FADV_DONTNEED)
+            # It begins to write what is not written; only what is on the disk already would be forgotten. A file system need not know of it.
+            with suppress(OSError):
+                os.posix_fadvise(self._file, 0, 0, os.POSIX_FADV_DONTNEED)
 
     def flush(self) -> None:
         """Have it on the disk. From here on it may be given its name, and is written no more."""

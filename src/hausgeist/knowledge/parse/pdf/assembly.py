@@ -5,15 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from hausgeist.knowledge.parse.pdf.rows import Row
+from hausgeist.knowledge.parse.pdf.rows import Row, divided
 from hausgeist.knowledge.parse.pdf.structure import Part
 from hausgeist.knowledge.parsed import Block, Box, Line
 
 __all__ = ["Writer", "joined"]
 
 _TERMINAL = re.compile(r"[.!?:;。！？][\"'”’»)\]]*$")
-_DASHES = ("-", "\u2010")
-_HYPHEN = re.compile(r"[^\W\d_][-\u2010]$")
 _SOLID = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uff60\u3000-\u303f]")
 """Scripts that put no space between words."""
 _FIRST_SOLID = "\u3000"
@@ -41,7 +39,7 @@ def joined(listed: Sequence[Part]) -> list[Part]:
 def _goes_on(before: Row, row: Row) -> bool:
     if abs(before.size - row.size) > 0.13 * max(before.size, row.size) or before.upright != row.upright:
         return False
-    if before.hyphen or _HYPHEN.search(before.text[-3:]):
+    if before.hyphen or divided(before.text):
         return row.text[:1].islower()
     return _TERMINAL.search(before.text[-6:]) is None and row.text[:1].islower()
 
@@ -137,9 +135,9 @@ def _jointed(row: Row, following: Row, between: str) -> tuple[str, str]:
     if row.hyphen:
         return text if following.text[:1].islower() else f"{text}-", ""
     if between == " ":
-        last = text[-1:]
-        if last in _DASHES and _HYPHEN.search(text[-3:]):
+        if divided(text):
             return text[:-1] if following.text[:1].islower() else text, ""
+        last = text[-1:]
         if last >= _FIRST_SOLID and _SOLID.match(last) and _SOLID.match(following.text[:1]):
             return text, ""
     return text, between

@@ -169,13 +169,11 @@ def _orders(found: Sequence[Flow]) -> list[list[int]]:
                     after[one].append(other)
                 elif another < middle:
                     after[other].append(one)
-            elif right <= begin + 1:
-                if not _spanned(found, one, other):
+            elif not _spanned(found, one, other):  # beside one another: the left one first
+                if right <= begin + 1:
                     after[one].append(other)
-                elif beyond <= left + 1 and not _spanned(found, other, one):
+                else:
                     after[other].append(one)
-            elif beyond <= left + 1 and not _spanned(found, other, one):
-                after[other].append(one)
     return after
 
 

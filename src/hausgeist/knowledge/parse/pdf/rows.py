@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["Cell", "Row", "Sheet"]
+__all__ = ["Cell", "Row", "Sheet", "divided"]
+
+_DASHES = ("-", "\u2010")
+_DIVIDED = re.compile(r"[^\W\d_][-\u2010]$")
 
 
 @dataclass(slots=True)
@@ -53,3 +57,8 @@ class Sheet:
     height: float
     rows: list[Row]
     recognised: bool = False
+
+
+def divided(text: str) -> bool:
+    """Whether it ends within a word, with a hyphen: the next line goes on with the word, without the hyphen where that begins with a small letter."""
+    return text[-1:] in _DASHES and _DIVIDED.search(text[-3:]) is not None

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from math import inf
 
-from hausgeist.knowledge.parse.pdf.rows import Cell, Row
+from hausgeist.knowledge.parse.pdf.rows import Cell, Row, divided
 
 __all__ = ["STEP", "Grid", "parted", "same_line"]
 
@@ -35,7 +35,6 @@ _USUAL = 1.5
 """Font sizes between rows, where there are not enough to tell."""
 _NEAR = 30
 """Lines among which one is looked for that a row stands beside."""
-_DIVIDED = re.compile(r"[^\W\d_][-\u2010]$")
 _FIGURE = re.compile(r"(?:[^\w\s]|[A-Z]{3}\b)?\s?[^\w\s]?\d(?:[\d\s.,'’/:–-]*\d)?\s?(?:[^\W\d_]{1,3})?[^\w,/–-]{0,2}")
 """A number or a date, with a sign, a currency or a unit at most."""
 _LONGEST_FIGURE = 32
@@ -211,7 +210,7 @@ def _is_figure(text: str) -> bool:
 def _joined(before: str, text: str) -> str:
     if not before or not text:
         return before or text
-    if _DIVIDED.search(before):
+    if divided(before):
         return f"{before[:-1] if text[0].islower() else before}{text}"
     return f"{before} {text}"
 

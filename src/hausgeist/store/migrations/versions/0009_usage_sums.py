@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+
 from alembic import op
 from sqlalchemy import Column, Float, Integer, Text
 
 revision = "0009"
 down_revision = "0008"
+
+log = logging.getLogger("hausgeist.store.migrations")
+
+_MANY = 100_000
+"""From so many calls on it takes long enough to say so."""
 
 _CLASSES = 64
 """Of the time to the first token: the first is below 4 ms, each further one ends 2 ** 0.25 times later, the last has no end (from 220 s on)."""
@@ -61,6 +68,9 @@ def upgrade() -> None:
 
 def _fill() -> None:
     """From the calls that are there: read once, as there may be millions; the rest is added up from the hours of each user, key and model."""
+    count = op.get_bind().exec_driver_sql("SELECT count(*) FROM usage").scalar() or 0
+    if count >= _MANY:
+        log.info("adding up %d calls by day and hour, once; that takes up to two minutes for a million", count)
     kept = ", ".join(f"sum({value}) AS {name}" for name, value in _all({**_COUNTS, **_MORE}).items()).format(row="")
     ids = '"user", key_id, project, model'
     hour = _HOUR.format(row="")

@@ -107,7 +107,7 @@ function follow(jobs) {
   if (!shown.element.isConnected) find("#pull").append(shown.element);
   const stage = stageOf(job), stuck = stage === "failed" || stage === "again";
   find("#progress-heading").textContent = t(stuck ? "entrance.stuck" : "entrance.installing");
-  find("#progress-note").textContent = t(stuck ? "entrance.stuck_says" : "entrance.leave_it");
+  find("#progress-note").textContent = t(!stuck ? "entrance.leave_it" : offline ? "entrance.offline" : "entrance.stuck_says");
   find("#guide").className = stuck ? "primary-action" : "quiet";
 }
 
