@@ -105,7 +105,8 @@ class Transfers:
     @property
     def waiting(self) -> list[Job]:
         """Those that are not finished."""
-        return [*self._jobs.list(kind=self._kind, status="running"), *self._jobs.list(kind=self._kind, status="queued")]
+        # Asked at once: between two questions, one that is tried again would change sides and be in neither answer.
+        return self._jobs.list(kind=self._kind, statuses=("running", "queued"))
 
     def lately(self, limit: int = 50) -> list[Job]:
         """The newest first, finished or not."""

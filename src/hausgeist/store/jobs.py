@@ -13,7 +13,7 @@ import json
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -165,9 +165,9 @@ class Jobs:
         """Raises `NotFound`."""
         return self._database.read(lambda connection: records.get(connection, job_id))
 
-    def list(self, *, kind: str | None = None, status: Status | None = None, limit: int = 100) -> list[Job]:
-        """Newest first."""
-        return self._database.read(lambda connection: records.recent(connection, kind=kind, status=status, limit=limit))
+    def list(self, *, kind: str | None = None, statuses: Collection[Status] = (), limit: int = 100) -> list[Job]:
+        """Newest first; of all statuses, unless some are named."""
+        return self._database.read(lambda connection: records.recent(connection, kind=kind, statuses=statuses, limit=limit))
 
     async def cancel(self, job_id: str) -> Job:
         """Take a waiting job out, or ask a running one to stop, wherever it runs; what is finished stays as it is. Raises `NotFound`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -162,12 +162,12 @@ def get(connection: Connection, job: str) -> Job:
     return _job(row._asdict())
 
 
-def recent(connection: Connection, *, kind: str | None, status: Status | None, limit: int) -> list[Job]:
+def recent(connection: Connection, *, kind: str | None, statuses: Collection[Status], limit: int) -> list[Job]:
     query = select(jobs).order_by(jobs.c.created.desc(), jobs.c.id).limit(limit)
     if kind is not None:
         query = query.where(jobs.c.kind == kind)
-    if status is not None:
-        query = query.where(jobs.c.status == status)
+    if statuses:
+        query = query.where(jobs.c.status.in_(statuses))
     return [_job(row._asdict()) for row in connection.execute(query)]
 
 

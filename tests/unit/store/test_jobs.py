@@ -62,7 +62,7 @@ async def test_result_and_progress(database: Database) -> None:
         assert (job.done, job.total, job.message) == (4, 4, "done")
         assert job.attempts == 1
         assert job.started is not None
-        assert [other.id for other in jobs.list(kind="work", status="done")] == [job.id]
+        assert [other.id for other in jobs.list(kind="work", statuses=["done"])] == [job.id]
         assert jobs.list(kind="other") == []
     with pytest.raises(NotFound):
         jobs.get("job_none")
