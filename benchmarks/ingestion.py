@@ -39,6 +39,8 @@ _GOAL, _PAGES_GOAL = 3.0, 0.8
 _PEERS = {"langchain": "LangChain", "llamaindex": "LlamaIndex"}
 _PARAGRAPHS = 5
 """Of a document."""
+_BATCH, _LANES = 50, 2
+"""Files are brought as a client with two workers brings them: one makes a batch while the other waits for the disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,7 @@ def _write(folder: Path, number: int) -> None:
 
 async def _ours(texts: Path, home: Path) -> _Taken:
     """From the files on the disk to the last that is found, in the parts that a server is made of."""
+    from hausgeist.cli.serve import collect_seldom
     from hausgeist.files import Files
     from hausgeist.files.folder import Folder
     from hausgeist.identity import LOCAL_OWNER
@@ -146,8 +149,13 @@ async def _ours(texts: Path, home: Path) -> _Taken:
 
     async def take_in(paths: Sequence[Path]) -> None:
         store = await knowledge.stores.create(LOCAL_OWNER)
-        for at in range(0, len(paths), 50):
-            await knowledge.stores.create_batch(LOCAL_OWNER, store.id, await asyncio.gather(*map(bring, paths[at : at + 50])))
+        starts = iter(range(0, len(paths), _BATCH))
+
+        async def lane() -> None:
+            for at in starts:
+                await knowledge.stores.create_batch(LOCAL_OWNER, store.id, await asyncio.gather(*map(bring, paths[at : at + _BATCH])))
+
+        await asyncio.gather(*(lane() for _ in range(_LANES)))
         while (counts := knowledge.stores.get(LOCAL_OWNER, store.id).counts).in_progress:
             await asyncio.sleep(0.1)
         assert counts.completed == len(paths), counts
@@ -158,6 +166,7 @@ async def _ours(texts: Path, home: Path) -> _Taken:
         one.write_text(f"What is read {one.stem}.", "utf-8")
     await take_in(first[:1])
     await take_in(first[1:])
+    collect_seldom()  # as a server does when it has started
     began, used = time.perf_counter(), _used()
     await take_in(sorted(texts.iterdir()))
     seconds, processor = time.perf_counter() - began, _used() - used

@@ -22,6 +22,7 @@ from hausgeist.knowledge.index.base import Found, VectorIndex
 from hausgeist.knowledge.index.fusion import fuse, share_of_words
 from hausgeist.knowledge.index.words import open_words
 from hausgeist.knowledge.language import detect
+from hausgeist.knowledge.parse.lending import sweep
 from hausgeist.knowledge.parse.ocr import LANGUAGES
 from hausgeist.knowledge.parse.process import Parsers
 from hausgeist.knowledge.parse.reading import PARSER
@@ -116,6 +117,9 @@ class Knowledge:
     async def start(self) -> None:
         """Go on with what was not finished, and clear away what a process that was killed has left."""
         await asyncio.to_thread(self.attached.sweep)
+        # What lies there may be of files that are deleted by now.
+        if (parsing := self.settings.home / _PARSERS).exists():
+            await asyncio.to_thread(sweep, parsing)
         self.upkeep.start()
         await self.ingest.jobs.start()
 

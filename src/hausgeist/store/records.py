@@ -243,8 +243,11 @@ def retry(connection: Connection, job: str, worker: str, *, run_at: float, error
 
 
 def put_back(connection: Connection, job: str, worker: str) -> bool:
-    """As if it had not been taken: the attempt does not count."""
-    if get(connection, job).cancelling:
+    """As if it had not been taken: the attempt does not count. One that was done in this moment, in a transaction of its handler, stays done."""
+    there = get(connection, job)
+    if there.finished:
+        return True
+    if there.cancelling:
         return finish(connection, job, worker, "cancelled")
     again = {"status": "queued", "run_at": time.time(), "attempts": jobs.c.attempts - 1, "worker": None, "lease_until": None}
     return _change(connection, job, worker, again)

@@ -48,6 +48,21 @@ async def until(jobs: Jobs, job: str, status: str) -> None:
             await asyncio.sleep(0.01)
 
 
+async def test_what_is_done_in_its_own_transaction_stays_done_when_everything_stops(database: Database, caplog: pytest.LogCaptureFixture) -> None:
+    written = asyncio.Event()
+
+    async def work(task: Task) -> None:
+        await database.write(lambda connection: jobs.done_within(connection, [task]))
+        written.set()
+        await asyncio.sleep(60)  # stopped before it can say so
+
+    async with running(database, {"work": work}) as jobs:
+        job = await jobs.enqueue("work", {})
+        await asyncio.wait_for(written.wait(), 10)
+    assert jobs.get(job).status == "done"
+    assert not caplog.records
+
+
 async def test_result_and_progress(database: Database) -> None:
     async def work(task: Task) -> dict[str, Any]:
         await task.progress(1, 4, "reading")

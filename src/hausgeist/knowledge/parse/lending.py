@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import secrets
@@ -12,7 +13,7 @@ from pathlib import Path
 from hausgeist.knowledge.parse.base import Unreadable
 from hausgeist.knowledge.parsed import Small
 
-__all__ = ["clear", "folder_name", "lend", "lend_all", "sweep"]
+__all__ = ["Tray", "clear", "empty", "folder_name", "lend", "sweep"]
 
 _OURS = re.compile(r"(\d{1,9})-(\d{1,12})-[0-9a-f]{12}")
 
@@ -35,16 +36,48 @@ def lend(path: Path, given: Path) -> None:
         raise Unreadable(f"The file could not be read from disk: {error.strerror or error}.") from error
 
 
-def lend_all(files: Sequence[Small], folder: Path) -> list[Path | Unreadable]:
-    lent: list[Path | Unreadable] = []
-    for one in files:
-        given = folder / secrets.token_hex(8)
-        try:
-            lend(one.path, given)
-            lent.append(given)
-        except Unreadable as error:
-            lent.append(error)
-    return lent
+class Tray:
+    """Small files that are lent together. They are laid out while the process still reads others, so that it does not wait for them: then one call
+    hands them all to it, and one takes them back."""
+
+    def __init__(self, parent: Path) -> None:
+        self._folder = parent / folder_name(secrets.token_hex(6))
+        self._at: Path | None = None
+
+    def lay(self, files: Sequence[Small]) -> list[str | Unreadable]:
+        """What each is called in the tray, or why it is not there."""
+        self._folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._folder.mkdir(mode=0o700)
+        laid: list[str | Unreadable] = []
+        for number, one in enumerate(files):
+            try:
+                lend(one.path, self._folder / str(number))
+                laid.append(str(number))
+            except Unreadable as error:
+                laid.append(error)
+        return laid
+
+    def hand(self, given: Path) -> Path:
+        """Put it into a folder that a process may read, on the same disk: where it is now."""
+        at = given / self._folder.name
+        self._folder.rename(at)
+        self._at = at
+        return at
+
+    def take_back(self) -> None:
+        """The process that has it may be gone, with all that it was given."""
+        if self._at is not None:
+            with contextlib.suppress(OSError):
+                self._at.rename(self._folder)
+            self._at = None
+
+    def remove(self) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def empty(folder: Path) -> bool:
+    with os.scandir(folder) as entries:
+        return next(entries, None) is None
 
 
 def clear(*folders: Path) -> None:

@@ -20,9 +20,10 @@ from typing import Any, Protocol, TypeVar
 from hausgeist.errors import HausgeistError, Unavailable
 from hausgeist.knowledge.parse.base import Limits, Unreadable
 from hausgeist.knowledge.parse.child import RESULT, Child, Ended, Progress
-from hausgeist.knowledge.parse.lending import clear, lend, lend_all, sweep
+from hausgeist.knowledge.parse.lending import Tray, clear, empty, lend, sweep
 from hausgeist.knowledge.parse.wire import decode, decode_cut
 from hausgeist.knowledge.parsed import Cut, Parsed, Small
+from hausgeist.store.threads import to_its_end
 
 __all__ = ["Parsers", "Progress"]
 
@@ -95,24 +96,29 @@ class Parsers:
         as that is known. A file that ends its process costs nothing but itself. `progress`: the number of the file that is being read, and pages."""
         left = list(enumerate(files))
         while left:
-            async with self._free:
-                left = await self._turn(left, each, progress)
+            tray = Tray(self._folder)
+            try:
+                laid = await to_its_end(tray.lay, [one for _, one in left])
+                async with self._free:
+                    left = await self._turn(left, tray, laid, each, progress)
+            finally:
+                await to_its_end(tray.remove)
 
     async def _turn(
-        self, files: Sequence[tuple[int, Small]], each: Callable[[int, Cut | HausgeistError], Awaitable[None]],
-        progress: Callable[[int, int, int], None] | None,
+        self, files: Sequence[tuple[int, Small]], tray: Tray, laid: Sequence[str | Unreadable],
+        each: Callable[[int, Cut | HausgeistError], Awaitable[None]], progress: Callable[[int, int, int], None] | None,
     ) -> list[tuple[int, Small]]:  # fmt: skip
         """Read some of them; those that are left."""
         worker = await self._take()
         done = 0
         try:
-            lent = await asyncio.to_thread(lend_all, [one for _, one in files], worker.given)
+            at = tray.hand(worker.given)
             jobs = []
-            for (number, one), given in zip(files, lent, strict=True):
-                if isinstance(given, Path):
-                    jobs.append((number, {"filename": one.filename, "path": str(given), "most": one.most, "overlap": one.overlap}))
+            for (number, one), name in zip(files, laid, strict=True):
+                if isinstance(name, str):
+                    jobs.append((number, {"filename": one.filename, "path": str(at / name), "most": one.most, "overlap": one.overlap}))
                 else:
-                    await each(number, given)
+                    await each(number, name)
             try:
                 until = time.monotonic() + _TURN
                 over = lambda: self._awaited > 0 and time.monotonic() > until  # noqa: E731
@@ -126,6 +132,7 @@ class Parsers:
                 await each(jobs[done][0], Unreadable(f"The file {error}"))
                 done += 1
         finally:
+            tray.take_back()
             await self._give_back(worker)
         left = {number for number, _ in jobs[done:]}
         return [one for one in files if one[0] in left]
@@ -183,7 +190,8 @@ class Parsers:
         # Told to end or tired, or in the middle of something that nobody waits for any more.
         if worker.ready and worker.files < _FILES and not worker.grown() and not self._closed.is_set():
             with contextlib.suppress(OSError):
-                await asyncio.to_thread(clear, worker.given, worker.scratch)
+                if not (empty(worker.given) and empty(worker.scratch)):
+                    await asyncio.to_thread(clear, worker.given, worker.scratch)
             worker.since = time.monotonic()
             self._resting.append(worker)
         else:

@@ -30,8 +30,9 @@ _LONGEST: Final = 4.0
 _SHARE: Final = 6
 """How long what is written waits for what is being read: so many times what it took the last time to have something found, within these bounds
 (seconds). A machine that is busy with other things would otherwise be busy with commits of a file or two."""
-_PASSAGES: Final = 4096
-"""That wait at most."""
+_PASSAGES: Final = 2048
+_FILES: Final = 512
+"""That wait at most: well below what may wait in all (`ingest._RESTING`), so that others are read while these are being found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +114,8 @@ class Reaching:
         for one in ready:
             one.place.task.rest()
             self.passed(one.place)
-            if (group := self._groups[one.place.store]).passages >= _PASSAGES or not self._ahead[one.place.store]:
+            group = self._groups[one.place.store]
+            if group.passages >= _PASSAGES or len(group.files) >= _FILES or not self._ahead[one.place.store]:
                 group.enough.set()
 
     async def _together(self, store: str, group: _Group) -> None:

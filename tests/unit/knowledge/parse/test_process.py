@@ -432,3 +432,35 @@ async def test_who_comes_alone_need_not_wait_for_all_that_are_read_together(make
     await together
     assert order.index("alone") < 10
     assert [one for one in order if one != "alone"] == [str(number) for number in range(12)]
+
+
+async def test_a_process_sees_the_files_of_one_round_only(make: Make, tmp_path: Path) -> None:
+    """Those of the next are laid out meanwhile, where it cannot look."""
+    parsers = make(processes=1)
+    seen: list[tuple[int, int]] = []
+
+    async def each(number: int, one: Cut | HausgeistError) -> None:
+        assert isinstance(one, Cut)
+        (worker,) = parsers._all
+        trays = [path for path in (tmp_path / "parsing").iterdir() if path != worker.given.parent]
+        seen.append((len(list(worker.given.iterdir())), len(trays)))
+
+    small = [Small(document(tmp_path, 2), "a.pdf", 400, 0)] * 3
+    await asyncio.gather(parsers.cut_all(small, each), parsers.cut_all(small, each))
+    assert [given for given, _ in seen] == [1] * 6
+    assert (1, 1) in seen, "the second round was ready while the first was read"
+    (worker,) = parsers._all
+    assert not [*worker.given.iterdir(), *worker.scratch.iterdir(), *left(tmp_path)]
+    assert list((tmp_path / "parsing").iterdir()) == [worker.given.parent]
+
+
+async def test_a_round_that_is_broken_off_leaves_nothing(make: Make, tmp_path: Path) -> None:
+    parsers = make(processes=1)
+    work = asyncio.create_task(cut(parsers, [document(tmp_path, 400, 50)] * 3))
+    waiting = asyncio.create_task(cut(parsers, [document(tmp_path)] * 3))
+    await busy(parsers)
+    waiting.cancel()
+    work.cancel()
+    await asyncio.wait({work, waiting})
+    assert not left(tmp_path)
+    assert len(await cut(parsers, [document(tmp_path)] * 3)) == 3

@@ -62,10 +62,11 @@ async def test_rounds_of_one_store_are_found_together(tmp_path: Path, commits: l
         assert bench.stores.progress(WHO, store.id).seconds_left == 0.0
 
 
-async def test_what_waits_is_not_much(tmp_path: Path, commits: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("bound", ["_PASSAGES", "_FILES"])
+async def test_what_waits_is_not_much(bound: str, tmp_path: Path, commits: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ingest, "_TOGETHER", 5)
     monkeypatch.setattr(reaching, "_SHORTEST", 60.0)
-    monkeypatch.setattr(reaching, "_PASSAGES", 10)
+    monkeypatch.setattr(reaching, bound, 10)
     bench = Bench(tmp_path, parser=PlainParser(pause=0.01), at_once=1)
     store = await bench.stores.create(WHO, files=await many(bench, 40))
     async with bench:
