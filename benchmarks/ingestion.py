@@ -157,7 +157,7 @@ async def _ours(texts: Path, home: Path) -> _Taken:
 
         await asyncio.gather(*(lane() for _ in range(_LANES)))
         while (counts := knowledge.stores.get(LOCAL_OWNER, store.id).counts).in_progress:
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.02)
         assert counts.completed == len(paths), counts
 
     # Importing and the start of a parser process do not count, as with the others; so some come first, alone and together.

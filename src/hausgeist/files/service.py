@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import sqlite3
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
@@ -342,7 +343,7 @@ def gigabytes(size: int) -> str:
 
 class _Taken:
     """How many files a project has, and their bytes with those that unfinished uploads have announced. To count them takes the longer the more there
-    are; so what was counted is remembered for as long as nothing has changed in the database but by `grown`. Asked within writes only."""
+    are; so what was counted is remembered for as long as files and uploads stay as they are but for `grown`. Asked within writes only."""
 
     def __init__(self) -> None:
         self._state = _State(0, 0, 0)
@@ -367,16 +368,44 @@ class _Taken:
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """Differs whenever anybody has written: `version` where others have, `changes` where this connection has, `undone` where that was taken back."""
+    """Differs whenever files or uploads have changed: `version` where another connection has written anything, `changes` for each row that this one
+    has added, changed or removed, `undone` where that was taken back; and now and then, as uploads end by themselves."""
 
     version: int
     changes: int
     undone: int
+    turn: int = -1
 
     @classmethod
     def of(cls, connection: Connection) -> _State:
         raw = driver_of(connection)
-        return cls(int(raw.execute("PRAGMA data_version").fetchone()[0]), raw.total_changes, undone(connection))
+        version = int(raw.execute("PRAGMA data_version").fetchone()[0])
+        return cls(version, _changes(raw), undone(connection), int(time.monotonic() / _NOW_AND_THEN))
+
+
+def _changes(raw: sqlite3.Connection) -> int:
+    """Counted by triggers of this connection alone, which the database does not keep; they begin when they are asked for the first time."""
+    try:
+        return int(raw.execute(_CHANGES).fetchone()[0])
+    except sqlite3.OperationalError:
+        for statement in _COUNTING:
+            raw.execute(statement)
+        return int(raw.execute(_CHANGES).fetchone()[0])
+
+
+_NOW_AND_THEN: Final = 60.0
+"""Seconds."""
+_CHANGES: Final = "SELECT number FROM temp.changed_files"
+_COUNTING: Final = (
+    "CREATE TEMP TABLE changed_files (number INTEGER NOT NULL)",
+    "INSERT INTO temp.changed_files VALUES (abs(random() / 2))",
+    *(
+        f"CREATE TEMP TRIGGER {what}_{table} AFTER {what} ON main.{table} BEGIN UPDATE changed_files SET number = number + 1; END"  # noqa: S608
+        for table in (files.name, uploads.name)
+        for what in ("insert", "update", "delete")
+    ),
+)
+"""They begin anywhere: should their own making be taken back, what is counted after it is never what was counted before."""
 
 
 def _taken(connection: Connection, project: str) -> tuple[int, int]:

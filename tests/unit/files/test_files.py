@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, text
 
 from hausgeist.errors import Conflict, DiskFull, NotFound, StoreError, TooLarge
-from hausgeist.files import File, Files, Uploads, folder
+from hausgeist.files import File, Files, Uploads, folder, service
 from hausgeist.files.folder import Folder
 from hausgeist.files.records import plain_name, plain_type
 from hausgeist.identity import LOCAL_OWNER, Principal
@@ -331,4 +331,33 @@ async def test_what_a_project_has_is_known_exactly_whoever_changes_it(tmp_path: 
         await house.file(data=b"x")
     assert sorted(file.bytes for file in house.files.list(ANN)) == [30, 70]
     other.close()
+    house.database.close()
+
+
+async def test_files_are_not_counted_again_for_what_others_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While many are taken in, something is written all the time, and to count a hundred thousand takes a while."""
+    counted: list[str] = []
+    count = service._taken
+
+    def counting(connection: Connection, project: str) -> tuple[int, int]:
+        counted.append(project)
+        return count(connection, project)
+
+    monkeypatch.setattr(service, "_taken", counting)
+    monkeypatch.setattr(service, "_NOW_AND_THEN", 1e9)
+    house = House(tmp_path, quota=100)
+    first = await house.file(data=b"x" * 40)
+    assert set(counted) == {ANN.project}
+    counted.clear()
+    for _ in range(3):
+        await house.database.write(lambda connection: connection.execute(text("UPDATE jobs SET status = 'done'")) and None)
+        await house.file(data=b"x" * 10)
+    assert counted == []
+    with pytest.raises(TooLarge):
+        await house.file(data=b"x" * 31)
+    await house.files.delete(ANN, first.id)
+    await house.file(data=b"x" * 70)
+    assert counted
+    with pytest.raises(TooLarge):
+        await house.file(data=b"x")
     house.database.close()
