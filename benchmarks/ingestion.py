@@ -81,11 +81,11 @@ class _Only:
 
 
 async def measure() -> list[Figure]:
-    """`HAUSGEIST_BENCH_DOCUMENTS`: how many there are, 1,000 where it says nothing."""
+    """`HAUSGEIST_BENCH_DOCUMENTS`: how many there are, 2,000 where it says nothing."""
     pages = await _pages()
     if not xquad("en").exists():
         return [*pages, Figure("documents", f"not measured; set HAUSGEIST_XQUAD to the folder of {xquad('en').name}")]
-    number = int(os.environ.get("HAUSGEIST_BENCH_DOCUMENTS", "1000"))
+    number = int(os.environ.get("HAUSGEIST_BENCH_DOCUMENTS", "2000"))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         texts = folder / "texts"
