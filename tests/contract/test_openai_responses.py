@@ -320,17 +320,20 @@ def test_a_client_that_leaves_stops_the_foreground(client: openai.OpenAI) -> Non
 
 
 def test_a_client_that_leaves_without_a_stream(live: Live, raw: httpx.Client) -> None:
-    with pytest.raises(httpx.ReadTimeout):
-        raw.post("/responses", json={"model": f"{OBEYS}@50", "input": "count 5000", "metadata": {"mark": "left"}}, timeout=0.7)
-
     def rows() -> list[Any]:
-        query = "SELECT status, body FROM responses WHERE json_extract(body, '$.metadata.mark') = 'left'"
+        query = "SELECT status, body FROM responses WHERE json_extract(body, '$.metadata.mark') = 'left' ORDER BY rowid"
         return live.app.database.read(lambda connection: list(connection.exec_driver_sql(query)))
 
-    until = time.monotonic() + 10
-    while (not (found := rows()) or found[0][0] == "in_progress") and time.monotonic() < until:
-        time.sleep(0.05)
-    ((status, body),) = found
+    # On a busy machine nothing has begun when a client leaves soon; then there is nothing to be seen.
+    for patience in (0.7, 4.0, 15.0):
+        with pytest.raises(httpx.ReadTimeout):
+            raw.post("/responses", json={"model": f"{OBEYS}@50", "input": "count 5000", "metadata": {"mark": "left"}}, timeout=patience)
+        until = time.monotonic() + 10
+        while (not (found := rows()) or found[-1][0] == "in_progress") and time.monotonic() < until:
+            time.sleep(0.05)
+        if found and json.loads(found[-1][1])["output"]:
+            break
+    status, body = found[-1]
     assert status == "cancelled"
     assert json.loads(body)["output"][0]["content"][0]["text"].startswith("1 2")
 
