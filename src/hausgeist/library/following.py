@@ -105,8 +105,9 @@ class Transfers:
     @property
     def waiting(self) -> list[Job]:
         """Those that are not finished."""
-        # Asked at once: between two questions, one that is tried again would change sides and be in neither answer.
-        return self._jobs.list(kind=self._kind, statuses=("running", "queued"))
+        # Asked at once: between two questions, one that is tried again would change sides and be in neither answer. And all: the newest are not those
+        # that run.
+        return self._jobs.list(kind=self._kind, statuses=("running", "queued"), limit=None)
 
     def lately(self, limit: int = 50) -> list[Job]:
         """The newest first, finished or not."""

@@ -165,8 +165,8 @@ class Jobs:
         """Raises `NotFound`."""
         return self._database.read(lambda connection: records.get(connection, job_id))
 
-    def list(self, *, kind: str | None = None, statuses: Collection[Status] = (), limit: int = 100) -> list[Job]:
-        """Newest first; of all statuses, unless some are named."""
+    def list(self, *, kind: str | None = None, statuses: Collection[Status] = (), limit: int | None = 100) -> list[Job]:
+        """Newest first; of all statuses, unless some are named. `limit`: None for all."""
         return self._database.read(lambda connection: records.recent(connection, kind=kind, statuses=statuses, limit=limit))
 
     async def cancel(self, job_id: str) -> Job:

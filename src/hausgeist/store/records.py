@@ -162,7 +162,7 @@ def get(connection: Connection, job: str) -> Job:
     return _job(row._asdict())
 
 
-def recent(connection: Connection, *, kind: str | None, statuses: Collection[Status], limit: int) -> list[Job]:
+def recent(connection: Connection, *, kind: str | None, statuses: Collection[Status], limit: int | None) -> list[Job]:
     query = select(jobs).order_by(jobs.c.created.desc(), jobs.c.id).limit(limit)
     if kind is not None:
         query = query.where(jobs.c.kind == kind)

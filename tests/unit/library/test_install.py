@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Callable
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +17,7 @@ from hausgeist.library.reference import Reference
 from hausgeist.library.service import Library
 from hausgeist.library.transfer import Progress
 from hausgeist.store.blobs import Blobs
-from hausgeist.store.database import Database
+from hausgeist.store.database import FILE_NAME, Database
 from hausgeist.store.jobs import Jobs
 from tests.unit.library.gguf_builder import adapter, model, projector, split
 from tests.unit.library.upstream import GONE, Upstream
@@ -199,6 +202,29 @@ async def test_without_followers_it_is_tried_again(home: Home) -> None:
     await until(lambda: any(job.error for job in home.jobs.list()))
     home.upstream.fail = None
     await until(lambda: bool(home.library.models()))
+
+
+async def test_one_that_is_tried_again_waits_all_the_time(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What garbage is collected by: between any two looks at the jobs, one that was queued begins, or the other way round."""
+    await home.jobs.enqueue("pull", {"reference": "a", "name": "a"}, key="a:latest")
+    look = home.database.read
+
+    def turning(fn: Callable[[Any], Any]) -> Any:
+        found = look(fn)
+        with closing(sqlite3.connect(home.folder / FILE_NAME)) as other:
+            other.execute("UPDATE jobs SET status = CASE status WHEN 'queued' THEN 'running' ELSE 'queued' END")
+            other.commit()
+        return found
+
+    monkeypatch.setattr(home.database, "read", turning)
+    for _ in range(4):
+        assert len(home.installer.waiting) == 1
+
+
+async def test_all_that_wait_are_told(home: Home) -> None:
+    """The oldest first of all: that is the one that runs."""
+    jobs = [await home.jobs.enqueue("pull", {"reference": "a", "name": f"a{number}"}, key=f"a{number}:latest") for number in range(120)]
+    assert {job.id for job in home.installer.waiting} == set(jobs)
 
 
 @pytest.mark.parametrize(
